@@ -1,0 +1,31 @@
+"""The errors a caller can expect: each carries one sentence that holds the bad value and the remedy."""
+
+import os
+
+
+class UnlearnableError(Exception):
+    """Base of every error raised on purpose. ``str(error)`` is one sentence with the bad value and the remedy."""
+
+
+class PictureError(UnlearnableError):
+    """One input is bad; a batch reports it and goes on (exit code 1)."""
+
+
+class WriteError(PictureError):
+    """One output could not be written (full disk, no permission, name too long); a batch reports it and goes on."""
+
+
+class UsageError(UnlearnableError):
+    """The request makes no sense as it stands (exit code 2)."""
+
+
+class SetupError(UnlearnableError):
+    """The machine lacks something: a model, a network, a package, memory (exit code 3)."""
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """Return `path` as text that is safe to print: no control characters, line breaks or lone surrogates.
+
+    File names come from strangers; an escape sequence or a line break in one must not reach the terminal.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in os.fspath(path))

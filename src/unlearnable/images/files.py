@@ -1,0 +1,24 @@
+"""Everything about picture files under one name: find, read, name, write.
+
+`read` gives a `Picture` (8-bit pixels, upright); `write` puts one back, atomically, with its alpha and colour profile.
+"""
+
+from unlearnable.images.find import find, target
+from unlearnable.images.formats import is_lossless, output_format, output_name
+from unlearnable.images.limits import Limits
+from unlearnable.images.picture import Picture, content_hash
+from unlearnable.images.read import read
+from unlearnable.images.write import write
+
+__all__ = [
+    "Limits",
+    "Picture",
+    "content_hash",
+    "find",
+    "is_lossless",
+    "output_format",
+    "output_name",
+    "read",
+    "target",
+    "write",
+]

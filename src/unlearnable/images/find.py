@@ -1,0 +1,111 @@
+"""Find the pictures that were asked for, and name their outputs so that none leaves the output folder."""
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from unlearnable.errors import PictureError, UsageError, shown
+from unlearnable.images.formats import SUFFIXES, output_format, output_name
+
+
+def find(inputs: list[Path], recursive: bool, out: Path | None, wanted: str | None = None) -> list[tuple[Path, Path]]:
+    """Return (source, its path relative to the input it came from) for every picture, sorted within each input.
+
+    A file that is named is listed whatever it is; its relative path is its name. A folder gives the files in it that
+    have a picture's suffix, with `recursive` those in its subfolders too. In a folder these are passed over: names that
+    start with a dot, linked folders, linked files whose target lies outside the folder, pipes, and the folder `out`.
+    A source that was asked for twice is listed once. `wanted` is the output format, if one is asked for.
+
+    Raises UsageError if `out` is one of the inputs, if a source would be overwritten by an output, if two sources would
+    get the same output (names that differ only in case or Unicode form count as the same), if a folder cannot be
+    listed, or if no picture was found.
+    """
+    found: dict[str, tuple[Path, Path]] = {}
+    for given in map(Path, inputs):
+        folder = os.path.isdir(given)
+        if folder and out is not None and out.resolve() == given.resolve():
+            raise UsageError(f"{shown(given)} is the input and the output folder; choose another output folder")
+        for source, relative in _walk(given, recursive, out) if folder else [(given, Path(given.name))]:
+            found.setdefault(os.path.abspath(source), (source, relative))
+    if inputs and not found:
+        hint = "name files" if recursive else "look into subfolders with -r, or name files"
+        raise UsageError(f"found no pictures in {', '.join(shown(given) for given in inputs)}; {hint}")
+    pairs = list(found.values())
+    _check_clashes(pairs, wanted)
+    if out is not None:
+        _check_overwrites(pairs, out, wanted)
+    return pairs
+
+
+def target(out_dir: Path, relative: Path) -> Path:
+    """Return the path of an output inside `out_dir`, which need not exist yet.
+
+    Raises PictureError if it would lie elsewhere: an absolute name, one with "..", one that leads through a link out of
+    the folder, or one that is no valid file name. The last part of a path is safe, as writing replaces a link itself.
+    """
+    relative = Path(relative)
+    problem = PictureError(f"{shown(relative)} would be written outside the output folder; rename the file")
+    if relative.anchor or ".." in relative.parts or not relative.name:
+        raise problem
+    try:
+        inside = (out_dir / relative).parent.resolve().is_relative_to(out_dir.resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name too long, a null character
+        raise problem from error
+    if not inside or "\0" in relative.name:
+        raise problem
+    return out_dir / relative
+
+
+def _walk(root: Path, recursive: bool, out: Path | None) -> Iterator[tuple[Path, Path]]:
+    true_root = root.resolve()
+    true_out = out.resolve() if out is not None else None
+    for folder, subfolders, names in os.walk(root, onerror=_cannot_list):  # does not enter linked folders
+        here = Path(folder)
+        subfolders[:] = sorted(
+            name
+            for name in subfolders
+            if recursive and not name.startswith(".") and (here / name).resolve() != true_out
+        )
+        for name in sorted(names):
+            source = here / name
+            if name.startswith(".") or source.suffix.lower() not in SUFFIXES:
+                continue
+            if os.path.isfile(source) and source.resolve().is_relative_to(true_root):
+                yield source, source.relative_to(root)
+
+
+def _cannot_list(error: OSError) -> None:
+    raise UsageError(f"{shown(error.filename)} may not be listed; change its permissions or leave it out") from error
+
+
+def _outputs(relative: Path, wanted: str | None) -> set[Path]:
+    """The names that the output of a source may get. A BMP may become a PNG, which shows only once it is read."""
+    kind = SUFFIXES.get(relative.suffix.lower(), "PNG")
+    return {output_name(relative, output_format(kind, wanted, plain=plain)[0]) for plain in (True, False)}
+
+
+def _same_file_key(path: Path) -> str:
+    return unicodedata.normalize("NFC", os.fspath(path)).casefold()
+
+
+def _check_clashes(pairs: list[tuple[Path, Path]], wanted: str | None) -> None:
+    seen: dict[str, Path] = {}
+    for source, relative in pairs:
+        for output in _outputs(relative, wanted):
+            other = seen.setdefault(_same_file_key(output), source)
+            if other != source:
+                raise UsageError(
+                    f"{shown(other)} and {shown(source)} would both be written as {shown(output)}; "
+                    "rename one, or run twice with two output folders"
+                )
+
+
+def _check_overwrites(pairs: list[tuple[Path, Path]], out: Path, wanted: str | None) -> None:
+    sources = {os.path.realpath(source) for source, _ in pairs}
+    for source, relative in pairs:
+        for output in _outputs(relative, wanted):
+            if os.path.realpath(out / output) in sources:
+                raise UsageError(
+                    f"{shown(source)} would overwrite an input with {shown(out / output)}; choose another output folder"
+                )

@@ -1,0 +1,49 @@
+"""Facts about a file's samples that Pillow does not pass on: bits a sample, grey with alpha, PNG colour chunks."""
+
+from dataclasses import dataclass
+
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
+_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
+
+
+@dataclass(frozen=True)
+class Header:
+    """`kind` is the format; `bits` a sample; `grey` if one channel besides alpha; `white_is_zero` for inverted grey."""
+
+    kind: str
+    bits: int = 8
+    grey: bool = False
+    white_is_zero: bool = False
+    colour_chunks: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def header(image: Image.Image, kind: str, data: bytes) -> Header:
+    """Return what the header of a picture file (`data`, opened as `image`) says about its samples."""
+    if kind == "PNG" and data[12:16] == b"IHDR":
+        return Header(kind, bits=data[24], grey=data[25] in (0, 4), colour_chunks=_png_colour(data))
+    if isinstance(image, TiffImageFile):
+        bits = image.tag_v2.get(258, (8,))
+        return Header(
+            kind,
+            bits=max(bits) if isinstance(bits, tuple) else int(bits),
+            grey=image.mode in ("1", "L", "LA") or image.mode.startswith("I;16"),
+            white_is_zero=image.tag_v2.get(262) == 0,
+        )
+    if kind == "AVIF":
+        place = data.find(b"pixi", 0, 4096)  # box: name, 4 bytes of version, number of channels, bits of each
+        return Header(kind, bits=max(8, min(data[place + 9], 16)) if 0 <= place < len(data) - 9 else 8)
+    return Header(kind)
+
+
+def _png_colour(data: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the chunks before the pixels that say what the samples mean, for a PNG without an ICC profile to carry."""
+    found = []
+    place = 8
+    while place + 12 <= len(data) and data[place + 4 : place + 8] != b"IDAT":
+        size, name = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        if name in _COLOUR and size <= 32:
+            found.append((name, data[place + 8 : place + 8 + size]))
+        place += 12 + size
+    return tuple(found)

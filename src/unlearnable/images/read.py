@@ -1,0 +1,85 @@
+"""Read one picture file into upright 8-bit pixels, or say in one sentence why not."""
+
+import io
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from unlearnable.errors import PictureError, shown
+from unlearnable.images import colour, metadata
+from unlearnable.images.formats import accept
+from unlearnable.images.header import header
+from unlearnable.images.limits import DEFAULT, Limits, check_size, read_bytes, too_large
+from unlearnable.images.picture import Picture
+
+
+def read(path: str | os.PathLike[str], limits: Limits = DEFAULT) -> Picture:
+    """Return the picture in a PNG, JPEG, WebP, TIFF, BMP or AVIF file (HEIF if pillow_heif is installed).
+
+    The EXIF orientation is applied; 16-bit, palette, CMYK and Lab samples become 8-bit RGB or grey, each with a note.
+    Format, size of the file, size in pixels and number of frames are checked before the pixels are decoded.
+    Raises PictureError, and nothing else, if the file cannot be used: one sentence with its name and the remedy.
+    """
+    path = Path(path)
+    data = read_bytes(path, limits)
+    kind = accept(data, path)
+    try:
+        with warnings.catch_warnings():  # Pillow warns about oddities that end here as an error, a note or nothing
+            warnings.simplefilter("ignore")
+            return _decode(data, kind, path, limits)
+    except PictureError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise too_large(path, min(limits.max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or limits.max_pixels))) from error
+    except MemoryError as error:
+        raise PictureError(f"{shown(path)} does not fit into this machine's memory; make it smaller") from error
+    except Exception as error:  # decoders raise anything on hostile bytes: struct.error, KeyError, SyntaxError ...
+        raise PictureError(
+            f"{shown(path)} is a damaged, cut-off or unusual {kind} file; export it again as an 8-bit PNG"
+        ) from error
+
+
+def _decode(data: bytes, kind: str, path: Path, limits: Limits) -> Picture:
+    if kind == "HEIF":
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    with Image.open(io.BytesIO(data), formats=[kind]) as image:
+        check_size(path, *image.size, limits)
+        frames = _frames(image, kind, path, limits)
+        facts = header(image, kind, data)
+        image.load()
+        check_size(path, *image.size, limits)  # some formats learn their true size while decoding
+        xmp = metadata.clean_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
+        turn = metadata.orientation(image)
+        samples = colour.to_samples(image, facts, path)
+        pixels = metadata.upright(samples.pixels, turn)
+        height, width = pixels.shape[:2]
+        notes = list(samples.notes)
+        if frames > 1:
+            notes.append(f"the first of {frames} pictures in the file used")
+        if turn != 1:
+            notes.append(f"EXIF orientation {turn} applied")
+        return Picture(
+            pixels=pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2),
+            grey=pixels.ndim == 2,
+            alpha=None if samples.alpha is None else metadata.upright(samples.alpha, turn),
+            icc=samples.icc,
+            exif=metadata.clean_exif(image, height, width),
+            xmp=xmp,
+            format=kind,
+            notes=tuple(notes),
+            dpi=metadata.resolution(image, turned=turn >= 5),
+            colour_chunks=facts.colour_chunks,
+        )
+
+
+def _frames(image: Image.Image, kind: str, path: Path, limits: Limits) -> int:
+    frames = int(getattr(image, "n_frames", 1))
+    # A JPEG with further pictures behind it (a phone's depth or gain map, a stereo pair) shows as its first one
+    if frames > limits.max_frames and kind not in ("JPEG", "HEIF"):
+        raise PictureError(f"{shown(path)} has {frames} frames or pages; export one of them as a file of its own")
+    return frames
