@@ -44,11 +44,13 @@ def read_bytes(path: Path, limits: Limits = DEFAULT) -> bytes:
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError
             if not stat.S_ISREG(status.st_mode):
                 raise PictureError(f"{shown(path)} is not a file but a device or a pipe; name a picture file")
             if status.st_size > limits.max_bytes:
                 raise _too_heavy(path, limits)
-            data = file.read(limits.max_bytes + 1)
+            data = file.read(min(status.st_size, limits.max_bytes) + 1)
     except OSError as error:
         reason = next((text for kind, text in _REASONS.items() if isinstance(error, kind)), None)
         reason = reason or f"cannot be read ({error.strerror or type(error).__name__}); check the disk and the name"
@@ -73,9 +75,10 @@ def check_size(path: Path, width: int, height: int, limits: Limits = DEFAULT) ->
         )
 
 
-def too_large(path: Path, max_pixels: int, size: str = "a picture") -> PictureError:
-    """Return the error for a picture of more than `max_pixels` pixels."""
-    return PictureError(f"{shown(path)} is {size} of more than {max_pixels / 1e6:g} million pixels; make it smaller")
+def too_large(path: Path, max_pixels: int, size: str = "too large") -> PictureError:
+    """Return the error for a picture of more than `max_pixels` pixels, the most that is accepted."""
+    most = f"at most {max_pixels / 1e6:g} million pixels are accepted"
+    return PictureError(f"{shown(path)} is {size} but {most}; make it smaller")
 
 
 def _too_heavy(path: Path, limits: Limits) -> PictureError:
