@@ -166,6 +166,25 @@ def test_the_hosts_own_pixel_limit_does_not_leak_either(tmp_path, monkeypatch):
         assert read(tmp_path / "a.png").pixels.shape == (48, 64, 3)
 
 
+def test_only_the_announced_decoder_sees_a_file(tmp_path, monkeypatch):
+    """Pillow, left alone, tries every decoder it knows on the content, one of which runs Ghostscript."""
+    asked = []
+    real = Image.open
+
+    def watched(file, mode="r", formats=None):
+        asked.append(formats)
+        return real(file, mode, formats)
+
+    monkeypatch.setattr(Image, "open", watched)
+    for format in ("PNG", "TIFF", "WEBP"):
+        (tmp_path / "a.jpg").write_bytes(saved(format))
+        read(tmp_path / "a.jpg")
+    (tmp_path / "b.png").write_bytes(FILES["postscript.png"][0])
+    with pytest.raises(PictureError, match="is EPS"):
+        read(tmp_path / "b.png")
+    assert asked == [["PNG"], ["TIFF"], ["WEBP"]]
+
+
 def test_file_size_limit_holds_before_reading(tmp_path):
     path = tmp_path / "huge.png"
     with open(path, "wb") as file:

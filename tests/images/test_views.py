@@ -134,6 +134,17 @@ def test_fifty_megapixels_from_a_low_resolution_change():
     assert merged.diff(dim=2).abs().max() < 0.1  # smooth: one working pixel covers about 55
 
 
+def test_a_strip_that_must_be_squeezed_hard_keeps_its_brightness_in_place():
+    canvas = plan(16, 200_000, resolution=32, tile=64, multiple=8)
+    assert 200_000 / canvas.work_width > 64  # scaled in two steps
+    ramp = torch.linspace(0, 1, 200_000).expand(3, 16, -1)
+    views = cut(canvas, ramp)
+    for view, tile in zip(views, canvas.tiles):
+        centres = (tile.left + torch.arange(canvas.tile_width) + 0.5) / canvas.work_width
+        assert torch.allclose(view[0, 0], centres, atol=0.002)
+    assert torch.allclose(merge(canvas, views), ramp, atol=0.003)
+
+
 def test_gradients_pass_both_ways():
     canvas = plan(150, 300, resolution=128, tile=128, multiple=8)
     image = torch.rand(3, 150, 300, requires_grad=True)

@@ -13,6 +13,7 @@ from unlearnable.images.formats import LOSSLESS, LOSSY
 from unlearnable.images.picture import Picture
 
 _XMP_TAG = 700
+_PREDICTOR_TAG = 317
 _MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_535}
 
 
@@ -31,6 +32,8 @@ def encode(picture: Picture, path: Path, *, format: str, quality: int | None, ke
         tags = _tiff_tags(exif, xmp)
         nested = ExifTags.IFD.Exif in tags or ExifTags.IFD.GPSInfo in tags
         # Pillow's compressing writer cannot nest the camera's tags and fails; its plain writer can
+        if not nested:
+            tags[_PREDICTOR_TAG] = 2  # differences of neighbours: a third smaller
         options |= {"compression": "raw" if nested else "tiff_adobe_deflate", "tiffinfo": tags}
     elif format == "WEBP" and quality is None:
         options |= {"lossless": True, "exact": True}  # exact: or the colour under clear pixels is thrown away
