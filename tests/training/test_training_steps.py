@@ -1,0 +1,88 @@
+"""What the training scripts rely on: checkpoints that resume exactly, shared-out gradients, folded latents, export."""
+
+import pytest
+import torch
+
+pytest.importorskip("pyarrow")
+
+from autoencoder import build, equalise
+from base import stratified_timesteps
+from common import Clock, learning_rate, load_checkpoint, mean_gradients, save_checkpoint, step_rng
+from data import to_float
+
+
+def train_a_little(module, optimizer, steps):
+    for step in steps:
+        x = torch.randn((8, 4), generator=step_rng(0, step))
+        mean_gradients(lambda rows: (module(rows).square().mean(), {}), list(module.parameters()), (x,), 1)
+        optimizer.step()
+
+
+def test_resumed_training_equals_uninterrupted_training(tmp_path):
+    results = []
+    for stretches in ([range(6)], [range(3), range(3, 6)]):
+        for stretch in stretches:
+            torch.manual_seed(0)
+            module = torch.nn.Linear(4, 2)
+            optimizer = torch.optim.AdamW(module.parameters(), 0.1)
+            average = [torch.zeros(2)]
+            file = tmp_path / f"{len(stretches)}.safetensors"
+            progress = load_checkpoint(file, {"m": module}, optimizer, {"average": average})
+            assert progress.get("step", 0) == stretch[0]
+            assert average[0][0] == stretch[0]
+            train_a_little(module, optimizer, stretch)
+            average[0] += len(stretch)
+            save_checkpoint(file, {"m": module}, optimizer, {"average": average}, {"step": stretch[-1] + 1})
+        results.append(module.weight.detach())
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("rows", [8, 7])
+def test_shards_give_the_whole_batch_its_gradient(rows):
+    torch.manual_seed(0)
+    module, x = torch.nn.Linear(4, 3), torch.randn(rows, 4)
+
+    def loss(part):
+        value = module(part).square().mean()
+        return value, {"loss": value.item()}
+
+    parts = mean_gradients(loss, list(module.parameters()), (x,), 2)
+    shared = module.weight.grad.clone()
+    loss(x)[0].backward(inputs=[module.bias])
+    wanted = torch.autograd.grad(loss(x)[0], module.weight)[0]
+    assert torch.allclose(shared, wanted, atol=1e-6)
+    assert parts["loss"] == pytest.approx(loss(x)[1]["loss"], rel=1e-5)
+
+
+def test_learning_rate_warms_up_holds_and_falls():
+    assert learning_rate(1.0, 0.0, 0) == pytest.approx(0.01)
+    assert learning_rate(1.0, 0.5, 1000) == 1.0
+    assert learning_rate(1.0, 1.0, 1000) == pytest.approx(0.02)
+
+
+def test_the_clock_counts_earlier_stretches():
+    clock = Clock(steps=100, minutes=None, step=40, spent=3.0)
+    assert clock.done == 0.4
+    assert clock.elapsed >= 3.0
+    assert "step 40, 40 %" in clock.line(8, first=20)
+
+
+def test_timesteps_are_spread_evenly():
+    t = stratified_timesteps(10, 1000, torch.Generator().manual_seed(0))
+    assert sorted((t // 100).tolist()) == list(range(10))
+
+
+def test_equalising_leaves_pictures_as_they_were():
+    torch.manual_seed(0)
+    vae = build((8, 8, 8, 8)).eval()
+    pictures = torch.randint(0, 256, (12, 3, 32, 32), dtype=torch.uint8)
+    x = to_float(pictures)
+    with torch.no_grad():
+        before = vae.decode(vae.encode(x).latent_dist.mean).sample
+        equalise(vae, pictures)
+        z = vae.encode(x).latent_dist.mean
+        after = vae.decode(z).sample
+    scaled = (z * vae.config.scaling_factor).transpose(0, 1).flatten(1)
+    assert torch.allclose(before, after, atol=1e-4)
+    assert scaled.mean(1).abs().max() < 1e-3
+    assert (scaled.std(1) - 1).abs().max() < 1e-2

@@ -1,0 +1,211 @@
+"""Train the embedded model's autoencoder: a small AutoencoderKL, 8 x smaller latents with 4 channels.
+
+    python training/autoencoder.py --minutes 40          # to resume, run the same command again
+    python training/autoencoder.py --minutes 40 --from-embedded   # start from the exported weights
+
+Loss: L1 + squared error + perceptual distance (SqueezeNet) + a small KL, on 64 px crops. The averaged (EMA) weights go
+to `cache/training/vae` in diffusers' layout, fp16, with latents shifted and scaled to zero mean and equal variance.
+"""
+
+import argparse
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from diffusers.training_utils import EMAModel
+
+from common import (
+    CACHE,
+    EMBEDDED,
+    Clock,
+    autocast,
+    learning_rate,
+    load_checkpoint,
+    mean_gradients,
+    pick_device,
+    save_checkpoint,
+    set_threads,
+    step_rng,
+)
+from data import Split, data_folder, load, random_crops, to_float
+from perceptual import SqueezeFeatures, perceptual_distance
+
+DEFAULT_SQUEEZENET = "weights/squeezenet1_0_fp16.safetensors"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is trained and how; widths are per level, from full size down to 1/8."""
+
+    widths: tuple[int, ...] = (16, 32, 64, 128)
+    batch: int = 16
+    crop: int = 64
+    peak_rate: float = 1e-3
+    squared_weight: float = 2.0
+    perceptual_weight: float = 0.1
+    kl_weight: float = 1e-4
+    ema_decay: float = 0.998
+    seed: int = 0
+
+
+def build(widths: tuple[int, ...]) -> AutoencoderKL:
+    """An untrained autoencoder, without attention (it has to work on 512 px pictures as well)."""
+    levels = len(widths)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=widths,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
+        sample_size=128,
+    )
+
+
+def loss_of(vae: AutoencoderKL, features: SqueezeFeatures | None, s: Settings, x: torch.Tensor, noise: torch.Tensor):
+    """The training loss of pictures `x` in [-1, 1] and latent `noise` (a scalar), and its parts for the log."""
+    posterior = vae.encode(x).latent_dist
+    out = vae.decode(posterior.mean + posterior.std * noise).sample.float()
+    absolute, squared = (out - x).abs().mean(), (out - x).square().mean()
+    kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
+    loss = absolute + s.squared_weight * squared + s.kl_weight * kl
+    parts = {"l1": absolute.item(), "mse": squared.item(), "kl": kl.item()}
+    if features is not None:
+        distance = perceptual_distance(features, out, x)
+        loss = loss + s.perceptual_weight * distance
+        parts["perceptual"] = distance.item()
+    return loss, parts
+
+
+@torch.no_grad()
+def quick_psnr(vae: AutoencoderKL, pictures: torch.Tensor) -> float:
+    """Mean PSNR in dB of whole pictures (uint8 [n, 3, 128, 128]), for the log."""
+    device = next(vae.parameters()).device
+    values = []
+    for chunk in pictures.split(8):
+        x = to_float(chunk).to(device)
+        out = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
+        values.append(10 * torch.log10(4 / (out - x).square().mean((1, 2, 3))))
+    return torch.cat(values).mean().item()
+
+
+@torch.no_grad()
+def equalise(vae: AutoencoderKL, pictures: torch.Tensor) -> None:
+    """Fold shift and scale into the two 1x1 convolutions, so that each latent channel has mean 0 and the same variance.
+
+    Pictures come out as before. `scaling_factor` in the config is set to bring that variance to 1.
+    """
+    device = next(vae.parameters()).device
+    means = [vae.encode(to_float(c).to(device)).latent_dist.mean for c in pictures.split(16)]
+    z = torch.cat(means).transpose(0, 1).flatten(1)
+    mean, std = z.mean(1), z.std(1)
+    overall = z.std(1).square().mean().sqrt()
+    gain = overall / std
+    into, out_of = vae.quant_conv, vae.post_quant_conv
+    out_of.bias += out_of.weight[:, :, 0, 0] @ mean
+    out_of.weight /= gain.view(1, -1, 1, 1)
+    into.weight[:4] *= gain.view(-1, 1, 1, 1)
+    into.bias[:4] = (into.bias[:4] - mean) * gain
+    into.bias[4:] += 2 * gain.log()
+    vae.register_to_config(scaling_factor=round(1 / overall.item(), 5))
+
+
+def export(vae: AutoencoderKL, ema: EMAModel, train: Split, folder: Path) -> None:
+    """Write the averaged weights as an fp16 diffusers folder; the model in training is left as it was."""
+    copy = build(tuple(vae.config.block_out_channels))
+    copy.load_state_dict(vae.state_dict())
+    ema.copy_to(copy.parameters())
+    copy.eval()
+    equalise(copy, train.pixels[:: max(1, len(train) // 512)])
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    copy.half().save_pretrained(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def train(args: argparse.Namespace, s: Settings) -> None:
+    """Train until the budget is used up; checkpoint every minute."""
+    device, checkpoint = pick_device(args.device), args.out / "autoencoder.safetensors"
+    shards, folder = set_threads(device, args.shards), data_folder(args.data)
+    pictures, held = load(folder, "train"), load(folder, "held-out", 64)
+    torch.manual_seed(s.seed)
+    vae = build(s.widths)
+    if args.from_embedded:
+        vae = AutoencoderKL.from_pretrained(EMBEDDED / "vae").float()
+    vae.to(device, memory_format=torch.channels_last).train()
+    parameters = list(vae.parameters())
+    optimizer = torch.optim.AdamW(parameters, s.peak_rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
+    ema = EMAModel(vae.parameters(), decay=s.ema_decay, foreach=True)
+    weights = args.squeezenet or folder.parent.parent / DEFAULT_SQUEEZENET
+    features = SqueezeFeatures(weights).to(device) if Path(weights).is_file() else None
+    if features is None:
+        print(f"no SqueezeNet weights at {weights}: training without the perceptual loss")
+    tensors = {"shadow": ema.shadow_params}
+    progress = load_checkpoint(checkpoint, {"vae": vae}, optimizer, tensors)
+    clock = Clock(args.steps, args.minutes, progress.get("step", 0), progress.get("minutes", 0.0))
+    ema.optimization_step = first = clock.step
+    saved = logged = time.monotonic()
+    print(f"{sum(p.numel() for p in parameters) / 1e6:.2f} M parameters, {len(pictures)} pictures, {s}", flush=True)
+
+    def loss(x: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        with autocast(device):
+            return loss_of(vae, features, s, x, noise)
+
+    def checkpoint_now() -> None:
+        now = {"step": clock.step, "minutes": clock.elapsed}
+        save_checkpoint(checkpoint, {"vae": vae}, optimizer, tensors, now)
+
+    while clock.done < 1:
+        rng = step_rng(s.seed, clock.step)
+        chosen = torch.randint(0, len(pictures), (s.batch,), generator=rng)
+        x = random_crops(pictures.pixels, chosen, s.crop, rng).to(device, memory_format=torch.channels_last)
+        noise = torch.randn((s.batch, 4, s.crop // 8, s.crop // 8), generator=rng).to(device)
+        parts = mean_gradients(loss, parameters, (x, noise), shards)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(s.peak_rate, clock.done, clock.step)
+        optimizer.step()
+        ema.step(vae.parameters())
+        clock.step += 1
+        if time.monotonic() - logged > 15:
+            logged = time.monotonic()
+            print(clock.line(s.batch, first), {k: round(v, 4) for k, v in parts.items()}, flush=True)
+        if time.monotonic() - saved > 60:
+            checkpoint_now()
+            saved = time.monotonic()
+        if clock.step % 500 == 0:
+            ema.store(vae.parameters())
+            ema.copy_to(vae.parameters())
+            print(f"held-out PSNR at 128 px {quick_psnr(vae, held.pixels):.2f} dB", flush=True)
+            ema.restore(vae.parameters())
+    checkpoint_now()
+    export(vae, ema, pictures, args.out / "vae")
+    print(f"{clock.line(s.batch, first)}; wrote {args.out / 'vae'}", flush=True)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="folder of the tables (default $UNLEARNABLE_DATA or ../shared/data/train)")
+    parser.add_argument("--squeezenet", help="SqueezeNet v1.0 weights for the perceptual loss (safetensors)")
+    parser.add_argument("--out", type=Path, default=CACHE)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--shards", type=int, help="CPU threads with a share of the batch each (default: one a core)")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--widths", type=int, nargs=4, default=Settings.widths)
+    parser.add_argument("--from-embedded", action="store_true", help="start from the exported weights")
+    args = parser.parse_args()
+    if args.steps is None and args.minutes is None:
+        parser.error("give a budget: --steps N or --minutes N")
+    train(args, Settings(widths=tuple(args.widths), seed=args.seed))
+
+
+if __name__ == "__main__":
+    main()

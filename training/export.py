@@ -1,0 +1,77 @@
+"""Assemble the folder users load (Stable Diffusion's layout, fp16 safetensors) from what training left in the cache.
+
+python training/export.py                        # cache/training -> src/unlearnable/models/embedded
+python training/export.py --to some/folder
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors import safe_open
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from common import CACHE, EMBEDDED
+from networks import Shape, build_scheduler, build_text_encoder, build_unet
+
+LIMIT_MB = 40
+
+
+def read_average(file: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, str]]:
+    """The averaged weights `base.py` wrote, by network, and their metadata (step, minutes)."""
+    weights: dict[str, dict[str, torch.Tensor]] = {}
+    with safe_open(file, "pt") as opened:
+        for name in opened.keys():  # noqa: SIM118 - not a dict
+            network, key = name.split("/", 1)
+            weights.setdefault(network, {})[key] = opened.get_tensor(name)
+        return weights, opened.metadata()
+
+
+def assemble(
+    vae: AutoencoderKL, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, to: Path
+) -> None:
+    """Write the five parts and model_index.json; the folder appears whole or not at all, and keeps its model card."""
+    pipeline = StableDiffusionPipeline(
+        vae=vae.half().eval(),
+        unet=unet.half().eval(),
+        text_encoder=text_encoder.half().eval(),
+        tokenizer=tokenizer,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    part, old = to.with_name(to.name + ".part"), to.with_name(to.name + ".old")
+    for folder in (part, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    pipeline.save_pretrained(part)
+    for file in part.rglob("*"):
+        file.chmod(0o755 if file.is_dir() else 0o644)
+    if (to / "MODEL_CARD.md").is_file():
+        shutil.copy(to / "MODEL_CARD.md", part)
+    if to.exists():
+        to.rename(old)
+    part.rename(to)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    parser.add_argument("--to", type=Path, default=EMBEDDED)
+    args = parser.parse_args()
+    weights, metadata = read_average(args.cache / "base_average.safetensors")
+    tokenizer = CLIPTokenizer.from_pretrained(args.cache / "tokenizer")
+    unet, text_encoder = build_unet(Shape()), build_text_encoder(Shape(), tokenizer)
+    unet.load_state_dict(weights["unet"])
+    text_encoder.load_state_dict(weights["text_encoder"])
+    assemble(AutoencoderKL.from_pretrained(args.cache / "vae"), unet, text_encoder, tokenizer, args.to)
+    size = sum(file.stat().st_size for file in args.to.rglob("*") if file.is_file()) / 1e6
+    print(f"{args.to}: {size:.1f} MB (limit {LIMIT_MB}), U-Net at step {metadata['step']}")
+
+
+if __name__ == "__main__":
+    main()
