@@ -1,0 +1,39 @@
+# Two commands do everything on a fresh machine: `make protect` and `make test`. Python 3.11 is all they need.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: protect test test-slow lint speed clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+protect: $(READY)
+	$(BIN)/python examples/photographs.py out/originals
+	$(BIN)/unlearnable protect out/originals --out out/protected --compare
+	@echo
+	@echo "originals:     out/originals"
+	@echo "protected:     out/protected"
+	@echo "side by side:  out/protected/compare   (the difference is amplified)"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+speed: $(READY)
+	$(BIN)/python benchmarks/speed/step.py
+
+clean:
+	rm -rf $(VENV) out

@@ -1,0 +1,26 @@
+"""Make pictures hard for diffusion models to learn, and measure whether that worked.
+
+>>> import unlearnable
+>>> for result in unlearnable.protect(["photos"], "protected", unlearnable.Recipe(method="advdm")):
+...     print(result.source, result.status)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unlearnable.batch import protect
+    from unlearnable.models.load import load_model
+    from unlearnable.recipe import Recipe
+
+__version__ = "0.1.0"
+__all__ = ["Recipe", "load_model", "protect"]
+
+_WHERE = {"protect": "unlearnable.batch", "load_model": "unlearnable.models.load", "Recipe": "unlearnable.recipe"}
+
+
+def __getattr__(name: str) -> Any:
+    """The public verbs, imported when they are first used: `import unlearnable` alone loads nothing heavy."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'unlearnable' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

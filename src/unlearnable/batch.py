@@ -1,0 +1,256 @@
+"""Files in, protected files out: the one path for one picture or a million.
+
+Pictures stream through in the order of their names. Those whose views have one shape form a group, worked on at once.
+How groups form depends on the inputs alone, never on what is already done, so a run that was killed and started again
+writes the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearnable.errors import PictureError, UnlearnableError, UsageError, shown
+from unlearnable.journal import Journal
+from unlearnable.recipe import Recipe
+
+if TYPE_CHECKING:
+    from unlearnable.models.base import Model
+    from unlearnable.work import Job
+
+Progress = Callable[[float, int], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one input: `status` is protected, skipped (finished before) or failed (then `message` says why)."""
+
+    source: Path
+    status: str
+    output: Path | None = None
+    message: str = ""
+    measured: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def protect(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    model: Model | None = None,
+    mask: str | Path | None = None,
+    recursive: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Result]:
+    """Protect files and folders, yielding a `Result` for each picture as it is done.
+
+    Folders are mirrored under `out`. Finished files are skipped by (content hash, recipe hash) unless `overwrite`;
+    to resume, call it again. `mask` is a picture, or a folder of pictures with the inputs' names: light parts may
+    change. `progress` is told how many pictures are done, with fractions, and how many there are. Inputs are never changed. A bad picture is a
+    failed result; UsageError and SetupError end the run.
+    """
+    recipe, out = recipe or Recipe(), Path(out)
+    run = _Run.open([Path(i) for i in inputs], out, recipe, Path(mask) if mask else None, recursive, overwrite, progress)
+    yield from run.results(model)
+
+
+@dataclass
+class _Run:
+    pairs: list[tuple[Path, Path]]
+    out: Path
+    recipe: Recipe
+    mask: Path | None
+    overwrite: bool
+    progress: Progress
+    journal: Journal
+    finished: int = 0
+    sources: set[Path] = field(default_factory=set)
+
+    @classmethod
+    def open(
+        cls, inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, deep: bool, again: bool, tell: Progress | None
+    ) -> _Run:
+        from unlearnable.images import files
+
+        wanted = recipe.format.upper() if recipe.format else None
+        pairs = files.find(inputs, deep, out, wanted)
+        recipe.protection()  # a wrong method or budget is said before anything is read or loaded
+        return cls(pairs, out, recipe, mask, again, tell or (lambda done, total: None), Journal.open(out), sources={s.resolve() for s, _ in pairs})
+
+    def results(self, model: Model | None) -> Iterator[Result]:
+        from unlearnable.models.load import load_model
+        from unlearnable.work import sizes
+
+        r = self.recipe
+        if model is None:
+            where = {"device": r.device, "dtype": r.dtype, "revision": r.revision, "offline": r.offline}
+            model = load_model(r.model, **where)
+        self.journal.append(header(r, model))
+        scale = sizes(model, r.resolution)
+        groups: dict[tuple[int, int], list[Job]] = {}
+        for source, name in self.pairs:
+            try:
+                job = self._job(source, name, scale)
+            except UnlearnableError as error:
+                yield self._failed(source, error)
+                continue
+            shape = (job.canvas.tile_height, job.canvas.tile_width)
+            groups.setdefault(shape, []).append(job)
+            if sum(len(j.canvas.tiles) for j in groups[shape]) >= r.batch:
+                yield from self._group(model, groups.pop(shape))
+            elif sum(map(len, groups.values())) > 4 * r.batch:  # many shapes: do not hold a whole folder in memory
+                yield from self._group(model, groups.pop(next(iter(groups))))
+        for jobs in groups.values():
+            yield from self._group(model, jobs)
+
+    def _job(self, source: Path, name: Path, scale: Any) -> Job:
+        from unlearnable import work
+        from unlearnable.images import files
+
+        files.target(self.out, name)
+        mask = self._mask(name)
+        try:
+            digest = work.digest(source, mask) if source.is_file() else ""
+        except OSError:
+            digest = ""  # `read` has the sentence for files that cannot be read
+        entry = self.journal.done.get((name.as_posix(), digest, self.recipe.hash))
+        if entry and not self.overwrite and _present(self.out, entry):
+            return work.Job(source, name, digest, scale.plan(entry["height"], entry["width"]), None, done=True)
+        picture = files.read(source)
+        return work.Job(source, name, digest, scale.plan(*picture.pixels.shape[:2]), picture)
+
+    def _mask(self, name: Path) -> Path | None:
+        if self.mask is None or not self.mask.is_dir():
+            return self.mask
+        found = sorted(self.mask.joinpath(name).parent.glob(f"{glob_escape(name.stem)}.*"))
+        if len(found) != 1:
+            raise PictureError(f"{shown(name)} has {len(found)} masks in {shown(self.mask)}: give it one of the same name")
+        return found[0]
+
+    def _group(self, model: Model, jobs: list[Job]) -> Iterator[Result]:
+        """Work on pictures whose views have one shape; when some are done already, the others still see them."""
+        if all(job.done for job in jobs):
+            for job in jobs:
+                yield self._skipped(job)
+            return
+        started = time.monotonic()
+        try:
+            deltas, pictures = self._perturb(model, jobs)
+        except UnlearnableError as error:
+            for job in jobs:
+                yield self._skipped(job) if job.done else self._failed(job.source, error)
+            return
+        seconds = (time.monotonic() - started) / len(jobs)
+        for job, delta, picture in zip(jobs, deltas, pictures):
+            if job.done:
+                yield self._skipped(job)
+                continue
+            try:
+                yield self._save(job, picture, delta, seconds)
+            except UnlearnableError as error:
+                yield self._failed(job.source, error)
+
+    def _perturb(self, model: Model, jobs: list[Job]) -> tuple[list[Any], list[Any]]:
+        """Perturbations at native size ``[3 h w]``, and the pictures."""
+        import torch
+
+        from unlearnable import work
+        from unlearnable.images import files, views
+
+        pictures = [job.picture or files.read(job.source) for job in jobs]
+        cuts = [views.cut(job.canvas, work.tensor(picture.pixels) / 255) for job, picture in zip(jobs, pictures)]
+        keys = [f"{files.content_hash(p)}:{i}" for p, cut in zip(pictures, cuts) for i in range(len(cut))]
+        x, protection, parts = torch.cat(cuts), self.recipe.protection(), []
+        for start in range(0, len(x), self.recipe.batch):
+            part = slice(start, start + self.recipe.batch)
+
+            def tell(done: int, total: int, part: slice = part) -> None:
+                share = (part.start + (part.stop - part.start) * done / total) / len(x)
+                self.progress(self.finished + len(jobs) * min(1.0, share), len(self.pairs))
+
+            y = protection(
+                model, x[part], prompt=self.recipe.prompt, seed=self.recipe.seed, keys=keys[part], callback=tell
+            )
+            parts.append(y.cpu() - x[part])
+        chunks = torch.cat(parts).split([len(cut) for cut in cuts])
+        return [views.merge(job.canvas, chunk) for job, chunk in zip(jobs, chunks)], pictures
+
+    def _save(self, job: Job, picture: Any, delta: Any, seconds: float) -> Result:
+        import torch
+
+        from unlearnable import work
+        from unlearnable.images import files
+
+        wanted = self.recipe.format.upper() if self.recipe.format else None
+        constraint = self.recipe.protection().constraint
+        after = work.seal(picture, delta, work.allowed(picture, self._mask(job.name)), constraint)
+        kind, _ = files.output_format(picture.format, wanted, plain=picture.plain)
+        path = files.target(self.out, files.output_name(job.name, kind))
+        if path.resolve() in self.sources:  # a file whose name lies about its format slips past `find`
+            raise UsageError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
+        options = {"quality": self.recipe.quality, "keep_metadata": self.recipe.keep_metadata}
+        files.write(after, path, format=kind, **options)
+        written = files.read(path)
+        measured, notes = work.measure(picture, written), picture.notes
+        if not files.is_lossless(kind, self.recipe.quality):
+            lost = work.measure(after, written)
+            notes = (*notes, f"{kind} is lossy: it changed the protected picture by up to {lost['linf']}/255 ({lost['psnr']:.1f} dB)")
+        elif not constraint.holds(torch.from_numpy(written.pixels.astype("int16") - picture.pixels)):
+            path.unlink()
+            raise PictureError(f"{shown(job.source)} broke its budget when saved ({measured}): please report this")
+        entry = {"name": job.name.as_posix(), "input_sha256": job.digest, "recipe_hash": self.recipe.hash}
+        entry |= {"source": str(job.source), "output": path.relative_to(self.out).as_posix(), "bytes": path.stat().st_size}
+        entry |= {"height": picture.pixels.shape[0], "width": picture.pixels.shape[1], "seed": self.recipe.seed}
+        extra = {"measured": finite(measured), "notes": list(notes), "seconds": round(seconds, 2)}
+        self.journal.append(entry | extra)
+        self._count()
+        return Result(job.source, "protected", path, measured=measured, notes=notes)
+
+    def _skipped(self, job: Job) -> Result:
+        self._count()
+        entry = self.journal.done[(job.name.as_posix(), job.digest, self.recipe.hash)]
+        return Result(job.source, "skipped", self.out / entry["output"], "finished before", dict(entry["measured"]))
+
+    def _failed(self, source: Path, error: UnlearnableError) -> Result:
+        self._count()
+        return Result(source, "failed", message=str(error))
+
+    def _count(self) -> None:
+        self.finished += 1
+        self.progress(self.finished, len(self.pairs))
+
+
+def header(recipe: Recipe, model: Model) -> dict[str, Any]:
+    """The journal's line for a run: the resolved recipe, the versions and the machine."""
+    from importlib.metadata import version
+
+    packages = ("unlearnable", "torch", "diffusers", "transformers", "pillow")
+    return {
+        "run": asdict(recipe) | {"hash": recipe.hash},
+        "budget": recipe.protection().constraint.describe(),
+        "model": {"name": model.name, "family": model.family, "device": str(model.device), "amp": str(model.amp)},
+        "versions": {name: version(name) for name in packages},
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def finite(measured: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no infinity: an unchanged picture's PSNR is null."""
+    return {k: v if math.isfinite(v) else None for k, v in measured.items()}
+
+
+def glob_escape(text: str) -> str:
+    import glob
+
+    return glob.escape(text)
+
+
+def _present(out: Path, entry: dict[str, Any]) -> bool:
+    path = out / entry["output"]
+    return path.is_file() and path.stat().st_size == entry["bytes"]

@@ -1,0 +1,187 @@
+"""The command line, thin: parse, call, print, exit code. Results go to stdout, progress and remarks to stderr.
+
+Exit codes: 0 done, 1 some inputs failed, 2 wrong usage, 3 this machine lacks something, 130 interrupted (run it again).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from unlearnable.errors import SetupError, UnlearnableError, UsageError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Make pictures hard for diffusion models to learn, and measure whether that worked.",
+    epilog="Perturbations raise an attacker's cost; they guarantee nothing.",
+)
+models_app = typer.Typer(no_args_is_help=True, help="The diffusion models that protections can work against.")
+app.add_typer(models_app, name="models")
+
+FAILED, USAGE, SETUP, INTERRUPTED = 1, 2, 3, 130
+
+EXAMPLES = """[bold]Examples[/bold]
+
+unlearnable protect photo.jpg -o protected
+
+unlearnable protect photos -r -o protected --strength subtle
+
+unlearnable protect art.png -o out --method mist --eps 6 --model stable-diffusion-v1-5/stable-diffusion-v1-5
+
+To resume an interrupted run, give the same command again."""
+
+
+@app.command(epilog=EXAMPLES)
+def protect(
+    inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],
+    method: Annotated[str | None, typer.Option(help="Protection; see `unlearnable methods`.")] = None,
+    strength: Annotated[str | None, typer.Option(help="subtle (4/255), standard (8), strong (16) or paper.")] = None,
+    eps: Annotated[float | None, typer.Option(help="Largest change of a sample, in levels of 255.")] = None,
+    psnr: Annotated[float | None, typer.Option(help="Least PSNR in dB, in place of eps.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Ascent steps: more take longer and protect better.")] = None,
+    model: Annotated[str | None, typer.Option(help="embedded, a diffusers folder or a hub id.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the pictures show, as an attacker would put it.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Picture or folder: light parts may change.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Scale in px at which larger pictures are protected.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Views worked on at once.")] = None,
+    format: Annotated[str | None, typer.Option(help="File format of the results, e.g. png, jpeg.")] = None,
+    quality: Annotated[int | None, typer.Option(help="Quality of a lossy format, 1 to 100.")] = None,
+    keep_metadata: Annotated[bool | None, typer.Option("--keep-metadata", help="Keep EXIF (GPS too) and XMP.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="TOML file of these settings; flags win over it.")] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Also write a side-by-side PNG of each picture.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished files again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture on stdout.")] = False,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    offline: Annotated[bool | None, typer.Option("--offline", help="Never touch the network.")] = None,
+) -> None:
+    """Write protected twins of pictures: same size, same colours, looking unchanged."""
+    from unlearnable.cli_protect import run
+    from unlearnable.recipe import Recipe, load
+
+    given = {
+        "method": method, "strength": strength, "eps": eps, "psnr": psnr, "steps": steps, "model": model,
+        "revision": revision, "prompt": prompt, "seed": seed, "resolution": resolution, "batch": batch,
+        "format": format, "quality": quality, "keep_metadata": keep_metadata, "device": device, "dtype": dtype,
+        "offline": offline,
+    }  # fmt: skip
+    given = {name: value for name, value in given.items() if value is not None}
+    base = Recipe(**load(recipe)) if recipe else Recipe()
+    if "eps" in given or "psnr" in given:  # a budget on the command line replaces the recipe's, of either kind
+        base = replace(base, eps=None, psnr=None)
+    failed = run(
+        inputs, out, replace(base, **given), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
+        dry_run=dry_run, as_json=as_json,
+    )  # fmt: skip
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Say all about this one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """List the protections, or explain one: paper, equation, budget, deviations."""
+    from unlearnable import registry
+
+    chosen = [registry.entry(n) for n in ([name] if name else registry.names())]
+    if as_json:
+        echo(json.dumps([{"name": e.name, "summary": e.summary, "text": e.text} for e in chosen], indent=2))
+    elif name:
+        echo(chosen[0].text)
+    else:
+        width = max(len(e.name) for e in chosen)
+        for e in chosen:
+            echo(f"{e.name:{width}}  {e.summary.partition(': ')[2] or e.summary}")
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """Checkpoints that are known to fit, and whether they are on this machine. Any diffusers folder works as well."""
+    from unlearnable.models.load import KNOWN, folder_of
+
+    width = max(map(len, KNOWN))
+    for name, what in KNOWN.items():
+        echo(f"{name:{width}}  {'here ' if folder_of(name) else 'away '}  {what}")
+
+
+@models_app.command("path")
+def models_path(name: Annotated[str, typer.Argument(help="embedded, a folder or a hub id.")] = "embedded") -> None:
+    """Print the folder a model is in."""
+    from unlearnable.models.load import folder_of
+
+    folder = folder_of(name)
+    if folder is None:
+        raise SetupError(f"model {name!r} is not on this machine: fetch it with `hf download {name}`")
+    echo(str(folder))
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False) -> None:
+    """Explain this machine: versions, device, memory, offline mode, and what is wrong with them."""
+    from unlearnable.doctor import examine
+
+    findings = examine()
+    if as_json:
+        echo(json.dumps([f.__dict__ for f in findings], indent=2))
+    else:
+        width = max(len(f.name) for f in findings)
+        for f in findings:
+            echo(f"{'ok  ' if f.ok else 'WARN'}  {f.name:{width}}  {f.value}")
+    if not all(f.ok for f in findings):
+        raise typer.Exit(SETUP)
+
+
+def version(wanted: bool) -> None:
+    if wanted:
+        from unlearnable import __version__
+
+        echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def echo(text: str) -> None:
+    typer.echo(text)
+
+
+def fail(text: str, code: int) -> NoReturn:
+    typer.echo(f"unlearnable: {text}", err=True)
+    sys.exit(code)
+
+
+def main() -> Any:
+    """Entry point: every expected error is one sentence on stderr and an exit code."""
+    try:
+        app()
+    except UsageError as error:
+        fail(str(error), USAGE)
+    except SetupError as error:
+        fail(str(error), SETUP)
+    except UnlearnableError as error:
+        fail(str(error), FAILED)
+    except KeyboardInterrupt:
+        fail("interrupted; finished files are kept, the same command goes on from here", INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""How `unlearnable protect` looks to its user: plan, progress, results, summary."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from unlearnable.errors import shown
+from unlearnable.recipe import Recipe
+
+if TYPE_CHECKING:
+    from unlearnable.batch import Result
+
+EMBEDDED_WORTH = (
+    "The embedded model is small: what it protects against Stable Diffusion attackers is weak and unproven. For that, "
+    "name a real checkpoint: --model stable-diffusion-v1-5/stable-diffusion-v1-5"
+)
+talk = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def run(
+    inputs: list[Path], out: Path, recipe: Recipe, *, mask: Path | None, recursive: bool, overwrite: bool, compare: bool,
+    dry_run: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Protect and report; returns how many inputs failed."""
+    from unlearnable import batch
+
+    if dry_run:
+        return preview(inputs, out, recipe, recursive, as_json)
+    if recipe.model == "embedded":
+        talk.print(EMBEDDED_WORTH, style="dim")
+    counts = {"protected": 0, "skipped": 0, "failed": 0}
+    with bar() as tell:
+        options: dict[str, Any] = {"mask": mask, "recursive": recursive, "overwrite": overwrite, "progress": tell}
+        for result in batch.protect(inputs, out, recipe, **options):
+            counts[result.status] += 1
+            show(result, as_json)
+            if compare and result.output:
+                from unlearnable.images.compare import write
+
+                write(result.source, result.output, out / "compare" / result.output.relative_to(out).with_suffix(".png"))
+    talk.print(", ".join(f"{count} {status}" for status, count in counts.items() if count) + f"; journal in {shown(out)}")
+    return counts["failed"]
+
+
+def show(result: Result, as_json: bool) -> None:
+    """One line a picture: JSON or text on stdout, failures also said on stderr."""
+    if as_json:
+        line = {"source": str(result.source), "status": result.status, "output": result.output and str(result.output)}
+        from unlearnable.batch import finite
+
+        line |= {"measured": finite(result.measured), "notes": list(result.notes), "message": result.message}
+        sys.stdout.write(json.dumps(line) + "\n")
+        return
+    if result.status == "failed":
+        talk.print(f"failed: {result.message}", style="red", markup=False)
+        return
+    m = result.measured
+    psnr = f"{m['psnr']:.1f} dB" if m.get("psnr") not in (None, float("inf")) else "no change"
+    again = " (finished before)" if result.status == "skipped" else ""
+    sys.stdout.write(f"{shown(result.output or '')}  L-inf {m['linf']:g}/255  PSNR {psnr}{again}\n")
+    for note in result.notes:
+        talk.print(f"  note: {note}", style="dim", markup=False)
+
+
+def preview(inputs: list[Path], out: Path, recipe: Recipe, recursive: bool, as_json: bool) -> int:
+    """What a run would do, picture by picture, without a model and without writing anything."""
+    from unlearnable.errors import PictureError
+    from unlearnable.images import files
+
+    wanted = recipe.format.upper() if recipe.format else None
+    settings, failed = recipe.protection(), 0
+    for source, name in files.find(inputs, recursive, out, wanted):
+        try:
+            picture = files.read(source)
+        except PictureError as error:
+            failed += 1
+            talk.print(f"would fail: {error}", style="red", markup=False)
+            continue
+        height, width = picture.pixels.shape[:2]
+        kind, _ = files.output_format(picture.format, wanted, plain=picture.plain)
+        target = files.target(out, files.output_name(name, kind))
+        if as_json:
+            plan = {"source": str(source), "output": str(target), "width": width, "height": height, "status": "planned"}
+            sys.stdout.write(json.dumps(plan) + "\n")
+        else:
+            sys.stdout.write(f"{shown(source)} ({width} x {height}) -> {shown(target)}\n")
+    talk.print(f"{settings.name}, {settings.constraint.describe()}, {settings.rounds * settings.steps} steps; nothing written")
+    talk.print(recipe.toml(), style="dim", markup=False)
+    return failed
+
+
+@contextmanager
+def bar() -> Iterator[Any]:
+    """A progress bar over pictures; a stream that is no terminal gets none."""
+    columns = (TextColumn("protecting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as progress:
+        task = progress.add_task("protecting", total=None)
+
+        def tell(done: float, total: int) -> None:
+            progress.update(task, completed=round(done, 2), total=total)
+
+        yield tell

@@ -1,0 +1,41 @@
+"""Original, protected twin and their difference side by side, for people to look at."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from unlearnable.errors import PictureError
+from unlearnable.images import files
+
+SIDE = 640  # px a panel is at most scaled to
+BAND = 22  # px of caption under a panel
+
+
+def sheet(before: np.ndarray, after: np.ndarray) -> Image.Image:
+    """Three panels of uint8 ``[h w 3]`` pictures; the difference is centred on grey and amplified to be visible."""
+    change = after.astype(np.float32) - before.astype(np.float32)
+    largest = float(np.abs(change).max())
+    gain = max(1, round(100 / largest)) if largest else 1
+    difference = np.clip(128 + gain * change, 0, 255).astype(np.uint8)
+    titles = ("original", "protected", f"difference x {gain}")
+    panels = [Image.fromarray(pixels) for pixels in (before, after, difference)]
+    for panel in panels:
+        panel.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    width, height = panels[0].size
+    page = Image.new("RGB", (3 * width + 16, height + BAND), "white")
+    pen = ImageDraw.Draw(page)
+    for number, (panel, title) in enumerate(zip(panels, titles)):
+        left = number * (width + 8)
+        page.paste(panel, (left, 0))
+        pen.text((left + 4, height + 4), title, fill="black", font_size=13)
+    return page
+
+
+def write(source: Path, protected: Path, path: Path) -> None:
+    """Compare two files in a PNG at `path`. Raises PictureError where their sizes differ."""
+    before, after = files.read(source), files.read(protected)
+    if before.pixels.shape != after.pixels.shape:
+        raise PictureError(f"{source} and {protected} differ in size: compare a picture with its own twin")
+    page = np.asarray(sheet(before.pixels, after.pixels))
+    files.write(files.Picture(page), path, format="PNG")

@@ -1,0 +1,127 @@
+"""What a method may ask of a diffusion model; eps, v, flow, latent and pixel models all answer it."""
+
+from __future__ import annotations
+
+import abc
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlearnable.models.schedule import Schedule
+from unlearnable.rng import seeded
+
+LARGE = 500_000_000  # parameters from which the field's fine-tuning rates for Stable Diffusion apply
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the text encoders made of some prompts: tensors whose first axis is the prompt."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def expand(self, batch: int) -> Condition:
+        """The same single prompt for `batch` pictures (a condition of `batch` prompts is returned as it is)."""
+        return Condition({k: v.expand(batch, *v.shape[1:]) if len(v) == 1 else v for k, v in self.tensors.items()})
+
+    def detach(self) -> Condition:
+        return Condition({k: v.detach() for k, v in self.tensors.items()})
+
+
+class Model(abc.ABC):
+    """A diffusion model over a diffusers pipeline.
+
+    Pictures are ``[b 3 h w]`` float32 in [0, 1]; latents are ``[b c h' w']`` float32, scaled as the denoiser saw them;
+    times `t` are int64 ``[b]`` in ``0 .. len(schedule) - 1``, least noise first. `family` is one of sd1, sd2, sdxl, sd3,
+    flux, ddpm; `size` the side in pixels the model was trained at; sides must be multiples of `multiple`.
+    """
+
+    family: str
+    size: int
+    multiple: int
+
+    def __init__(self, pipe: Any, name: str, denoiser: nn.Module, schedule: Schedule, amp: torch.dtype | None) -> None:
+        self.pipe, self.name, self.denoiser, self.amp = pipe, name, denoiser, amp
+        self.device = next(denoiser.parameters()).device
+        self.schedule = schedule.to(self.device)
+        for module in self.modules():
+            module.requires_grad_(False).eval()
+
+    @abc.abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """Latents of pictures (the mean of the posterior, so without randomness)."""
+
+    @abc.abstractmethod
+    def decode(self, z: Tensor) -> Tensor:
+        """Pictures of latents, not clamped."""
+
+    @abc.abstractmethod
+    def condition(self, prompts: Sequence[str]) -> Condition:
+        """Text conditioning; gradients reach the text encoder's trainable parameters."""
+
+    @abc.abstractmethod
+    def predict(self, z_t: Tensor, t: Tensor, c: Condition) -> Tensor:
+        """The denoiser's answer (eps, v or flow) in float32."""
+
+    @abc.abstractmethod
+    def modules(self) -> list[nn.Module]:
+        """Every network of the model, the denoiser first."""
+
+    @abc.abstractmethod
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Channels, rows and columns of the latents of one picture, without encoding it."""
+
+    def noised(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        return self.schedule.noised(z, noise, t)
+
+    def target(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        return self.schedule.target(z, noise, t)
+
+    def jump(self, z_t: Tensor, t: Tensor, s: Tensor, out: Tensor) -> Tensor:
+        return self.schedule.jump(z_t, t, s, out)
+
+    def trainable(self) -> list[nn.Parameter]:
+        """The denoiser's parameters that ask for a gradient."""
+        return [p for p in self.denoiser.parameters() if p.requires_grad]
+
+    def copy(self, *, scratch: bool = False, seed: int = 0) -> Model:
+        """A model with a denoiser of its own in float32 (bf16 weights would swallow small updates); the rest is shared.
+
+        With `scratch` the copy's weights are drawn anew from `seed`.
+        """
+        twin = copy.copy(self)
+        if scratch:
+            with seeded(seed, "scratch"):
+                fresh: Any = type(self.denoiser)
+                twin.denoiser = fresh.from_config(self.denoiser.config).to(self.device).eval()
+            prepare(twin.denoiser, getattr(self.denoiser, "is_gradient_checkpointing", False))
+        else:
+            twin.denoiser = copy.deepcopy(self.denoiser)
+        twin.denoiser.float().requires_grad_(False)
+        return twin
+
+    @property
+    def fine_tune_lr(self) -> float:
+        """The field's DreamBooth rate for large models; small ones (embedded, tests) need a larger one to move."""
+        return 5e-7 if sum(p.numel() for p in self.denoiser.parameters()) >= LARGE else 1e-4
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        with torch.autocast(self.device.type, dtype=self.amp or torch.bfloat16, enabled=self.amp is not None):
+            yield
+
+
+def prepare(network: Any, checkpointing: bool) -> None:
+    """Lay convolutions out as processors like them, and with `checkpointing` trade time for memory."""
+    if any(p.ndim == 4 for p in network.parameters()):
+        network.to(memory_format=torch.channels_last)
+    if checkpointing and hasattr(network, "enable_gradient_checkpointing"):
+        network.enable_gradient_checkpointing()
+
+
+def weight_dtype(module: nn.Module) -> torch.dtype:
+    return next(module.parameters()).dtype

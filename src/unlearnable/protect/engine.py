@@ -1,0 +1,158 @@
+"""The only optimisation loop: projected gradient ascent on pictures, against a surrogate that may be in training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from unlearnable import rng
+from unlearnable.errors import UnlearnableError, UsageError
+from unlearnable.models.base import Condition, Model
+from unlearnable.protect.constraints import Constraint, Linf
+from unlearnable.protect.objectives import Batch, Objective, denoising
+from unlearnable.protect.surrogates import Frozen, Surrogate
+from unlearnable.protect.timesteps import draw, probabilities
+from unlearnable.protect.transforms import Transform, pick
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Protection:
+    """A protection as settings. Calling it returns protected pictures.
+
+    Each of `rounds` lets the surrogate train, then takes `steps` ascent steps of `step` times the budget, each on the
+    mean gradient of `draws` draws of (t, noise, transform). `law` is p(t), limited to the share `span` of all times.
+    `start`: "zero", "uniform" inside the budget, or "sign" on its boundary. `goal` names the target picture of a
+    targeted objective. `score` replaces the objective where results are compared (`evaluate`).
+    """
+
+    name: str
+    objective: Objective = denoising
+    constraint: Constraint = field(default_factory=lambda: Linf(8))
+    step: float = 0.1
+    steps: int = 100
+    rounds: int = 1
+    draws: int = 1
+    start: str = "uniform"
+    law: str = "uniform"
+    span: tuple[float, float] = (0.0, 1.0)
+    goal: str | None = None
+    surrogate: Surrogate = field(default_factory=Frozen)
+    transforms: tuple[Transform, ...] = ()
+    score: Objective | None = None
+
+    def __call__(
+        self,
+        model: Model,
+        images: Tensor,
+        *,
+        prompt: str = "",
+        target: Tensor | None = None,
+        mask: Tensor | None = None,
+        seed: int = 0,
+        keys: Sequence[str] | None = None,
+        callback: Progress | None = None,
+    ) -> Tensor:
+        """Protect pictures ``[b 3 h w]`` in [0, 1]; the result is of the same shape and within the budget, in float.
+
+        `target` ``[1 3 h w]`` replaces the protection's own; `mask` ``[b 1 h w]`` is 0 where nothing may change;
+        `keys` name the pictures' randomness (default: their content). Raises UnlearnableError on a gradient that is
+        not finite. Sealing onto the 8-bit grid is `constraint.seal`, at the size the file will have.
+        """
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise UsageError(f"pictures of shape {tuple(images.shape)}: give [batch, 3, height, width] in [0, 1]")
+        if any(side % model.multiple for side in images.shape[-2:]):
+            raise UsageError(f"pictures of {tuple(images.shape[-2:])} px: sides must be multiples of {model.multiple}")
+        x = images.to(model.device, torch.float32)
+        keys = list(keys) if keys is not None else rng.image_keys(x)
+        allowed = torch.ones_like(x[:, :1]) if mask is None else mask.to(x)
+        grey = (x == x[:, :1]).flatten(1).all(1).view(-1, 1, 1, 1)
+        delta = self._project(x, self._start(x, keys, seed, grey), allowed)
+        total, done = self.rounds * self.steps, 0
+        if not total or not self.constraint.size:
+            return x + delta
+        with torch.no_grad():
+            condition = model.condition([prompt])
+            goal = self._goal(model, x, target)
+        state = self.surrogate.begin(model, condition, seed)
+        p = self._law(model)
+        for _ in range(self.rounds):
+            surrogate = state.before(x, x + delta)
+            for _ in range(self.steps):
+                gradient = self._gradient(surrogate, x + delta, condition, goal, p, keys, seed, done)
+                move = self.constraint.direction(tied(gradient, grey) * allowed) * (self.step * self.constraint.size / 255)
+                delta = self._project(x, delta + move, allowed)
+                done += 1
+                if callback:
+                    callback(done, total)
+            state.after(x, x + delta)
+        return x + delta
+
+    def evaluate(self, model: Model, images: Tensor, *, prompt: str = "", target: Tensor | None = None, draws: int = 16) -> Tensor:
+        """Mean score per picture ``[b]`` on fixed noise and evenly spread times, with the model as it is."""
+        x = images.to(model.device, torch.float32)
+        score, total = self.score or self.objective, torch.zeros(len(x), device=x.device)
+        with torch.no_grad():
+            condition, goal = model.condition([prompt]), self._goal(model, x, target)
+            shape = model.latent_shape(*x.shape[-2:])
+            for i in range(draws):
+                t = torch.full([len(x)], int((i + 0.5) / draws * len(model.schedule)), device=x.device)
+                noise = rng.normal([f"draw {i}"], shape, "evaluate", device=x.device).expand(len(x), *shape)
+                total += score(model, x, Batch(t, noise, condition, goal)) / draws
+        return total
+
+    def _gradient(
+        self, model: Model, x: Tensor, c: Condition, goal: Tensor | None, p: Tensor, keys: Sequence[str], seed: int, step: int
+    ) -> Tensor:
+        x = x.detach().requires_grad_(True)
+        shape = model.latent_shape(*x.shape[-2:])
+        for i in range(self.draws):
+            name = (seed, step, i)
+            t = draw(p, keys, "time", *name, device=x.device)
+            noise = rng.normal(keys, shape, "noise", *name, device=x.device)
+            seen = pick(self.transforms, x, rng.plain("transform", *name))
+            self.objective(model, seen, Batch(t, noise, c, goal)).sum().backward()
+        gradient = x.grad
+        if gradient is None or not torch.isfinite(gradient).all():
+            raise UnlearnableError(f"the gradient of {self.name!r} is not finite at step {step}: use --dtype float32")
+        return gradient
+
+    def _start(self, x: Tensor, keys: Sequence[str], seed: int, grey: Tensor) -> Tensor:
+        if self.start == "zero":
+            return torch.zeros_like(x)
+        noise = 2 * rng.uniform(keys, x.shape[1:], "start", seed, device=x.device) - 1
+        noise = tied(noise, grey)
+        if self.start == "sign":
+            return self.constraint.start(noise)
+        return noise * (self.constraint.size / 255)
+
+    def _project(self, x: Tensor, delta: Tensor, allowed: Tensor) -> Tensor:
+        return self.constraint.project(x, delta * allowed)
+
+    def _goal(self, model: Model, x: Tensor, target: Tensor | None) -> Tensor | None:
+        if self.goal is None:
+            return None
+        from unlearnable.protect.target import picture
+
+        wanted = picture(self.goal, x.shape[-2], x.shape[-1]) if target is None else target
+        if wanted.shape[-2:] != x.shape[-2:]:
+            raise UsageError(f"the target is {tuple(wanted.shape[-2:])} px and the pictures {tuple(x.shape[-2:])}: scale it first")
+        return model.encode(wanted.to(x)).expand(len(x), -1, -1, -1)
+
+    def _law(self, model: Model) -> Tensor:
+        p = probabilities(self.law, model.schedule)
+        inside = torch.zeros_like(p)
+        low, high = (round(share * len(p)) for share in self.span)
+        inside[low:high] = p[low:high]
+        if not inside.sum():
+            raise UsageError(f"the time span {self.span} holds no time: give two shares between 0 and 1, the lower first")
+        return inside / inside.sum()
+
+
+def tied(delta: Tensor, grey: Tensor) -> Tensor:
+    """The same change in all channels of grey pictures (`grey` ``[b 1 1 1]``), which so stay grey."""
+    return torch.where(grey, delta.mean(1, keepdim=True), delta)

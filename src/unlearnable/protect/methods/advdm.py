@@ -1,0 +1,12 @@
+"""AdvDM: raise the denoising loss of the picture under a frozen model.
+
+Liang et al., "Adversarial Example Does Good", ICML 2023, arXiv 2302.04578, algorithm 1: Monte-Carlo ascent on
+``E_{t,eps} ||eps_theta(z_t, t, c) - eps||^2`` with sign steps.
+The paper's 16/255 counts 8-bit levels, 100 steps of 1/255. Deviation: none known.
+"""
+
+from unlearnable.protect.constraints import Linf
+from unlearnable.protect.engine import Protection
+from unlearnable.protect.objectives import denoising
+
+PAPER = Protection("advdm", denoising, Linf(16), step=1 / 16, steps=100)

@@ -1,0 +1,16 @@
+"""ASPL: surrogate and perturbation in alternation.
+
+Van Le et al., "Anti-DreamBooth", ICCV 2023, arXiv 2303.15433, section 4.3 (alternating surrogate and perturbation
+learning): each round a copy of the surrogate learns the clean pictures, the ascent runs against that copy, and the
+surrogate itself learns the protected ones. 6.375/255, step a tenth, 50 rounds of 3 training and 6 ascent steps.
+Deviation: no prior-preservation pictures; the surrogate's rate is `Model.fine_tune_lr` (5e-7 on Stable Diffusion).
+"""
+
+from unlearnable.models.training import FineTune
+from unlearnable.protect.constraints import Linf
+from unlearnable.protect.engine import Protection
+from unlearnable.protect.objectives import denoising
+from unlearnable.protect.surrogates import Training
+
+ALTERNATING = Training(before="clean", aside=True, after="protected", fit=FineTune(3))
+PAPER = Protection("aspl", denoising, Linf(6.375), step=1 / 10, steps=6, rounds=50, surrogate=ALTERNATING)

@@ -1,0 +1,15 @@
+"""FSMG: ascend against a surrogate that has already learned the clean pictures.
+
+Van Le et al., "Anti-DreamBooth", ICCV 2023, arXiv 2303.15433, section 4.3 (fully-trained surrogate model guidance): the
+model is fine-tuned on the clean pictures once, then frozen. The published 0.05 in [-1, 1] is 6.375 of 255, its step of
+0.005 a tenth. Deviation: the surrogate learns for 100 steps at the model's own rate (`Model.fine_tune_lr`).
+"""
+
+from unlearnable.models.training import FineTune
+from unlearnable.protect.constraints import Linf
+from unlearnable.protect.engine import Protection
+from unlearnable.protect.objectives import denoising
+from unlearnable.protect.surrogates import Training
+
+LEARNED = Training(before="clean", fit=FineTune(100))
+PAPER = Protection("fsmg", denoising, Linf(6.375), step=1 / 10, steps=100, surrogate=LEARNED)

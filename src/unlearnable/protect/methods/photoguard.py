@@ -1,0 +1,13 @@
+"""PhotoGuard, encoder attack: the autoencoder takes the picture for a grey one.
+
+Salman et al., "Raising the Cost of Malicious AI-Powered Image Editing", ICML 2023, arXiv 2302.06588, eq. 4: minimise
+``||E(x + delta) - E(target)||^2``. The published 0.06 in [-1, 1] is 7.65 of 255; its step of 0.02 is a third of that.
+Deviations: 200 steps where the authors' notebooks take up to 1000, and a constant step. The diffusion attack of the
+same paper (through a whole sampling run) is not part of this method.
+"""
+
+from unlearnable.protect.constraints import Linf
+from unlearnable.protect.engine import Protection
+from unlearnable.protect.objectives import encoder
+
+PAPER = Protection("photoguard", encoder, Linf(7.65), step=1 / 3, steps=200, goal="grey")

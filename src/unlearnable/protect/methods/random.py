@@ -1,0 +1,10 @@
+"""Random sign noise of the same budget: the control that every protection must beat.
+
+Each sample moves by plus or minus the whole budget, at random. Whatever a protection achieves beyond this row is due to
+the method; what this row achieves is due to degrading the picture.
+"""
+
+from unlearnable.protect.constraints import Linf
+from unlearnable.protect.engine import Protection
+
+PAPER = Protection("random", constraint=Linf(8), start="sign", steps=0)

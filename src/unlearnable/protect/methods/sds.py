@@ -1,0 +1,12 @@
+"""SDS: score distillation, the denoiser's Jacobian dropped; descends the loss, as its paper prefers.
+
+Xue et al., "Toward effective protection against diffusion-based mimicry through score distillation", ICLR 2024,
+arXiv 2311.12832, eq. 8 and 9: step along ``(eps_theta(z_t) - eps) dz/dx``, which needs no gradient through the U-Net.
+This is the "minus" variant (SDS-, smooths details); `sds-plus` ascends. 16/255, 100 steps of 1/255. Deviation: none known.
+"""
+
+from unlearnable.protect.constraints import Linf
+from unlearnable.protect.engine import Protection
+from unlearnable.protect.objectives import negative, sds
+
+PAPER = Protection("sds", sds(-1), Linf(16), step=1 / 16, steps=100, score=negative)

@@ -1,0 +1,41 @@
+"""Which times a protection trains against: p(t) over the noise schedule.
+
+UDP draws t uniformly. EUDP (Zhao et al., arXiv 2306.01902) draws it from a law made from the schedule, since the
+perturbation reaches ``z_t`` scaled by ``sqrt(alpha_bar_t)`` and large t wastes effort. The paper's exact form was not
+available to us: the laws below are our reading, and which one is the default is decided by measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from unlearnable.errors import UsageError
+from unlearnable.models.schedule import Schedule
+from unlearnable.rng import uniform
+
+RATIO_CLIP = 10.0  # sqrt(ab / (1 - ab)) grows without bound as t goes to 0
+
+LAWS: dict[str, Callable[[Tensor], Tensor]] = {
+    "uniform": torch.ones_like,
+    "sqrt-ab": torch.sqrt,
+    "ab": lambda ab: ab,
+    "snr": lambda ab: (ab / (1 - ab).clamp_min(1e-12)).sqrt().clamp_max(RATIO_CLIP),
+    "ab-1-ab": lambda ab: ab * (1 - ab),
+}
+
+
+def probabilities(law: str, schedule: Schedule) -> Tensor:
+    """p(t), ``[T]`` float64, summing to one; `law` is a key of `LAWS`."""
+    if law not in LAWS:
+        raise UsageError(f"unknown timestep law {law!r}: use one of {', '.join(LAWS)}")
+    weight = LAWS[law](schedule.alpha_bar.double().cpu())
+    return weight / weight.sum()
+
+
+def draw(p: Tensor, keys: Sequence[str], *name: object, device: torch.device | None = None) -> Tensor:
+    """One time per key from p(t), ``[b]`` int64, by inverting the distribution function."""
+    u = uniform(keys, (), *name).double()
+    return torch.searchsorted(p.cumsum(0), u, right=True).clamp_max(len(p) - 1).to(device)

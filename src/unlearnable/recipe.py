@@ -1,0 +1,104 @@
+"""Settings of a protection run: a frozen dataclass, TOML in and out, and the hash by which finished work is known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from unlearnable import registry
+from unlearnable.errors import UsageError, shown
+
+if TYPE_CHECKING:
+    from unlearnable.protect.engine import Protection
+
+DEFAULT_METHOD = "advdm"
+WHERE_ONLY = ("device", "offline")  # settings that say where the work is done, not what comes out
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `protect` does to a picture. Every field has a flag of the same name on the command line.
+
+    `eps` (levels of 255) or `psnr` (dB) replace the strength's budget, `steps` its number of ascent steps. A picture of
+    more than ``resolution ** 2`` pixels is protected at that scale and its perturbation enlarged (0: the model's own
+    choice). `batch` views are worked on at once. `format` and `quality` choose another file format for the results.
+    """
+
+    method: str = DEFAULT_METHOD
+    strength: str = "standard"
+    eps: float | None = None
+    psnr: float | None = None
+    steps: int | None = None
+    model: str = "embedded"
+    revision: str | None = None
+    prompt: str = "a photo"
+    seed: int = 0
+    resolution: int = 0
+    batch: int = 8
+    format: str | None = None
+    quality: int | None = None
+    keep_metadata: bool = False
+    device: str = "auto"
+    dtype: str = "auto"
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        if self.eps is not None and self.psnr is not None:
+            raise UsageError(f"eps {self.eps:g} and psnr {self.psnr:g} are two budgets: give one of them")
+        for name, least in (("steps", 0), ("batch", 1), ("resolution", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{name} {value} is too small: give {least} or more")
+        if self.resolution and self.resolution < 64:
+            raise UsageError(f"resolution {self.resolution} is too small: give 64 or more, or 0 for the model's own")
+
+    @property
+    def hash(self) -> str:
+        """Hex digest of everything that decides the result."""
+        settings = {k: v for k, v in asdict(self).items() if k not in WHERE_ONLY}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def protection(self) -> Protection:
+        """The method at this recipe's budget."""
+        from unlearnable.protect.constraints import Linf, psnr
+
+        settings = registry.protection(self.method, self.strength)
+        if self.eps is not None:
+            settings = replace(settings, constraint=Linf(self.eps))
+        if self.psnr is not None:
+            settings = replace(settings, constraint=psnr(self.psnr))
+        if self.steps is not None and settings.steps:
+            settings = replace(settings, steps=-(-self.steps // settings.rounds))
+        return settings
+
+    def toml(self) -> str:
+        """The recipe as TOML; `None` fields are left out."""
+        lines = [f"{k} = {json.dumps(v)}" for k, v in asdict(self).items() if v is not None]
+        return "\n".join(lines) + "\n"
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Fields of a recipe file; raises UsageError with the name that is wrong and what it could be."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"cannot read the recipe {shown(path)!r}: give a TOML file of settings ({reason})") from error
+    known = [field.name for field in fields(Recipe)]
+    hints = get_type_hints(Recipe)
+    for name, value in found.items():
+        if name not in known:
+            raise UsageError(f"unknown setting {name!r} in {shown(path)!r}: {registry.suggestion(name, known)}")
+        number = isinstance(value, int) and not isinstance(value, bool) and hints[name] == (float | None)
+        if not number and not isinstance(value, hints[name]):
+            raise UsageError(f"setting {name!r} in {shown(path)!r} is {value!r}: give {type_name(hints[name])}")
+    return found
+
+
+def type_name(hint: Any) -> str:
+    words = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+    return words[str(getattr(hint, "__name__", hint)).split(" ")[0]] if hint else ""

@@ -1,0 +1,102 @@
+"""One picture on its way through a model: cut into views, and sealed again at its own size on the 8-bit grid."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlearnable.errors import PictureError, shown
+from unlearnable.images import files, views
+from unlearnable.protect.constraints import Constraint
+
+if TYPE_CHECKING:
+    from unlearnable.models.base import Model
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """At what scale and in what tiles a model sees pictures; see `views.plan`."""
+
+    resolution: int
+    tile: int
+    multiple: int
+
+    def plan(self, height: int, width: int) -> views.Canvas:
+        return views.plan(height, width, resolution=self.resolution, tile=self.tile, multiple=self.multiple)
+
+
+def sizes(model: Model, resolution: int = 0) -> Sizes:
+    """The working scale: `resolution`, or by default 512 px (1024 for models of that size, less for very small ones)."""
+    chosen = resolution or min(4 * model.size, max(512, model.size))
+    tile = -(-chosen * 3 // 2 // model.multiple) * model.multiple  # up to 9:4 a picture is one tile
+    return Sizes(chosen, tile, model.multiple)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A source and its plan; the picture itself is there only while it is worked on."""
+
+    source: Path
+    name: Path
+    digest: str
+    canvas: views.Canvas
+    picture: files.Picture | None
+    done: bool = False
+
+
+def digest(source: Path, mask: Path | None) -> str:
+    """sha256 of a file's bytes, and of its mask's."""
+    total = hashlib.sha256()
+    for path in (source, mask):
+        if path is not None:
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def tensor(pixels: np.ndarray) -> Tensor:
+    """uint8 ``[h w 3]`` to float levels ``[3 h w]``, 0 .. 255."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float()
+
+
+def allowed(picture: files.Picture, mask: Path | None) -> Tensor:
+    """Where a picture may change, ``[1 h w]`` of 0 and 1: inside the mask's light parts, and where it can be seen."""
+    height, width = picture.pixels.shape[:2]
+    free = torch.ones(1, height, width)
+    if picture.alpha is not None:
+        free *= torch.from_numpy(picture.alpha > 0)
+    if mask is not None:
+        light = files.read(mask).pixels.max(2)
+        if light.shape != (height, width):
+            raise PictureError(
+                f"the mask {shown(mask)} is {light.shape[1]} x {light.shape[0]} px and the picture {width} x {height}: "
+                "make it the picture's size"
+            )
+        free *= torch.from_numpy(light >= 128)
+    return free
+
+
+def seal(picture: files.Picture, delta: Tensor, free: Tensor, constraint: Constraint) -> files.Picture:
+    """The picture with a perturbation ``[3 h w]`` (in [0, 1] units) put on the 8-bit grid within the budget."""
+    x = tensor(picture.pixels)
+    levels = constraint.seal(x, delta.cpu() * 255 * free)
+    pixels = (x + levels).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return replace(picture, pixels=np.ascontiguousarray(pixels))
+
+
+def measure(before: files.Picture, after: files.Picture) -> dict[str, float]:
+    """The change that a written file carries: L-inf and root mean square in 1/255, PSNR in dB, share of pixels changed."""
+    change = after.pixels.astype(np.int16) - before.pixels.astype(np.int16)
+    rms = float(np.sqrt(np.square(change.astype(np.float64)).mean()))
+    return {
+        "linf": int(np.abs(change).max()),
+        "rms": round(rms, 4),
+        "psnr": round(20 * float(np.log10(255 / rms)), 3) if rms else float("inf"),
+        "changed": round(float((change != 0).any(2).mean()), 4),
+    }
