@@ -43,7 +43,7 @@ class Settings:
     widths: tuple[int, ...] = (16, 32, 64, 128)
     batch: int = 16
     crop: int = 64
-    peak_rate: float = 1e-3
+    peak_rate: float = 8e-4
     squared_weight: float = 2.0
     perceptual_weight: float = 0.1
     kl_weight: float = 1e-4
@@ -139,7 +139,7 @@ def train(args: argparse.Namespace, s: Settings) -> None:
         vae = AutoencoderKL.from_pretrained(EMBEDDED / "vae").float()
     vae.to(device, memory_format=torch.channels_last).train()
     parameters = list(vae.parameters())
-    optimizer = torch.optim.AdamW(parameters, s.peak_rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
+    optimizer = torch.optim.AdamW(parameters, s.peak_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMAModel(vae.parameters(), decay=s.ema_decay, foreach=True)
     weights = args.squeezenet or folder.parent.parent / DEFAULT_SQUEEZENET
     features = SqueezeFeatures(weights).to(device) if Path(weights).is_file() else None
@@ -178,7 +178,7 @@ def train(args: argparse.Namespace, s: Settings) -> None:
         if time.monotonic() - saved > 60:
             checkpoint_now()
             saved = time.monotonic()
-        if clock.step % 500 == 0:
+        if clock.step % 250 == 0:
             ema.store(vae.parameters())
             ema.copy_to(vae.parameters())
             print(f"held-out PSNR at 128 px {quick_psnr(vae, held.pixels):.2f} dB", flush=True)

@@ -63,7 +63,7 @@ def loss_of(
     scheduler = networks.scheduler
     noisy, target = scheduler.add_noise(z, noise, t), scheduler.get_velocity(z, noise, t)
     text = networks.text_encoder(ids).last_hidden_state
-    out = networks.unet(noisy.contiguous(memory_format=torch.channels_last), t, text).sample.float()
+    out = networks.unet(noisy, t, text).sample.float()
     errors = (out - target).square().mean((1, 2, 3))
     snr = compute_snr(scheduler, t)
     loss = (errors * snr.clamp(max=gamma) / (snr + 1)).mean()
@@ -121,12 +121,11 @@ def train(args: argparse.Namespace, s: Settings, shape: Shape) -> None:
     shards = set_threads(device, args.shards)
     start = EMBEDDED if args.start == "embedded" else Path(args.start) if args.start else None
     pictures = load(data_folder(args.data), "train")
-    latents = cached(out / "latents.safetensors", (start or out) / "vae", pictures, s.copies, device)
+    latents = cached(out / "latents.safetensors", (start or out) / "vae", pictures, s.copies, device, shards)
     torch.manual_seed(s.seed)
     networks = build(pictures.labels, shape, start)
     for module in networks.modules().values():
         module.to(device).train()
-    networks.unet.to(memory_format=torch.channels_last)
     networks.scheduler.alphas_cumprod = networks.scheduler.alphas_cumprod.to(device)
     parameters = networks.parameters()
     optimizer = torch.optim.AdamW(parameters, s.peak_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)

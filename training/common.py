@@ -149,5 +149,6 @@ def mean_gradients(
             results = list(pool.map(one, chunks))
     for index, parameter in enumerate(parameters):
         found = [gradients[index] * share for gradients, _, share in results if gradients[index] is not None]
-        parameter.grad = torch.stack(found).sum(0) if found else None
+        # In the parameter's own memory layout: fused optimizers walk both in memory order without looking at strides.
+        parameter.grad = torch.empty_like(parameter).copy_(torch.stack(found).sum(0)) if found else None
     return {name: sum(parts[name] * share for _, parts, share in results) for name in results[0][1]}

@@ -3,8 +3,10 @@
 Copy 0 of a picture is the picture; the other copies are mirrored, cropped a little and their colours shifted a little.
 """
 
+import hashlib
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -18,8 +20,6 @@ from data import Split, jitter, to_float
 
 def fingerprint(vae_folder: Path) -> str:
     """Changes when the autoencoder's weights or the way copies are made change."""
-    import hashlib
-
     digest = hashlib.sha256((vae_folder / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
     return f"copies-v1-{digest[:16]}"
 
@@ -33,32 +33,38 @@ def augmented(pictures: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     return jitter(F.interpolate(crops, size=(size, size), mode="bicubic", align_corners=False).clamp(-1, 1), rng)
 
 
-@torch.no_grad()
-def encode(vae: AutoencoderKL, split: Split, copies: int, device: torch.device, seed: int = 0) -> torch.Tensor:
-    """Scaled latents (posterior means) as fp16 [copies, n, 4, 16, 16]."""
+def encode(
+    vae: AutoencoderKL, split: Split, copies: int, device: torch.device, shards: int = 1, seed: int = 0
+) -> torch.Tensor:
+    """Scaled latents (posterior means) as fp16 [copies, n, 4, 16, 16], by `shards` threads."""
     vae = vae.to(device, memory_format=torch.channels_last).eval()
-    out, began = [], time.monotonic()
-    for copy in range(copies):
-        parts = []
-        for number, chunk in enumerate(split.pixels.split(16)):
-            x = to_float(chunk)
-            if copy:
-                x = augmented(x, step_rng(seed + copy, number))
-            z = vae.encode(x.to(device, memory_format=torch.channels_last)).latent_dist.mean
-            parts.append((z * vae.config.scaling_factor).half().cpu())
-            if number % 100 == 0:
-                print(f"encoding copy {copy}: {16 * number}/{len(split)}, {time.monotonic() - began:.0f} s", flush=True)
-        out.append(torch.cat(parts))
-    return torch.stack(out).contiguous()
+    chunks = split.pixels.split(16)
+    began = time.monotonic()
+
+    @torch.no_grad()
+    def one(job: tuple[int, int]) -> torch.Tensor:
+        copy, number = job
+        x = to_float(chunks[number])
+        if copy:
+            x = augmented(x, step_rng(seed + copy, number))
+        z = vae.encode(x.to(device, memory_format=torch.channels_last)).latent_dist.mean
+        if number % 100 == 0:
+            print(f"encoding copy {copy}: {16 * number}/{len(split)}, {time.monotonic() - began:.0f} s", flush=True)
+        return (z * vae.config.scaling_factor).half().cpu()
+
+    jobs = [(copy, number) for copy in range(copies) for number in range(len(chunks))]
+    with ThreadPoolExecutor(shards) as pool:
+        latents = torch.cat(list(pool.map(one, jobs)))
+    return latents.unflatten(0, (copies, len(split))).contiguous()
 
 
-def cached(file: Path, vae_folder: Path, split: Split, copies: int, device: torch.device) -> torch.Tensor:
+def cached(file: Path, vae_folder: Path, split: Split, copies: int, device: torch.device, shards: int) -> torch.Tensor:
     """`encode`, kept in a file which is made again when the autoencoder or the pictures change."""
     wanted = json.dumps({"vae": fingerprint(vae_folder), "copies": copies, "pictures": len(split)}, sort_keys=True)
     if file.is_file():
         with safe_open(file, "pt") as opened:
             if opened.metadata()["made_from"] == wanted:
                 return opened.get_tensor("latents")
-    latents = encode(AutoencoderKL.from_pretrained(vae_folder).float(), split, copies, device)
+    latents = encode(AutoencoderKL.from_pretrained(vae_folder).float(), split, copies, device, shards)
     write_atomically({"latents": latents}, file, {"made_from": wanted})
     return latents
