@@ -45,7 +45,8 @@ class StableDiffusion(LatentModel):
 
     def __init__(self, pipe: Any, name: str, amp: torch.dtype | None) -> None:
         super().__init__(pipe, name, pipe.unet, amp)
-        self.family = "sd2" if self.schedule.prediction == "v" or pipe.unet.config.cross_attention_dim == 1024 else "sd1"
+        second = self.schedule.prediction == "v" or pipe.unet.config.cross_attention_dim == 1024
+        self.family = "sd2" if second else "sd1"
         self.size = pipe.unet.config.sample_size * self.reduction
         self.multiple = self.reduction
 

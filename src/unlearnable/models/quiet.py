@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Errors only, and no "loading" bars, from diffusers and transformers; their settings come back afterwards.
+    """No warnings and no "loading" bars from diffusers and transformers; their settings come back afterwards.
 
     The bars of downloads stay: those take minutes.
     """
@@ -26,7 +27,9 @@ def quiet() -> Iterator[None]:
     if downloads:  # transformers switched these off as well
         enable_progress_bars()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for library, level in levels:
             library.set_verbosity(level)

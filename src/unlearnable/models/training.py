@@ -51,7 +51,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=settings.weight_decay)
 
     def run(self, images: Tensor, c: Condition, steps: int | None = None) -> Model:
-        """Train on pictures ``[n 3 h w]``; which ones, which t and which noise follow from (seed, step) and their content."""
+        """Train on pictures ``[n 3 h w]``; which ones, t and noise follow from (seed, step) and their content."""
         with torch.no_grad():
             z = torch.cat([self.model.encode(part) for part in images.split(8)])
         keys, count, batch = image_keys(images), len(images), min(self.settings.batch, len(images))
@@ -64,7 +64,8 @@ class Trainer:
             noise = normal([keys[i] for i in rows], z.shape[1:], self.seed, "train", self.done, device=z.device)
             loss = denoising_loss(self.model, z[rows.to(z.device)], noise, t, c).mean()
             if not torch.isfinite(loss):
-                raise UnlearnableError(f"training diverged at step {self.done} (loss {loss.item()}): lower the learning rate")
+                at = f"step {self.done} (loss {loss.item()})"
+                raise UnlearnableError(f"training diverged at {at}: lower the learning rate")
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()
@@ -75,7 +76,9 @@ class Trainer:
         return self.model
 
 
-def fine_tune(model: Model, images: Tensor, prompt: str, settings: FineTune, seed: int = 0, scratch: bool = False) -> Model:
+def fine_tune(
+    model: Model, images: Tensor, prompt: str, settings: FineTune, seed: int = 0, scratch: bool = False
+) -> Model:
     """A copy of `model` trained on `images` under `prompt`; from new weights with `scratch`."""
     with torch.no_grad():
         c = model.condition([prompt])
