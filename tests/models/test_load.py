@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.testing import assert_close
 
 import tiny
@@ -137,6 +138,15 @@ def test_a_pickle_is_refused_and_never_opened(folder, tmp_path):
     weights.unlink()
     refuse(SetupError, folder, "safetensors weights")
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model", "text_encoder/model"])
+def test_a_pickle_with_good_weights_is_refused_too(folder, part):
+    weights = folder / f"{part}.safetensors"
+    named_as_pickles_are = part.replace("/model", "/pytorch_model") + ".bin"
+    torch.save(load_file(weights), folder / named_as_pickles_are)
+    weights.unlink()
+    refuse(SetupError, folder, "safetensors weights")
 
 
 @pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"])
