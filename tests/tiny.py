@@ -29,7 +29,11 @@ def pictures(count: int, seed: int = 0, side: int = SIDE) -> Tensor:
     ground = draw[:, 0:3] * rows + draw[:, 3:6] * cols
     distance = (rows - 0.25 - draw[:, 6:7] / 2) ** 2 + (cols - 0.25 - draw[:, 7:8] / 2) ** 2
     disc = torch.sigmoid(60 * (0.03 + 0.05 * draw[:, 8:9] - distance))
-    x = ground / 2 + disc * (draw[:, 3:6].flip(1) - ground / 2) + 0.04 * torch.sin(40 * rows * draw[:, 9:10] + 40 * cols)
+    x = (
+        ground / 2
+        + disc * (draw[:, 3:6].flip(1) - ground / 2)
+        + 0.04 * torch.sin(40 * rows * draw[:, 9:10] + 40 * cols)
+    )
     return (x.clamp(0, 1) * 255).round() / 255
 
 

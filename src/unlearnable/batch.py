@@ -7,6 +7,7 @@ writes the same bits as one that was not.
 
 from __future__ import annotations
 
+import glob
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,15 +20,18 @@ from unlearnable.journal import Journal
 from unlearnable.recipe import Recipe
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unlearnable.images.picture import Picture
     from unlearnable.models.base import Model
-    from unlearnable.work import Job
+    from unlearnable.work import Job, Sizes
 
 Progress = Callable[[float, int], None]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one input: `status` is protected, skipped (finished before) or failed (then `message` says why)."""
+    """What became of one input: `status` is protected, skipped (finished before) or failed (`message` says why)."""
 
     source: Path
     status: str
@@ -52,11 +56,14 @@ def protect(
 
     Folders are mirrored under `out`. Finished files are skipped by (content hash, recipe hash) unless `overwrite`;
     to resume, call it again. `mask` is a picture, or a folder of pictures with the inputs' names: light parts may
-    change. `progress` is told how many pictures are done, with fractions, and how many there are. Inputs are never changed. A bad picture is a
+    change. `progress` is told how many pictures are done, with fractions, and how many there are. Inputs are never
+    changed. A bad picture is a
     failed result; UsageError and SetupError end the run.
     """
     recipe, out = recipe or Recipe(), Path(out)
-    run = _Run.open([Path(i) for i in inputs], out, recipe, Path(mask) if mask else None, recursive, overwrite, progress)
+    run = _Run.open(
+        [Path(i) for i in inputs], out, recipe, Path(mask) if mask else None, recursive, overwrite, progress
+    )
     yield from run.results(model)
 
 
@@ -70,18 +77,34 @@ class _Run:
     progress: Progress
     journal: Journal
     finished: int = 0
+    told: float = 0
     sources: set[Path] = field(default_factory=set)
 
     @classmethod
     def open(
-        cls, inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, deep: bool, again: bool, tell: Progress | None
+        cls,
+        inputs: list[Path],
+        out: Path,
+        recipe: Recipe,
+        mask: Path | None,
+        deep: bool,
+        again: bool,
+        tell: Progress | None,
     ) -> _Run:
         from unlearnable.images import files
 
-        wanted = recipe.format.upper() if recipe.format else None
-        pairs = files.find(inputs, deep, out, wanted)
+        pairs = files.find(inputs, deep, out, recipe.wanted)
         recipe.protection()  # a wrong method or budget is said before anything is read or loaded
-        return cls(pairs, out, recipe, mask, again, tell or (lambda done, total: None), Journal.open(out), sources={s.resolve() for s, _ in pairs})
+        return cls(
+            pairs,
+            out,
+            recipe,
+            mask,
+            again,
+            tell or (lambda done, total: None),
+            Journal.open(out),
+            sources={s.resolve() for s, _ in pairs},
+        )
 
     def results(self, model: Model | None) -> Iterator[Result]:
         from unlearnable.models.load import load_model
@@ -89,7 +112,7 @@ class _Run:
 
         r = self.recipe
         if model is None:
-            where = {"device": r.device, "dtype": r.dtype, "revision": r.revision, "offline": r.offline}
+            where: dict[str, Any] = {"device": r.device, "dtype": r.dtype, "revision": r.revision, "offline": r.offline}
             model = load_model(r.model, **where)
         self.journal.append(header(r, model))
         scale = sizes(model, r.resolution)
@@ -109,7 +132,7 @@ class _Run:
         for jobs in groups.values():
             yield from self._group(model, jobs)
 
-    def _job(self, source: Path, name: Path, scale: Any) -> Job:
+    def _job(self, source: Path, name: Path, scale: Sizes) -> Job:
         from unlearnable import work
         from unlearnable.images import files
 
@@ -128,9 +151,11 @@ class _Run:
     def _mask(self, name: Path) -> Path | None:
         if self.mask is None or not self.mask.is_dir():
             return self.mask
-        found = sorted(self.mask.joinpath(name).parent.glob(f"{glob_escape(name.stem)}.*"))
+        found = sorted(self.mask.joinpath(name).parent.glob(f"{glob.escape(name.stem)}.*"))
         if len(found) != 1:
-            raise PictureError(f"{shown(name)} has {len(found)} masks in {shown(self.mask)}: give it one of the same name")
+            raise PictureError(
+                f"{shown(name)} has {len(found)} masks in {shown(self.mask)}: give it one of the same name"
+            )
         return found[0]
 
     def _group(self, model: Model, jobs: list[Job]) -> Iterator[Result]:
@@ -156,7 +181,7 @@ class _Run:
             except UnlearnableError as error:
                 yield self._failed(job.source, error)
 
-    def _perturb(self, model: Model, jobs: list[Job]) -> tuple[list[Any], list[Any]]:
+    def _perturb(self, model: Model, jobs: list[Job]) -> tuple[list[Tensor], list[Picture]]:
         """Perturbations at native size ``[3 h w]``, and the pictures."""
         import torch
 
@@ -172,7 +197,7 @@ class _Run:
 
             def tell(done: int, total: int, part: slice = part) -> None:
                 share = (part.start + (part.stop - part.start) * done / total) / len(x)
-                self.progress(self.finished + len(jobs) * min(1.0, share), len(self.pairs))
+                self._tell(self.finished + len(jobs) * min(1.0, share))
 
             y = protection(
                 model, x[part], prompt=self.recipe.prompt, seed=self.recipe.seed, keys=keys[part], callback=tell
@@ -181,36 +206,27 @@ class _Run:
         chunks = torch.cat(parts).split([len(cut) for cut in cuts])
         return [views.merge(job.canvas, chunk) for job, chunk in zip(jobs, chunks)], pictures
 
-    def _save(self, job: Job, picture: Any, delta: Any, seconds: float) -> Result:
-        import torch
-
+    def _save(self, job: Job, picture: Picture, delta: Tensor, seconds: float) -> Result:
         from unlearnable import work
         from unlearnable.images import files
 
-        wanted = self.recipe.format.upper() if self.recipe.format else None
-        constraint = self.recipe.protection().constraint
-        after = work.seal(picture, delta, work.allowed(picture, self._mask(job.name)), constraint)
-        kind, _ = files.output_format(picture.format, wanted, plain=picture.plain)
+        r, constraint = self.recipe, self.recipe.protection().constraint
+        kind, _ = files.output_format(picture.format, r.wanted, plain=picture.plain)
         path = files.target(self.out, files.output_name(job.name, kind))
         if path.resolve() in self.sources:  # a file whose name lies about its format slips past `find`
             raise UsageError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
-        options = {"quality": self.recipe.quality, "keep_metadata": self.recipe.keep_metadata}
-        files.write(after, path, format=kind, **options)
-        written = files.read(path)
-        measured, notes = work.measure(picture, written), picture.notes
-        if not files.is_lossless(kind, self.recipe.quality):
-            lost = work.measure(after, written)
-            notes = (*notes, f"{kind} is lossy: it changed the protected picture by up to {lost['linf']}/255 ({lost['psnr']:.1f} dB)")
-        elif not constraint.holds(torch.from_numpy(written.pixels.astype("int16") - picture.pixels)):
-            path.unlink()
-            raise PictureError(f"{shown(job.source)} broke its budget when saved ({measured}): please report this")
-        entry = {"name": job.name.as_posix(), "input_sha256": job.digest, "recipe_hash": self.recipe.hash}
-        entry |= {"source": str(job.source), "output": path.relative_to(self.out).as_posix(), "bytes": path.stat().st_size}
-        entry |= {"height": picture.pixels.shape[0], "width": picture.pixels.shape[1], "seed": self.recipe.seed}
-        extra = {"measured": finite(measured), "notes": list(notes), "seconds": round(seconds, 2)}
-        self.journal.append(entry | extra)
+        sealed = work.seal(picture, delta, work.allowed(picture, self._mask(job.name)), constraint)
+        files.write(sealed, path, format=kind, quality=r.quality, keep_metadata=r.keep_metadata)
+        measured, notes = work.verify(picture, sealed, path, constraint, files.is_lossless(kind, r.quality))
+        entry: dict[str, Any] = {
+            "name": job.name.as_posix(), "input_sha256": job.digest, "recipe_hash": r.hash, "seed": r.seed,
+            "source": str(job.source), "output": path.relative_to(self.out).as_posix(), "bytes": path.stat().st_size,
+            "height": picture.pixels.shape[0], "width": picture.pixels.shape[1], "measured": finite(measured),
+            "notes": notes, "seconds": round(seconds, 2),
+        }  # fmt: skip
+        self.journal.append(entry)
         self._count()
-        return Result(job.source, "protected", path, measured=measured, notes=notes)
+        return Result(job.source, "protected", path, measured=measured, notes=tuple(notes))
 
     def _skipped(self, job: Job) -> Result:
         self._count()
@@ -223,7 +239,12 @@ class _Run:
 
     def _count(self) -> None:
         self.finished += 1
-        self.progress(self.finished, len(self.pairs))
+        self._tell(self.finished)
+
+    def _tell(self, done: float) -> None:
+        """Progress never goes back: a group is worked on before its pictures are counted."""
+        self.told = max(self.told, done)
+        self.progress(self.told, len(self.pairs))
 
 
 def header(recipe: Recipe, model: Model) -> dict[str, Any]:
@@ -243,12 +264,6 @@ def header(recipe: Recipe, model: Model) -> dict[str, Any]:
 def finite(measured: dict[str, float]) -> dict[str, float | None]:
     """JSON has no infinity: an unchanged picture's PSNR is null."""
     return {k: v if math.isfinite(v) else None for k, v in measured.items()}
-
-
-def glob_escape(text: str) -> str:
-    import glob
-
-    return glob.escape(text)
 
 
 def _present(out: Path, entry: dict[str, Any]) -> bool:

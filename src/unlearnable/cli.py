@@ -71,20 +71,23 @@ def protect(
     from unlearnable.cli_protect import run
     from unlearnable.recipe import Recipe, load
 
-    given = {
+    flags: dict[str, Any] = {
         "method": method, "strength": strength, "eps": eps, "psnr": psnr, "steps": steps, "model": model,
         "revision": revision, "prompt": prompt, "seed": seed, "resolution": resolution, "batch": batch,
         "format": format, "quality": quality, "keep_metadata": keep_metadata, "device": device, "dtype": dtype,
         "offline": offline,
     }  # fmt: skip
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value is not None}
     base = Recipe(**load(recipe)) if recipe else Recipe()
     if "eps" in given or "psnr" in given:  # a budget on the command line replaces the recipe's, of either kind
         base = replace(base, eps=None, psnr=None)
-    failed = run(
-        inputs, out, replace(base, **given), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
-        dry_run=dry_run, as_json=as_json,
-    )  # fmt: skip
+    try:
+        failed = run(
+            inputs, out, replace(base, **given), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
+            dry_run=dry_run, as_json=as_json,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        fail("interrupted; finished files are kept, the same command goes on from here", INTERRUPTED)
     if failed:
         raise typer.Exit(FAILED)
 
@@ -155,7 +158,9 @@ def version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    show: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")] = False,
+    show: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -179,8 +184,6 @@ def main() -> Any:
         fail(str(error), SETUP)
     except UnlearnableError as error:
         fail(str(error), FAILED)
-    except KeyboardInterrupt:
-        fail("interrupted; finished files are kept, the same command goes on from here", INTERRUPTED)
 
 
 if __name__ == "__main__":

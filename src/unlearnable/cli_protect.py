@@ -26,9 +26,17 @@ talk = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def run(
-    inputs: list[Path], out: Path, recipe: Recipe, *, mask: Path | None, recursive: bool, overwrite: bool, compare: bool,
-    dry_run: bool, as_json: bool,
-) -> int:  # fmt: skip
+    inputs: list[Path],
+    out: Path,
+    recipe: Recipe,
+    *,
+    mask: Path | None,
+    recursive: bool,
+    overwrite: bool,
+    compare: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
     """Protect and report; returns how many inputs failed."""
     from unlearnable import batch
 
@@ -45,15 +53,23 @@ def run(
             if compare and result.output:
                 from unlearnable.images.compare import write
 
-                write(result.source, result.output, out / "compare" / result.output.relative_to(out).with_suffix(".png"))
-    talk.print(", ".join(f"{count} {status}" for status, count in counts.items() if count) + f"; journal in {shown(out)}")
+                write(
+                    result.source, result.output, out / "compare" / result.output.relative_to(out).with_suffix(".png")
+                )
+    talk.print(
+        ", ".join(f"{count} {status}" for status, count in counts.items() if count) + f"; journal in {shown(out)}"
+    )
     return counts["failed"]
 
 
 def show(result: Result, as_json: bool) -> None:
     """One line a picture: JSON or text on stdout, failures also said on stderr."""
     if as_json:
-        line = {"source": str(result.source), "status": result.status, "output": result.output and str(result.output)}
+        line: dict[str, Any] = {
+            "source": str(result.source),
+            "status": result.status,
+            "output": result.output and str(result.output),
+        }
         from unlearnable.batch import finite
 
         line |= {"measured": finite(result.measured), "notes": list(result.notes), "message": result.message}
@@ -75,9 +91,8 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, recursive: bool, as_j
     from unlearnable.errors import PictureError
     from unlearnable.images import files
 
-    wanted = recipe.format.upper() if recipe.format else None
     settings, failed = recipe.protection(), 0
-    for source, name in files.find(inputs, recursive, out, wanted):
+    for source, name in files.find(inputs, recursive, out, recipe.wanted):
         try:
             picture = files.read(source)
         except PictureError as error:
@@ -85,14 +100,16 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, recursive: bool, as_j
             talk.print(f"would fail: {error}", style="red", markup=False)
             continue
         height, width = picture.pixels.shape[:2]
-        kind, _ = files.output_format(picture.format, wanted, plain=picture.plain)
+        kind, _ = files.output_format(picture.format, recipe.wanted, plain=picture.plain)
         target = files.target(out, files.output_name(name, kind))
         if as_json:
             plan = {"source": str(source), "output": str(target), "width": width, "height": height, "status": "planned"}
             sys.stdout.write(json.dumps(plan) + "\n")
         else:
             sys.stdout.write(f"{shown(source)} ({width} x {height}) -> {shown(target)}\n")
-    talk.print(f"{settings.name}, {settings.constraint.describe()}, {settings.rounds * settings.steps} steps; nothing written")
+    talk.print(
+        f"{settings.name}, {settings.constraint.describe()}, {settings.rounds * settings.steps} steps; nothing written"
+    )
     talk.print(recipe.toml(), style="dim", markup=False)
     return failed
 

@@ -34,7 +34,9 @@ class Journal:
                 with path.open("a", encoding="utf-8") as file:
                     file.write("\n")
         except OSError as error:
-            raise UsageError(f"cannot use {shown(out)!r} as the output folder: name another with -o ({error.strerror})") from error
+            raise UsageError(
+                f"cannot use {shown(out)!r} as the output folder: name another with -o ({error.strerror})"
+            ) from error
         journal = cls(path)
         for line in text.splitlines():
             try:

@@ -57,6 +57,11 @@ class Recipe:
             raise UsageError(f"resolution {self.resolution} is too small: give 64 or more, or 0 for the model's own")
 
     @property
+    def wanted(self) -> str | None:
+        """Pillow's name of the format asked for."""
+        return self.format.upper() if self.format else None
+
+    @property
     def hash(self) -> str:
         """Hex digest of everything that decides the result."""
         settings = {k: v for k, v in asdict(self).items() if k not in WHERE_ONLY}
@@ -93,10 +98,16 @@ def load(path: Path) -> dict[str, Any]:
     for name, value in found.items():
         if name not in known:
             raise UsageError(f"unknown setting {name!r} in {shown(path)!r}: {registry.suggestion(name, known)}")
-        number = isinstance(value, int) and not isinstance(value, bool) and hints[name] == (float | None)
-        if not number and not isinstance(value, hints[name]):
+        if not fits(value, hints[name]):
             raise UsageError(f"setting {name!r} in {shown(path)!r} is {value!r}: give {type_name(hints[name])}")
     return found
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a TOML value is of a field's type: a whole number is a number, true and false are neither."""
+    if isinstance(value, bool) or hint is bool:
+        return isinstance(value, bool) and hint is bool
+    return isinstance(value, hint) or (isinstance(value, int) and hint == (float | None))
 
 
 def type_name(hint: Any) -> str:

@@ -32,7 +32,7 @@ class Sizes:
 
 
 def sizes(model: Model, resolution: int = 0) -> Sizes:
-    """The working scale: `resolution`, or by default 512 px (1024 for models of that size, less for very small ones)."""
+    """The working scale: `resolution`, or else 512 px (more for larger models, less for very small ones)."""
     chosen = resolution or min(4 * model.size, max(512, model.size))
     tile = -(-chosen * 3 // 2 // model.multiple) * model.multiple  # up to 9:4 a picture is one tile
     return Sizes(chosen, tile, model.multiple)
@@ -90,8 +90,23 @@ def seal(picture: files.Picture, delta: Tensor, free: Tensor, constraint: Constr
     return replace(picture, pixels=np.ascontiguousarray(pixels))
 
 
+def verify(
+    before: files.Picture, sealed: files.Picture, path: Path, constraint: Constraint, lossless: bool
+) -> tuple[dict[str, float], list[str]]:
+    """Read a written file again: what it carries, and remarks. One that breaks its budget is removed."""
+    written = files.read(path)
+    measured, notes = measure(before, written), list(before.notes)
+    if not lossless:
+        lost = measure(sealed, written)
+        notes.append(f"lossy: saving changed the protected picture by up to {lost['linf']}/255 ({lost['psnr']:.1f} dB)")
+    elif not constraint.holds(tensor(written.pixels) - tensor(before.pixels)):
+        path.unlink()
+        raise PictureError(f"{shown(path)} broke its budget when it was saved ({measured}): please report this")
+    return measured, notes
+
+
 def measure(before: files.Picture, after: files.Picture) -> dict[str, float]:
-    """The change that a written file carries: L-inf and root mean square in 1/255, PSNR in dB, share of pixels changed."""
+    """The change from one picture to another: L-inf and root mean square in 1/255, PSNR in dB, share of pixels."""
     change = after.pixels.astype(np.int16) - before.pixels.astype(np.int16)
     rms = float(np.sqrt(np.square(change.astype(np.float64)).mean()))
     return {

@@ -15,6 +15,7 @@ from torch import Tensor
 from unlearnable.errors import UsageError
 
 GRID = 255.0
+LARGEST_GAIN = 4.0  # how far sealing may scale a perturbation up to use an L2 budget
 ROUND_OFF = 1e-4  # in 1/255: a level that float32 arithmetic put this close below a whole number is that number
 
 
@@ -107,16 +108,15 @@ class L2:
         return (x + delta * scale).clamp(0, 1) - x
 
     def seal(self, x: Tensor, delta: Tensor) -> Tensor:
-        # Rounding changes the norm, so the largest scale that obeys is found on the rounded result itself.
-        low, high = 0.0, 1.0
-        best = torch.zeros_like(delta)
-        for trial in range(24):
-            scale = high if trial == 0 else (low + high) / 2
+        # Rounding changes the norm, so the largest scale that obeys is found on the rounded result itself. An ascent
+        # that stopped inside the ball is scaled up to its boundary: the PSNR asked for is the PSNR of the file.
+        full = self.rms / max(float(delta.double().square().mean().sqrt()), 1e-9)
+        low, high, best = 0.0, min(LARGEST_GAIN, 1.2 * full), torch.zeros_like(delta)
+        for _ in range(24):
+            scale = (low + high) / 2
             whole = (x + (delta * scale).round()).clamp(0, GRID) - x
-            if float(whole.double().square().mean().sqrt()) <= self.rms:
+            if self.holds(whole):
                 best, low = whole, scale
-                if trial == 0:
-                    break
             else:
                 high = scale
         return best

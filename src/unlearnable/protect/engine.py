@@ -84,7 +84,9 @@ class Protection:
             surrogate = state.before(x, x + delta)
             for _ in range(self.steps):
                 gradient = self._gradient(surrogate, x + delta, condition, goal, p, keys, seed, done)
-                move = self.constraint.direction(tied(gradient, grey) * allowed) * (self.step * self.constraint.size / 255)
+                move = self.constraint.direction(tied(gradient, grey) * allowed) * (
+                    self.step * self.constraint.size / 255
+                )
                 delta = self._project(x, delta + move, allowed)
                 done += 1
                 if callback:
@@ -92,7 +94,9 @@ class Protection:
             state.after(x, x + delta)
         return x + delta
 
-    def evaluate(self, model: Model, images: Tensor, *, prompt: str = "", target: Tensor | None = None, draws: int = 16) -> Tensor:
+    def evaluate(
+        self, model: Model, images: Tensor, *, prompt: str = "", target: Tensor | None = None, draws: int = 16
+    ) -> Tensor:
         """Mean score per picture ``[b]`` on fixed noise and evenly spread times, with the model as it is."""
         x = images.to(model.device, torch.float32)
         score, total = self.score or self.objective, torch.zeros(len(x), device=x.device)
@@ -106,7 +110,15 @@ class Protection:
         return total
 
     def _gradient(
-        self, model: Model, x: Tensor, c: Condition, goal: Tensor | None, p: Tensor, keys: Sequence[str], seed: int, step: int
+        self,
+        model: Model,
+        x: Tensor,
+        c: Condition,
+        goal: Tensor | None,
+        p: Tensor,
+        keys: Sequence[str],
+        seed: int,
+        step: int,
     ) -> Tensor:
         x = x.detach().requires_grad_(True)
         shape = model.latent_shape(*x.shape[-2:])
@@ -140,7 +152,9 @@ class Protection:
 
         wanted = picture(self.goal, x.shape[-2], x.shape[-1]) if target is None else target
         if wanted.shape[-2:] != x.shape[-2:]:
-            raise UsageError(f"the target is {tuple(wanted.shape[-2:])} px and the pictures {tuple(x.shape[-2:])}: scale it first")
+            raise UsageError(
+                f"the target is {tuple(wanted.shape[-2:])} px and the pictures {tuple(x.shape[-2:])}: scale it first"
+            )
         return model.encode(wanted.to(x)).expand(len(x), -1, -1, -1)
 
     def _law(self, model: Model) -> Tensor:
@@ -149,7 +163,9 @@ class Protection:
         low, high = (round(share * len(p)) for share in self.span)
         inside[low:high] = p[low:high]
         if not inside.sum():
-            raise UsageError(f"the time span {self.span} holds no time: give two shares between 0 and 1, the lower first")
+            raise UsageError(
+                f"the time span {self.span} holds no time: give two shares between 0 and 1, the lower first"
+            )
         return inside / inside.sum()
 
 

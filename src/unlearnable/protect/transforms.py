@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Transform = Callable[[Tensor, random.Random], Tensor]
+Transform = Callable[..., Tensor]  # (x, rng), and strengths by keyword
 
 
 def identity(x: Tensor, rng: random.Random) -> Tensor:

@@ -12,6 +12,4 @@ from unlearnable.protect.objectives import consistent_error
 from unlearnable.protect.surrogates import Training
 
 LORA = Training(before="protected", fit=FineTune(5, lr=1e-4, rank=4))
-PAPER = Protection(
-    "ace", consistent_error, Linf(4), step=1 / 10, steps=10, rounds=10, goal="pattern", surrogate=LORA
-)
+PAPER = Protection("ace", consistent_error, Linf(4), step=1 / 10, steps=10, rounds=10, goal="pattern", surrogate=LORA)

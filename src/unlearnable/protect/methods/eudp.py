@@ -1,7 +1,8 @@
 """EUDP: UDP with the times of the ascent drawn from a law made from the noise schedule.
 
-Zhao et al., arXiv 2306.01902, section 4 (enhanced UDP): the perturbation reaches ``z_t`` scaled by ``sqrt(alpha_bar_t)``,
-so the ascent spends its draws where it counts. Deviation: the exact law was not available to us; ``alpha_bar`` is our
+Zhao et al., arXiv 2306.01902, section 4 (enhanced UDP): the perturbation reaches ``z_t`` scaled by
+``sqrt(alpha_bar_t)``, so the ascent spends its draws where it counts.
+Deviation: the exact law was not available to us; ``alpha_bar`` is our
 reading (`unlearnable.protect.timesteps` has the others), and the game is `udp`'s.
 """
 

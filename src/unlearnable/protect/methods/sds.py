@@ -2,7 +2,8 @@
 
 Xue et al., "Toward effective protection against diffusion-based mimicry through score distillation", ICLR 2024,
 arXiv 2311.12832, eq. 8 and 9: step along ``(eps_theta(z_t) - eps) dz/dx``, which needs no gradient through the U-Net.
-This is the "minus" variant (SDS-, smooths details); `sds-plus` ascends. 16/255, 100 steps of 1/255. Deviation: none known.
+This is the "minus" variant (SDS-, smooths details); `sds-plus` ascends.
+16/255, 100 steps of 1/255. Deviation: none known.
 """
 
 from unlearnable.protect.constraints import Linf

@@ -1,0 +1,75 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from unlearnable import work
+from unlearnable.errors import UsageError
+from unlearnable.images.files import Picture
+from unlearnable.protect.constraints import L2, Linf, psnr, psnr_of
+from unlearnable.rng import generator
+
+x = (torch.rand(2, 3, 12, 10, generator=generator("x")) * 255).round() / 255
+wild = torch.randn(2, 3, 12, 10, generator=generator("wild"))
+
+
+@pytest.mark.parametrize("constraint", [Linf(8), Linf(4.5), L2(3.0), psnr(36.1), Linf(0), L2(0)])
+def test_projection_is_allowed_and_stays(constraint):
+    once = constraint.project(x, wild)
+    assert ((x + once) >= 0).all() and ((x + once) <= 1).all()
+    for row in once * 255:
+        norm = row.abs().max() if isinstance(constraint, Linf) else row.square().mean().sqrt()
+        assert norm <= constraint.size + 1e-4
+    torch.testing.assert_close(constraint.project(x, once), once, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("constraint", [Linf(8), Linf(4.5), Linf(6.375), L2(3.0), psnr(36.1)])
+def test_direction_is_the_steepest_of_its_size(constraint):
+    """Among many unit moves, none gains more than `direction` does (to first order)."""
+    gradient = wild[:1]
+    ours = float((gradient * constraint.direction(gradient)).sum())
+    for i in range(50):
+        other = torch.randn(gradient.shape, generator=generator("move", i))
+        other = other.sign() if isinstance(constraint, Linf) else other / other.square().mean().sqrt()
+        assert float((gradient * other).sum()) <= ours
+
+
+@pytest.mark.parametrize("eps", [0, 0.5, 1, 4.5, 6.375, 7.65, 8, 16])
+def test_sealed_linf_against_exact_arithmetic(eps):
+    levels, delta = (x[0] * 255).round(), Linf(eps).project(x, wild)[0] * 255
+    sealed = Linf(eps).seal(levels, delta)
+    assert torch.equal(sealed, sealed.round())
+    assert int(sealed.abs().max()) <= math.floor(eps)
+    full = Linf(eps).seal(torch.full_like(levels, 128), torch.full_like(levels, eps))
+    assert (full == math.floor(eps)).all(), "a whole budget must not lose a level to round-off"
+
+
+@pytest.mark.parametrize("decibel", [30, 36.1, 42])
+def test_sealed_psnr_is_met_and_used(decibel):
+    from skimage.metrics import peak_signal_noise_ratio
+
+    before = np.random.default_rng(0).integers(40, 210, (64, 48, 3)).astype(np.uint8)
+    delta = torch.randn(3, 64, 48, generator=generator("d")) * 0.2
+    after = work.seal(Picture(before), delta, torch.ones(1, 64, 48), psnr(decibel))
+    found = peak_signal_noise_ratio(before, after.pixels)
+    assert decibel <= found < decibel + 0.3
+    assert work.measure(Picture(before), after)["psnr"] == pytest.approx(found, abs=1e-3)
+    assert psnr_of(psnr(decibel).rms) == pytest.approx(decibel)
+
+
+def test_mask_and_transparent_parts_do_not_change():
+    pixels = np.full((20, 30, 3), 100, np.uint8)
+    alpha = np.full((20, 30), 255, np.uint8)
+    alpha[:, :10] = 0
+    picture = Picture(pixels, alpha=alpha)
+    after = work.seal(picture, torch.full((3, 20, 30), 0.5), work.allowed(picture, None), Linf(8))
+    assert (after.pixels[:, :10] == 100).all() and (after.pixels[:, 10:] == 108).all()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Linf(-1), lambda: Linf(256), lambda: L2(-1), lambda: psnr(5), lambda: psnr(200)]
+)
+def test_impossible_budgets_are_refused(make):
+    with pytest.raises(UsageError, match="out of range: give"):
+        make()

@@ -1,0 +1,46 @@
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from tiny import FAMILIES, build
+from unlearnable.errors import UsageError
+from unlearnable.models.schedule import from_scheduler
+from unlearnable.protect.timesteps import LAWS, draw, probabilities
+
+KEYS = [str(i) for i in range(4000)]
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("family", ["sd1", "sd3"])
+def test_draws_follow_the_law(law, family):
+    p = probabilities(law, from_scheduler(build(family).scheduler))
+    assert float(p.sum()) == pytest.approx(1) and len(p) == 1000 and (p >= 0).all()
+    t = draw(p, KEYS, law, family)
+    assert t.min() >= 0 and t.max() <= 999
+    bins = torch.arange(1000) // 100
+    seen = torch.bincount(bins[t], minlength=10).double()
+    expected = torch.zeros(10, dtype=torch.double).index_add(0, bins, p) * len(KEYS)
+    keep = expected > 5
+    seen, expected = (torch.cat([v[keep], v[~keep].sum()[None]]) for v in (seen, expected))
+    wide = expected > 0
+    assert chisquare(seen[wide], expected[wide] * (seen[wide].sum() / expected[wide].sum())).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("at", [0, 999])
+def test_the_first_and_the_last_time_can_be_drawn(at):
+    p = torch.zeros(1000, dtype=torch.double)
+    p[at] = 1
+    assert (draw(p, KEYS[:50], "edge") == at).all()
+
+
+def test_laws_against_their_formulas():
+    schedule = from_scheduler(build("sd1").scheduler)
+    ab = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.double) ** 2, 0)
+    by_hand = {"sqrt-ab": ab.sqrt(), "ab": ab, "ab-1-ab": ab * (1 - ab), "snr": (ab / (1 - ab)).sqrt().clamp(max=10)}
+    for law, weight in by_hand.items():
+        torch.testing.assert_close(probabilities(law, schedule), weight / weight.sum(), atol=1e-7, rtol=1e-4)
+
+
+def test_unknown_law_is_refused():
+    with pytest.raises(UsageError, match=r"unknown timestep law 'abc'.*uniform"):
+        probabilities("abc", from_scheduler(build(FAMILIES[0]).scheduler))
