@@ -42,6 +42,6 @@ def report(r: Result) -> str:
             f" target {TARGET:.2f} {verdict}",
             f"  usual loop    {r.usual_s:9.4f} s   peak {r.usual_peak_gib:6.2f} GiB   {r.usual_ratio:.2f} of bare"
             " (parameter gradients on)",
-            f"  {r.batch} pictures    {r.batched_s:9.4f} s   in one run of a step; in {r.batch} runs {r.singles_s:.4f} s",
+            f"  {r.batch} pictures    {r.batched_s:9.4f} s   a step in one run; in {r.batch} runs {r.singles_s:.4f} s",
         ]
     )

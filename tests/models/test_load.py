@@ -200,6 +200,14 @@ def test_cuda_where_there_is_none(monkeypatch, folders):
     refuse(SetupError, folders["sd1"], "'cuda'", "0 CUDA devices found", "--device cpu", device="cuda")
 
 
+def test_a_model_too_large_for_the_device(monkeypatch, folders):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("diffusers.DiffusionPipeline.to", full)
+    refuse(SetupError, folders["sd1"], "does not fit", "'cpu'", "smaller model")
+
+
 @pytest.mark.parametrize("dtype", ["float16", "half", ""])
 def test_an_unknown_dtype_is_a_usage_error(folders, dtype):
     refuse(UsageError, folders["sd1"], repr(dtype), "use auto, float32 or bfloat16", dtype=dtype)

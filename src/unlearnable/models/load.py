@@ -78,7 +78,12 @@ def load_model(
         build: Any = getattr(diffusers, kind)
         pipe = build.from_pretrained(source, dtype=weights, use_safetensors=True, **unused, **where)
     pipe.set_progress_bar_config(disable=True)
-    return adapt(pipe.to(place), name, amp=amp, checkpointing=checkpointing)
+    try:
+        pipe.to(place)
+    except torch.OutOfMemoryError as error:
+        remedy = "use --device cpu, or a smaller model"
+        raise SetupError(f"model {name!r} does not fit into the memory of {str(place)!r}: {remedy}") from error
+    return adapt(pipe, name, amp=amp, checkpointing=checkpointing)
 
 
 def adapt(pipe: Any, name: str, *, amp: torch.dtype | None = None, checkpointing: bool = False) -> Model:
