@@ -63,4 +63,4 @@ def test_third_party_methods_come_by_entry_point(tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text("[unlearnable.methods]\ndots = dots\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "dots" in registry.names() and registry.entry("dots").summary == "Dots: a third party's method"
-    assert registry.protection("dots").constraint == Linf(8)
+    assert registry.protection("dots").constraint == Linf(6)

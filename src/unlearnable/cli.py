@@ -43,7 +43,7 @@ def protect(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],
     method: Annotated[str | None, typer.Option(help="Protection; see `unlearnable methods`.")] = None,
-    strength: Annotated[str | None, typer.Option(help="subtle (4/255), standard (8), strong (16) or paper.")] = None,
+    strength: Annotated[str | None, typer.Option(help="subtle (4/255), standard (6), strong (12) or paper.")] = None,
     eps: Annotated[float | None, typer.Option(help="Largest change of a sample, in levels of 255.")] = None,
     psnr: Annotated[float | None, typer.Option(help="Least PSNR in dB, in place of eps.")] = None,
     steps: Annotated[int | None, typer.Option(help="Ascent steps: more take longer and protect better.")] = None,

@@ -22,7 +22,7 @@ METHODS = {
     name: f"unlearnable.protect.methods.{name.replace('-', '_')}"
     for name in ("random", "advdm", "photoguard", "mist", "sds", "sds-plus", "ace", "fsmg", "aspl", "udp", "eudp")
 }
-STRENGTHS = {"subtle": 4.0, "standard": 8.0, "strong": 16.0}  # L-inf budgets in 1/255
+STRENGTHS = {"subtle": 4.0, "standard": 6.0, "strong": 12.0}  # L-inf budgets in 1/255; 6 is about 36 dB
 PAPER = "paper"
 
 
@@ -70,7 +70,7 @@ def entry(name: str) -> Entry:
 def protection(name: str, strength: str = "standard") -> Protection:
     """A protection's settings at one strength.
 
-    ``paper``: its paper's own budget and no transforms. ``subtle``, ``standard``, ``strong``: 4, 8 or 16 of 255, with
+    ``paper``: its paper's own budget and no transforms. ``subtle``, ``standard``, ``strong``: 4, 6 or 12 of 255, with
     EOT transforms in the loop so that more of it survives JPEG, blur and resizing.
     """
     settings: Protection = importlib.import_module(module_of(name)).PAPER
