@@ -22,7 +22,6 @@ from unlearnable.recipe import Recipe
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unlearnable.images.picture import Picture
     from unlearnable.models.base import Model
     from unlearnable.work import Job, Sizes
 
@@ -112,8 +111,8 @@ class _Run:
 
         r = self.recipe
         if model is None:
-            where: dict[str, Any] = {"device": r.device, "dtype": r.dtype, "revision": r.revision, "offline": r.offline}
-            model = load_model(r.model, **where)
+            options = ("device", "dtype", "revision", "offline", "checkpointing")
+            model = load_model(r.model, **{name: getattr(r, name) for name in options})
         self.journal.append(header(r, model))
         scale = sizes(model, r.resolution)
         groups: dict[tuple[int, int], list[Job]] = {}
@@ -127,7 +126,7 @@ class _Run:
             groups.setdefault(shape, []).append(job)
             if sum(len(j.canvas.tiles) for j in groups[shape]) >= r.batch:
                 yield from self._group(model, groups.pop(shape))
-            elif sum(map(len, groups.values())) > 4 * r.batch:  # many shapes: do not hold a whole folder in memory
+            elif sum(map(len, groups.values())) > 4 * r.batch:  # many shapes: results should not wait for the end
                 yield from self._group(model, groups.pop(next(iter(groups))))
         for jobs in groups.values():
             yield from self._group(model, jobs)
@@ -144,9 +143,12 @@ class _Run:
             digest = ""  # `read` has the sentence for files that cannot be read
         entry = self.journal.done.get((name.as_posix(), digest, self.recipe.hash))
         if entry and not self.overwrite and _present(self.out, entry):
-            return work.Job(source, name, digest, scale.plan(entry["height"], entry["width"]), None, done=True)
+            canvas = scale.plan(entry["height"], entry["width"])
+            return work.Job(source, name, mask, digest, entry["content"], canvas, done=True)
         picture = files.read(source)
-        return work.Job(source, name, digest, scale.plan(*picture.pixels.shape[:2]), picture)
+        work.allowed(picture, mask)  # a mask that does not fit fails its own picture, not the group
+        canvas = scale.plan(*picture.pixels.shape[:2])
+        return work.Job(source, name, mask, digest, files.content_hash(picture), canvas)
 
     def _mask(self, name: Path) -> Path | None:
         if self.mask is None or not self.mask.is_dir():
@@ -166,32 +168,28 @@ class _Run:
             return
         started = time.monotonic()
         try:
-            deltas, pictures = self._perturb(model, jobs)
+            deltas = self._perturb(model, jobs)
         except UnlearnableError as error:
             for job in jobs:
                 yield self._skipped(job) if job.done else self._failed(job.source, error)
             return
         seconds = (time.monotonic() - started) / len(jobs)
-        for job, delta, picture in zip(jobs, deltas, pictures):
+        for job, delta in zip(jobs, deltas):
             if job.done:
                 yield self._skipped(job)
                 continue
             try:
-                yield self._save(job, picture, delta, seconds)
+                yield self._save(job, delta, seconds)
             except UnlearnableError as error:
                 yield self._failed(job.source, error)
 
-    def _perturb(self, model: Model, jobs: list[Job]) -> tuple[list[Tensor], list[Picture]]:
-        """Perturbations at native size ``[3 h w]``, and the pictures."""
+    def _perturb(self, model: Model, jobs: list[Job]) -> list[Tensor]:
+        """Perturbations of the jobs' views, ``[n 3 h w]`` each, at the scale at which the model saw them."""
         import torch
 
-        from unlearnable import work
-        from unlearnable.images import files, views
-
-        pictures = [job.picture or files.read(job.source) for job in jobs]
-        cuts = [views.cut(job.canvas, work.tensor(picture.pixels) / 255) for job, picture in zip(jobs, pictures)]
-        keys = [f"{files.content_hash(p)}:{i}" for p, cut in zip(pictures, cuts) for i in range(len(cut))]
-        x, protection, parts = torch.cat(cuts), self.recipe.protection(), []
+        cuts, masks = zip(*[job.cut() for job in jobs])
+        keys = [f"{job.content}:{i}" for job, cut in zip(jobs, cuts) for i in range(len(cut))]
+        x, free, protection, parts = torch.cat(cuts), torch.cat(masks), self.recipe.protection(), []
         for start in range(0, len(x), self.recipe.batch):
             part = slice(start, start + self.recipe.batch)
 
@@ -199,28 +197,31 @@ class _Run:
                 share = (part.start + (part.stop - part.start) * done / total) / len(x)
                 self._tell(self.finished + len(jobs) * min(1.0, share))
 
-            y = protection(
-                model, x[part], prompt=self.recipe.prompt, seed=self.recipe.seed, keys=keys[part], callback=tell
-            )
+            options: dict[str, Any] = {"prompt": self.recipe.prompt, "seed": self.recipe.seed, "callback": tell}
+            try:
+                y = protection(model, x[part], mask=free[part], keys=keys[part], **options)
+            except torch.OutOfMemoryError as error:
+                remedy = "use --batch 1, a lower --resolution or --checkpointing"
+                raise UnlearnableError(f"{len(x[part])} views do not fit into memory at once: {remedy}") from error
             parts.append(y.cpu() - x[part])
-        chunks = torch.cat(parts).split([len(cut) for cut in cuts])
-        return [views.merge(job.canvas, chunk) for job, chunk in zip(jobs, chunks)], pictures
+        return list(torch.cat(parts).split([len(cut) for cut in cuts]))
 
-    def _save(self, job: Job, picture: Picture, delta: Tensor, seconds: float) -> Result:
+    def _save(self, job: Job, deltas: Tensor, seconds: float) -> Result:
         from unlearnable import work
-        from unlearnable.images import files
+        from unlearnable.images import files, views
 
-        r, constraint = self.recipe, self.recipe.protection().constraint
+        r, constraint, picture = self.recipe, self.recipe.protection().constraint, files.read(job.source)
         kind, _ = files.output_format(picture.format, r.wanted, plain=picture.plain)
         path = files.target(self.out, files.output_name(job.name, kind))
         if path.resolve() in self.sources:  # a file whose name lies about its format slips past `find`
             raise UsageError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
-        sealed = work.seal(picture, delta, work.allowed(picture, self._mask(job.name)), constraint)
+        delta = views.merge(job.canvas, deltas)
+        sealed = work.seal(picture, delta, work.allowed(picture, job.mask), constraint)
         files.write(sealed, path, format=kind, quality=r.quality, keep_metadata=r.keep_metadata)
         measured, notes = work.verify(picture, sealed, path, constraint, files.is_lossless(kind, r.quality))
         entry: dict[str, Any] = {
-            "name": job.name.as_posix(), "input_sha256": job.digest, "recipe_hash": r.hash, "seed": r.seed,
-            "source": str(job.source), "output": path.relative_to(self.out).as_posix(), "bytes": path.stat().st_size,
+            "name": job.name.as_posix(), "input_sha256": job.digest, "content": job.content, "recipe_hash": r.hash,
+            "seed": r.seed, "source": str(job.source), "output": path.relative_to(self.out).as_posix(), "bytes": path.stat().st_size,
             "height": picture.pixels.shape[0], "width": picture.pixels.shape[1], "measured": finite(measured),
             "notes": notes, "seconds": round(seconds, 2),
         }  # fmt: skip

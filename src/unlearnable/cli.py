@@ -65,6 +65,7 @@ def protect(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture on stdout.")] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    checkpointing: Annotated[bool | None, typer.Option("--checkpointing", help="Less memory, more time.")] = None,
     offline: Annotated[bool | None, typer.Option("--offline", help="Never touch the network.")] = None,
 ) -> None:
     """Write protected twins of pictures: same size, same colours, looking unchanged."""
@@ -75,7 +76,7 @@ def protect(
         "method": method, "strength": strength, "eps": eps, "psnr": psnr, "steps": steps, "model": model,
         "revision": revision, "prompt": prompt, "seed": seed, "resolution": resolution, "batch": batch,
         "format": format, "quality": quality, "keep_metadata": keep_metadata, "device": device, "dtype": dtype,
-        "offline": offline,
+        "offline": offline, "checkpointing": checkpointing,
     }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
     base = Recipe(**load(recipe)) if recipe else Recipe()

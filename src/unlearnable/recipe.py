@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unlearnable.protect.engine import Protection
 
 DEFAULT_METHOD = "advdm"
-WHERE_ONLY = ("device", "offline")  # settings that say where the work is done, not what comes out
+WHERE_ONLY = ("device", "offline", "checkpointing")  # settings that say where the work is done, not what comes out
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Recipe:
     `eps` (levels of 255) or `psnr` (dB) replace the strength's budget, `steps` its number of ascent steps. A picture of
     more than ``resolution ** 2`` pixels is protected at that scale and its perturbation enlarged (0: the model's own
     choice). `batch` views are worked on at once. `format` and `quality` choose another file format for the results.
+    `checkpointing` trades time for memory.
     """
 
     method: str = DEFAULT_METHOD
@@ -45,6 +46,7 @@ class Recipe:
     device: str = "auto"
     dtype: str = "auto"
     offline: bool = False
+    checkpointing: bool = False
 
     def __post_init__(self) -> None:
         if self.eps is not None and self.psnr is not None:

@@ -40,14 +40,21 @@ def sizes(model: Model, resolution: int = 0) -> Sizes:
 
 @dataclass(frozen=True)
 class Job:
-    """A source and its plan; the picture itself is there only while it is worked on."""
+    """A source and its plan. Pixels are read when they are needed, so that waiting jobs cost no memory."""
 
     source: Path
     name: Path
+    mask: Path | None
     digest: str
+    content: str
     canvas: views.Canvas
-    picture: files.Picture | None
     done: bool = False
+
+    def cut(self) -> tuple[Tensor, Tensor]:
+        """Views ``[n 3 h w]`` in [0, 1], and where they may change ``[n 1 h w]``."""
+        picture = files.read(self.source)
+        free = views.cut(self.canvas, allowed(picture, self.mask)) >= 0.5
+        return views.cut(self.canvas, tensor(picture.pixels) / 255), free
 
 
 def digest(source: Path, mask: Path | None) -> str:
