@@ -221,9 +221,9 @@ class _Run:
         measured, notes = work.verify(picture, sealed, path, constraint, files.is_lossless(kind, r.quality))
         entry: dict[str, Any] = {
             "name": job.name.as_posix(), "input_sha256": job.digest, "content": job.content, "recipe_hash": r.hash,
-            "seed": r.seed, "source": str(job.source), "output": path.relative_to(self.out).as_posix(), "bytes": path.stat().st_size,
-            "height": picture.pixels.shape[0], "width": picture.pixels.shape[1], "measured": finite(measured),
-            "notes": notes, "seconds": round(seconds, 2),
+            "seed": r.seed, "source": str(job.source), "output": path.relative_to(self.out).as_posix(),
+            "bytes": path.stat().st_size, "height": picture.pixels.shape[0], "width": picture.pixels.shape[1],
+            "measured": finite(measured), "notes": notes, "seconds": round(seconds, 2),
         }  # fmt: skip
         self.journal.append(entry)
         self._count()

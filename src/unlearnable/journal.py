@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unlearnable.errors import UsageError, shown
+from unlearnable.errors import SetupError, UsageError, shown
 
 NAME = "unlearnable.jsonl"
 
@@ -48,11 +48,15 @@ class Journal:
         return journal
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Add a line and see it onto the disk."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, sort_keys=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Add a line and see it onto the disk. Raises SetupError where that fails; the run cannot go on without."""
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry, sort_keys=True) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            remedy = f"{error.strerror}: make room or choose another output folder, and run the same command again"
+            raise SetupError(f"the journal {shown(self.path)} cannot be written ({remedy})") from error
         if "input_sha256" in entry:
             self.done[key(entry)] = entry
 
