@@ -24,9 +24,10 @@ class Recipe:
     """What `protect` does to a picture. Every field has a flag of the same name on the command line.
 
     `eps` (levels of 255) or `psnr` (dB) replace the strength's budget, `steps` its number of ascent steps. A picture of
-    more than ``resolution ** 2`` pixels is protected at that scale and its perturbation enlarged (0: the model's own
-    choice). `batch` views are worked on at once. `format` and `quality` choose another file format for the results.
-    `checkpointing` trades time for memory.
+    more than ``resolution ** 2`` pixels is protected at that scale and its perturbation enlarged (0: 512 px, or the
+    model's size if larger; a large value means the picture's own scale, by tiles, and takes longer). `batch` views are
+    worked on at once. `format` and `quality` choose another file format for the results. `checkpointing` trades time
+    for memory.
     """
 
     method: str = DEFAULT_METHOD

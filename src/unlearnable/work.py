@@ -32,10 +32,13 @@ class Sizes:
 
 
 def sizes(model: Model, resolution: int = 0) -> Sizes:
-    """The working scale: `resolution`, or else 512 px (more for larger models, less for very small ones)."""
-    chosen = resolution or min(4 * model.size, max(512, model.size))
-    tile = -(-chosen * 3 // 2 // model.multiple) * model.multiple  # up to 9:4 a picture is one tile
-    return Sizes(chosen, tile, model.multiple)
+    """The working scale: `resolution`, or else 512 px (more for larger models, less for very small ones).
+
+    A tile takes pictures of that default scale whole, up to 9:4; a larger `resolution` means more tiles of that size.
+    """
+    usual = min(4 * model.size, max(512, model.size))
+    tile = -(-min(resolution or usual, usual) * 3 // 2 // model.multiple) * model.multiple
+    return Sizes(resolution or usual, tile, model.multiple)
 
 
 @dataclass(frozen=True)
