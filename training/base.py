@@ -42,7 +42,7 @@ class Settings:
     """How the U-Net and the text encoder are trained; `copies` is how many versions of each picture are cached."""
 
     batch: int = 16
-    peak_rate: float = 5e-4
+    peak_rate: float = 7e-4
     gamma: float = 5.0
     caption_dropout: float = 0.1
     ema_decay: float = 0.998
@@ -183,12 +183,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--batch", type=int, default=Settings.batch)
+    parser.add_argument("--copies", type=int, default=Settings.copies, help="versions of each picture to encode")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--from", dest="start", help="start from a model folder; `embedded` is the one that ships")
     args = parser.parse_args()
     if args.steps is None and args.minutes is None:
         parser.error("give a budget: --steps N or --minutes N")
-    train(args, Settings(batch=args.batch, seed=args.seed), Shape())
+    train(args, Settings(batch=args.batch, copies=args.copies, seed=args.seed), Shape())
 
 
 if __name__ == "__main__":
