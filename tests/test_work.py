@@ -1,6 +1,6 @@
 import pytest
-from tiny import adapt, build, fitted
 
+from tiny import adapt, build, fitted
 from unlearnable import work
 
 
