@@ -5,6 +5,7 @@ python training/export.py --to some/folder
 """
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,10 @@ def assemble(
     for folder in (part, old):
         shutil.rmtree(folder, ignore_errors=True)
     pipeline.save_pretrained(part)
+    for file in part.glob("*/config.json"):  # diffusers notes where it loaded from: a path of this machine
+        config = json.loads(file.read_text())
+        config.pop("_name_or_path", None)
+        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     for file in part.rglob("*"):
         file.chmod(0o755 if file.is_dir() else 0o644)
     if (to / "MODEL_CARD.md").is_file():
