@@ -8,6 +8,7 @@ Loss: squared error of v with min-SNR weighting (Hang et al. 2023, arXiv 2303.09
 """
 
 import argparse
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,8 @@ def train(args: argparse.Namespace, s: Settings, shape: Shape) -> None:
     start = EMBEDDED if args.start == "embedded" else Path(args.start) if args.start else None
     pictures = load(data_folder(args.data), "train")
     latents = cached(out / "latents.safetensors", (start or out) / "vae", pictures, s.copies, device, shards)
+    if start is not None and not (out / "vae").exists():
+        shutil.copytree(start / "vae", out / "vae")
     torch.manual_seed(s.seed)
     networks = build(pictures.labels, shape, start)
     for module in networks.modules().values():

@@ -34,6 +34,8 @@ def assemble(
     vae: AutoencoderKL, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, to: Path
 ) -> None:
     """Write the five parts and model_index.json; the folder appears whole or not at all, and keeps its model card."""
+    tokenizer.backend_tokenizer.no_padding()  # whatever the last call left there would be written too
+    tokenizer.backend_tokenizer.no_truncation()
     pipeline = StableDiffusionPipeline(
         vae=vae.half().eval(),
         unet=unet.half().eval(),
