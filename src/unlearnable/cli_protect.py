@@ -51,11 +51,9 @@ def run(
             counts[result.status] += 1
             show(result, as_json)
             if compare and result.output:
-                from unlearnable.images.compare import write
+                from unlearnable.images.compare import page_for, write
 
-                write(
-                    result.source, result.output, out / "compare" / result.output.relative_to(out).with_suffix(".png")
-                )
+                write(result.source, result.output, page_for(out, result.output))
     talk.print(
         ", ".join(f"{count} {status}" for status, count in counts.items() if count) + f"; journal in {shown(out)}"
     )

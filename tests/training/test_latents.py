@@ -1,9 +1,6 @@
 """Cached latents: copy 0 is the picture itself, and the file is made again only when its sources change."""
 
-import pytest
 import torch
-
-pytest.importorskip("pyarrow")
 
 from autoencoder import build
 from data import Split, to_float

@@ -2,14 +2,13 @@
 
 import io
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 
-pq = pytest.importorskip("pyarrow.parquet")
-
-from data import TABLES, captions, data_folder, held_out, load, random_crops  # noqa: E402
-from tables import make  # noqa: E402
+from data import TABLES, captions, data_folder, held_out, load, random_crops
+from tables import make
 
 
 def picture(file, size=(200, 150), colour=(200, 30, 60)):

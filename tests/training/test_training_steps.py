@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-pytest.importorskip("pyarrow")
-
 from autoencoder import build, equalise
 from base import stratified_timesteps
 from common import Clock, learning_rate, load_checkpoint, mean_gradients, save_checkpoint, step_rng

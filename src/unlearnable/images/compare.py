@@ -32,6 +32,12 @@ def sheet(before: np.ndarray, after: np.ndarray) -> Image.Image:
     return page
 
 
+def page_for(out: Path, protected: Path) -> Path:
+    """Where the comparison of an output goes: ``out/compare``, mirrored, one name for each output."""
+    page = out / "compare" / protected.relative_to(out)
+    return page if page.suffix == ".png" else page.with_name(page.name + ".png")
+
+
 def write(source: Path, protected: Path, path: Path) -> None:
     """Compare two files in a PNG at `path`. Raises PictureError where their sizes differ."""
     before, after = files.read(source), files.read(protected)
