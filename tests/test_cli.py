@@ -64,7 +64,9 @@ def test_recipe_file_and_flags_over_it(photos, model, tmp_path):
     recipe.write_text(f'method = "random"\npsnr = 40\nmodel = "{model}"\n')
     done = command("protect", photos, "-o", tmp_path / "a", "--recipe", recipe, "--json")
     assert all(40 <= json.loads(line)["measured"]["psnr"] < 41 for line in done.stdout.splitlines()), done.stderr
-    done = command("protect", photos, "-o", tmp_path / "b", "--recipe", recipe, "--eps", 3, "--json")
+    done = command(
+        "protect", photos, "-o", tmp_path / "b", "--recipe", recipe, "--eps", 3, "--strength", "paper", "--json"
+    )
     assert {json.loads(line)["measured"]["linf"] for line in done.stdout.splitlines()} == {3}
 
 

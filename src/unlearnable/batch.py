@@ -144,11 +144,11 @@ class _Run:
         entry = self.journal.done.get((name.as_posix(), digest, self.recipe.hash))
         if entry and not self.overwrite and _present(self.out, entry):
             canvas = scale.plan(entry["height"], entry["width"])
-            return work.Job(source, name, mask, digest, entry["content"], canvas, done=True)
+            return work.Job(source, name, mask, self.recipe.quiet, digest, entry["content"], canvas, done=True)
         picture = files.read(source)
-        work.allowed(picture, mask)  # a mask that does not fit fails its own picture, not the group
+        work.allowed(picture, mask, quiet=False)  # a mask that does not fit fails its own picture, not the group
         canvas = scale.plan(*picture.pixels.shape[:2])
-        return work.Job(source, name, mask, digest, files.content_hash(picture), canvas)
+        return work.Job(source, name, mask, self.recipe.quiet, digest, files.content_hash(picture), canvas)
 
     def _mask(self, name: Path) -> Path | None:
         if self.mask is None or not self.mask.is_dir():
@@ -216,7 +216,7 @@ class _Run:
         if path.resolve() in self.sources:  # a file whose name lies about its format slips past `find`
             raise UsageError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
         delta = views.merge(job.canvas, deltas)
-        sealed = work.seal(picture, delta, work.allowed(picture, job.mask), constraint)
+        sealed = work.seal(picture, delta, work.allowed(picture, job.mask, job.quiet), constraint)
         files.write(sealed, path, format=kind, quality=r.quality, keep_metadata=r.keep_metadata)
         measured, notes = work.verify(picture, sealed, path, constraint, files.is_lossless(kind, r.quality))
         entry: dict[str, Any] = {

@@ -65,6 +65,11 @@ class Recipe:
         return self.format.upper() if self.format else None
 
     @property
+    def quiet(self) -> bool:
+        """Whether smooth parts get less of the budget: in the strength presets, not in those named after papers."""
+        return self.strength != registry.PAPER
+
+    @property
     def hash(self) -> str:
         """Hex digest of everything that decides the result."""
         settings = {k: v for k, v in asdict(self).items() if k not in WHERE_ONLY}

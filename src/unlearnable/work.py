@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from unlearnable.models.base import Model
 
 
+AROUND = 9  # px
+ROUGH = 10.0  # levels of 255
+SMOOTH = 0.35  # of the budget, where a picture is flat
+
+
 @dataclass(frozen=True)
 class Sizes:
     """At what scale and in what tiles a model sees pictures; see `views.plan`."""
@@ -48,15 +53,16 @@ class Job:
     source: Path
     name: Path
     mask: Path | None
+    quiet: bool
     digest: str
     content: str
     canvas: views.Canvas
     done: bool = False
 
     def cut(self) -> tuple[Tensor, Tensor]:
-        """Views ``[n 3 h w]`` in [0, 1], and where they may change ``[n 1 h w]``."""
+        """Views ``[n 3 h w]`` in [0, 1], and how much each pixel may change ``[n 1 h w]``."""
         picture = files.read(self.source)
-        free = views.cut(self.canvas, allowed(picture, self.mask)) >= 0.5
+        free = views.cut(self.canvas, allowed(picture, self.mask, self.quiet))
         return views.cut(self.canvas, tensor(picture.pixels) / 255), free
 
 
@@ -75,10 +81,13 @@ def tensor(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float()
 
 
-def allowed(picture: files.Picture, mask: Path | None) -> Tensor:
-    """Where a picture may change, ``[1 h w]`` of 0 and 1: inside the mask's light parts, and where it can be seen."""
+def allowed(picture: files.Picture, mask: Path | None, quiet: bool) -> Tensor:
+    """The share of the budget that each pixel may use, ``[1 h w]`` in [0, 1].
+
+    0 outside the mask's light parts and where the picture is transparent; with `quiet`, less where it is smooth.
+    """
     height, width = picture.pixels.shape[:2]
-    free = torch.ones(1, height, width)
+    free = texture(picture) if quiet else torch.ones(1, height, width)
     if picture.alpha is not None:
         free *= torch.from_numpy(picture.alpha > 0)
     if mask is not None:
@@ -92,10 +101,29 @@ def allowed(picture: files.Picture, mask: Path | None) -> Tensor:
     return free
 
 
+def texture(picture: files.Picture) -> Tensor:
+    """How much a change would be masked by the picture's own detail, ``[1 h w]`` from `SMOOTH` to 1.
+
+    Contrast masking in its simplest form: the standard deviation of the brightness around a pixel, `ROUGH` levels or
+    more being enough to hide the whole budget.
+    """
+    grey = tensor(picture.pixels).mean(0, keepdim=True)[None]
+    mean, square = box(grey), box(grey.square())
+    deviation = (square - mean.square()).clamp_min(0).sqrt()
+    return box((deviation / ROUGH).clamp(SMOOTH, 1))[0]
+
+
+def box(x: Tensor) -> Tensor:
+    """Mean over `AROUND` px squared."""
+    reach = AROUND // 2
+    padded = torch.nn.functional.pad(x, (reach, reach, reach, reach), mode="replicate")
+    return torch.nn.functional.avg_pool2d(padded, AROUND, stride=1)
+
+
 def seal(picture: files.Picture, delta: Tensor, free: Tensor, constraint: Constraint) -> files.Picture:
     """The picture with a perturbation ``[3 h w]`` (in [0, 1] units) put on the 8-bit grid within the budget."""
     x = tensor(picture.pixels)
-    levels = constraint.seal(x, delta.cpu() * 255 * free)
+    levels = constraint.seal(x, delta.cpu() * 255, free)
     pixels = (x + levels).round().to(torch.uint8).permute(1, 2, 0).numpy()
     return replace(picture, pixels=np.ascontiguousarray(pixels))
 

@@ -63,8 +63,22 @@ def test_mask_and_transparent_parts_do_not_change():
     alpha = np.full((20, 30), 255, np.uint8)
     alpha[:, :10] = 0
     picture = Picture(pixels, alpha=alpha)
-    after = work.seal(picture, torch.full((3, 20, 30), 0.5), work.allowed(picture, None), Linf(8))
+    after = work.seal(picture, torch.full((3, 20, 30), 0.5), work.allowed(picture, None, quiet=False), Linf(8))
     assert (after.pixels[:, :10] == 100).all() and (after.pixels[:, 10:] == 108).all()
+
+
+def test_smooth_parts_get_less_of_the_budget():
+    """Left half flat, right half rough: a change of the whole budget stays whole where detail hides it."""
+    pixels = np.full((40, 80, 3), 120, np.uint8)
+    pixels[:, 40:] = np.random.default_rng(0).integers(60, 180, (40, 40, 1))
+    free = work.allowed(Picture(pixels), None, quiet=True)
+    assert float(free[:, :, :30].max()) == pytest.approx(work.SMOOTH)
+    assert float(free[:, :, 50:].min()) == pytest.approx(1)
+    after = work.seal(Picture(pixels), torch.full((3, 40, 80), 0.5), free, Linf(8))
+    change = after.pixels.astype(int) - pixels
+    assert (change[:, :30] == 2).all() and (change[:, 50:] == 8).all() and change.max() == 8
+    x = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+    assert (Linf(8).project(x, torch.ones_like(x), free[None]) * 255 <= 8 * free + 1e-3).all()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """How far a picture may move. Every constraint ends on the 8-bit grid, where the file will be written.
 
 Budgets are in units of 1/255 of 8-bit output, at the size at which the perturbation is added. Pictures `x` and
-perturbations `delta` are ``[b 3 h w]`` in [0, 1] units.
+perturbations `delta` are ``[b 3 h w]`` in [0, 1] units. `free` ``[b 1 h w]`` in [0, 1] says how much of the budget each
+pixel may use: 0 is a mask, values between make smooth parts quieter. L-inf scales its bound by it; L2, which has one
+budget for the whole picture, takes it from the direction and only keeps what is masked at zero.
 """
 
 from __future__ import annotations
@@ -32,11 +34,11 @@ class Constraint(Protocol):
         """The steepest ascent of unit size in this geometry."""
         ...
 
-    def project(self, x: Tensor, delta: Tensor) -> Tensor:
+    def project(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
         """The nearest allowed perturbation that keeps ``x + delta`` a picture."""
         ...
 
-    def seal(self, x: Tensor, delta: Tensor) -> Tensor:
+    def seal(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
         """An allowed perturbation in whole levels, for `x` in whole levels (both ``[3 h w]`` float, 0 .. 255)."""
         ...
 
@@ -67,13 +69,14 @@ class Linf:
     def direction(self, gradient: Tensor) -> Tensor:
         return gradient.sign()
 
-    def project(self, x: Tensor, delta: Tensor) -> Tensor:
-        bound = self.eps / GRID
+    def project(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
+        bound = torch.as_tensor(free) * (self.eps / GRID)
         return (x + delta.clamp(-bound, bound)).clamp(0, 1) - x
 
-    def seal(self, x: Tensor, delta: Tensor) -> Tensor:
+    def seal(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
         # Towards zero, never to the nearest: 4.5 rounded to 5 would break a budget of 4.5.
-        whole = (delta.abs().clamp_max(self.eps) + ROUND_OFF).floor() * delta.sign()
+        bound = torch.as_tensor(free) * self.eps
+        whole = (torch.minimum(delta.abs(), bound) + ROUND_OFF).floor() * delta.sign()
         return (x + whole).clamp(0, GRID) - x
 
     def holds(self, change: Tensor) -> bool:
@@ -103,11 +106,13 @@ class L2:
     def direction(self, gradient: Tensor) -> Tensor:
         return gradient / rms(gradient).clamp_min(1e-12)
 
-    def project(self, x: Tensor, delta: Tensor) -> Tensor:
+    def project(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
+        delta = delta * (torch.as_tensor(free) > 0)
         scale = (self.rms / GRID / rms(delta).clamp_min(1e-12)).clamp_max(1)
         return (x + delta * scale).clamp(0, 1) - x
 
-    def seal(self, x: Tensor, delta: Tensor) -> Tensor:
+    def seal(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
+        delta = delta * (torch.as_tensor(free) > 0)
         # Rounding changes the norm, so the largest scale that obeys is found on the rounded result itself. An ascent
         # that stopped inside the ball is scaled up to its boundary: the PSNR asked for is the PSNR of the file.
         full = self.rms / max(float(delta.double().square().mean().sqrt()), 1e-9)

@@ -59,7 +59,8 @@ class Protection:
     ) -> Tensor:
         """Protect pictures ``[b 3 h w]`` in [0, 1]; the result is of the same shape and within the budget, in float.
 
-        `target` ``[1 3 h w]`` replaces the protection's own; `mask` ``[b 1 h w]`` is 0 where nothing may change;
+        `target` ``[1 3 h w]`` replaces the protection's own; `mask` ``[b 1 h w]`` in [0, 1] is the share of the
+        budget a pixel may use, 0 where nothing may change;
         `keys` name the pictures' randomness (default: their content). Raises UnlearnableError on a gradient that is
         not finite. Sealing onto the 8-bit grid is `constraint.seal`, at the size the file will have.
         """
@@ -143,7 +144,7 @@ class Protection:
         return noise * (self.constraint.size / 255)
 
     def _project(self, x: Tensor, delta: Tensor, allowed: Tensor) -> Tensor:
-        return self.constraint.project(x, delta * allowed)
+        return self.constraint.project(x, delta, allowed)
 
     def _goal(self, model: Model, x: Tensor, target: Tensor | None) -> Tensor | None:
         if self.goal is None:
