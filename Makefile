@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 
 protect: $(READY)
 	$(BIN)/python examples/photographs.py out/originals
-	$(BIN)/unlearnable protect out/originals --out out/protected --compare --steps 40
+	$(BIN)/unlearnable protect out/originals --out out/protected --compare
 	@echo
 	@echo "originals:     out/originals"
 	@echo "protected:     out/protected"

@@ -19,10 +19,10 @@ import torch
 
 from unlearnable import load_model, registry
 from unlearnable.images import files
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
-from unlearnable.protect.objectives import denoising
-from unlearnable.protect.transforms import fixed, scale
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import denoising
+from unlearnable.protection.transforms import fixed, scale
 from unlearnable.work import tensor
 
 COUNTERMEASURES = {

@@ -5,7 +5,7 @@ import pytest
 from unlearnable import recipe as recipes
 from unlearnable import registry
 from unlearnable.errors import UsageError
-from unlearnable.protect.constraints import L2, Linf
+from unlearnable.protection.constraints import L2, Linf
 from unlearnable.recipe import Recipe
 
 
@@ -54,9 +54,8 @@ def test_every_field_has_a_flag():
 
 
 def test_third_party_methods_come_by_entry_point(tmp_path, monkeypatch):
-    (tmp_path / "dots.py").write_text(
-        '"""Dots: a third party\'s method."""\nfrom unlearnable.protect.methods.random import PAPER as P\nPAPER = P\n'
-    )
+    source = "from unlearnable.protection.methods.random import PAPER as PAPER\n"
+    (tmp_path / "dots.py").write_text('"""Dots: a third party\'s method."""\n' + source)
     info = tmp_path / "dots-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dots\nVersion: 1\n")

@@ -9,7 +9,7 @@ from unlearnable import work
     [
         (128, 0, 512, 512, 1),
         (128, 0, 300, 451, 1),
-        (128, 0, 4000, 3000, 1),  # protected at 512 px and enlarged
+        (128, 0, 4000, 3000, 1),  # protected at 256 px and enlarged
         (512, 0, 5000, 10000, 1),
         (1024, 0, 1365, 768, 1),
         (512, 4000, 4000, 3000, 35),  # at its own scale, by tiles
@@ -28,4 +28,4 @@ def test_scale_and_number_of_views(size, resolution, height, width, views, monke
 
 
 def test_tiny_models_work_small():
-    assert work.sizes(fitted("sd1")).resolution == 128
+    assert work.sizes(fitted("sd1")).resolution == 64

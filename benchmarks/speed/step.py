@@ -24,8 +24,8 @@ from torch import Tensor
 
 from unlearnable.errors import UnlearnableError
 from unlearnable.models.base import Model
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
 from unlearnable.rng import generator, normal
 
 WARM_UP = 2  # steps that are not counted: allocators and kernels settle

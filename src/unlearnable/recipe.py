@@ -13,7 +13,7 @@ from unlearnable import registry
 from unlearnable.errors import UsageError, shown
 
 if TYPE_CHECKING:
-    from unlearnable.protect.engine import Protection
+    from unlearnable.protection.engine import Protection
 
 DEFAULT_METHOD = "advdm"
 WHERE_ONLY = ("device", "offline", "checkpointing")  # settings that say where the work is done, not what comes out
@@ -24,10 +24,10 @@ class Recipe:
     """What `protect` does to a picture. Every field has a flag of the same name on the command line.
 
     `eps` (levels of 255) or `psnr` (dB) replace the strength's budget, `steps` its number of ascent steps. A picture of
-    more than ``resolution ** 2`` pixels is protected at that scale and its perturbation enlarged (0: 512 px, or the
-    model's size if larger; a large value means the picture's own scale, by tiles, and takes longer). `batch` views are
-    worked on at once. `format` and `quality` choose another file format for the results. `checkpointing` trades time
-    for memory.
+    more than ``resolution ** 2`` pixels is protected at that scale and its perturbation enlarged (0: the model's size,
+    or twice that for models below 512 px; a large value means the picture's own scale, by tiles, and takes longer).
+    `batch` views are worked on at once. `format` and `quality` choose another file format for the results.
+    `checkpointing` trades time for memory.
     """
 
     method: str = DEFAULT_METHOD
@@ -77,7 +77,7 @@ class Recipe:
 
     def protection(self) -> Protection:
         """The method at this recipe's budget."""
-        from unlearnable.protect.constraints import Linf, psnr
+        from unlearnable.protection.constraints import Linf, psnr
 
         settings = registry.protection(self.method, self.strength)
         if self.eps is not None:

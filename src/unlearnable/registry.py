@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from unlearnable.errors import UsageError
 
 if TYPE_CHECKING:
-    from unlearnable.protect.engine import Protection
+    from unlearnable.protection.engine import Protection
 
 GROUP = "unlearnable.methods"  # an entry point here names a module with a docstring and a `PAPER`
 
 METHODS = {
-    name: f"unlearnable.protect.methods.{name.replace('-', '_')}"
+    name: f"unlearnable.protection.methods.{name.replace('-', '_')}"
     for name in ("random", "advdm", "photoguard", "mist", "sds", "sds-plus", "ace", "fsmg", "aspl", "udp", "eudp")
 }
 STRENGTHS = {"subtle": 4.0, "standard": 6.0, "strong": 12.0}  # L-inf budgets in 1/255; 6 is about 36 dB
@@ -78,7 +78,7 @@ def protection(name: str, strength: str = "standard") -> Protection:
         return settings
     if strength not in STRENGTHS:
         raise UsageError(f"unknown strength {strength!r}: {suggestion(strength, [*STRENGTHS, PAPER])}")
-    from unlearnable.protect.constraints import Linf
-    from unlearnable.protect.transforms import EOT
+    from unlearnable.protection.constraints import Linf
+    from unlearnable.protection.transforms import EOT
 
     return replace(settings, constraint=Linf(STRENGTHS[strength]), transforms=EOT)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unlearnable.errors import PictureError, shown
 from unlearnable.images import files, views
-from unlearnable.protect.constraints import Constraint
+from unlearnable.protection.constraints import Constraint
 
 if TYPE_CHECKING:
     from unlearnable.models.base import Model
@@ -37,11 +37,11 @@ class Sizes:
 
 
 def sizes(model: Model, resolution: int = 0) -> Sizes:
-    """The working scale: `resolution`, or else 512 px (more for larger models, less for very small ones).
+    """The working scale: `resolution`, or else the model's size, or twice that for models below 512 px.
 
     A tile takes pictures of that default scale whole, up to 9:4; a larger `resolution` means more tiles of that size.
     """
-    usual = min(4 * model.size, max(512, model.size))
+    usual = max(model.size, min(2 * model.size, 512))
     tile = -(-min(resolution or usual, usual) * 3 // 2 // model.multiple) * model.multiple
     return Sizes(resolution or usual, tile, model.multiple)
 

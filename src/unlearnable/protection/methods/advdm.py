@@ -5,8 +5,8 @@ Liang et al., "Adversarial Example Does Good", ICML 2023, arXiv 2302.04578, algo
 The paper's 16/255 counts 8-bit levels, 100 steps of 1/255. Deviation: none known.
 """
 
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
-from unlearnable.protect.objectives import denoising
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import denoising
 
 PAPER = Protection("advdm", denoising, Linf(16), step=1 / 16, steps=100)

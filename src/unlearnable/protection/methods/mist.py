@@ -6,8 +6,8 @@ Liang and Wu, "Mist: Towards Improved Adversarial Examples for Diffusion Models"
 weight of 1 gives the two terms comparable gradients. Deviation: the pattern is our own, not the authors' picture.
 """
 
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
-from unlearnable.protect.objectives import mist
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import mist
 
 PAPER = Protection("mist", mist(1.0), Linf(16), step=1 / 16, steps=100, goal="pattern")

@@ -6,10 +6,10 @@ model is fine-tuned on the clean pictures once, then frozen. The published 0.05 
 """
 
 from unlearnable.models.training import FineTune
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
-from unlearnable.protect.objectives import denoising
-from unlearnable.protect.surrogates import Training
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import denoising
+from unlearnable.protection.surrogates import Training
 
 LEARNED = Training(before="clean", fit=FineTune(100))
 PAPER = Protection("fsmg", denoising, Linf(6.375), step=1 / 10, steps=100, surrogate=LEARNED)

@@ -11,11 +11,11 @@ from torch import Tensor
 from unlearnable import rng
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.models.base import Condition, Model
-from unlearnable.protect.constraints import Constraint, Linf
-from unlearnable.protect.objectives import Batch, Objective, denoising
-from unlearnable.protect.surrogates import Frozen, Surrogate
-from unlearnable.protect.timesteps import draw, probabilities
-from unlearnable.protect.transforms import Transform, pick
+from unlearnable.protection.constraints import Constraint, Linf
+from unlearnable.protection.objectives import Batch, Objective, denoising
+from unlearnable.protection.surrogates import Frozen, Surrogate
+from unlearnable.protection.timesteps import draw, probabilities
+from unlearnable.protection.transforms import Transform, pick
 
 Progress = Callable[[int, int], None]
 
@@ -149,7 +149,7 @@ class Protection:
     def _goal(self, model: Model, x: Tensor, target: Tensor | None) -> Tensor | None:
         if self.goal is None:
             return None
-        from unlearnable.protect.target import picture
+        from unlearnable.protection.target import picture
 
         wanted = picture(self.goal, x.shape[-2], x.shape[-1]) if target is None else target
         if wanted.shape[-2:] != x.shape[-2:]:

@@ -6,8 +6,8 @@ This is the "minus" variant (SDS-, smooths details); `sds-plus` ascends.
 16/255, 100 steps of 1/255. Deviation: none known.
 """
 
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
-from unlearnable.protect.objectives import negative, sds
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import negative, sds
 
 PAPER = Protection("sds", sds(-1), Linf(16), step=1 / 16, steps=100, score=negative)

@@ -7,7 +7,7 @@ import torch
 from unlearnable import work
 from unlearnable.errors import UsageError
 from unlearnable.images.files import Picture
-from unlearnable.protect.constraints import L2, Linf, psnr, psnr_of
+from unlearnable.protection.constraints import L2, Linf, psnr, psnr_of
 from unlearnable.rng import generator
 
 x = (torch.rand(2, 3, 12, 10, generator=generator("x")) * 255).round() / 255

@@ -4,7 +4,7 @@ Each sample moves by plus or minus the whole budget, at random. Whatever a prote
 the method; what this row achieves is due to degrading the picture.
 """
 
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
 
 PAPER = Protection("random", constraint=Linf(8), start="sign", steps=0)

@@ -7,10 +7,10 @@ Deviation: no prior-preservation pictures; the surrogate's rate is `Model.fine_t
 """
 
 from unlearnable.models.training import FineTune
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
-from unlearnable.protect.objectives import denoising
-from unlearnable.protect.surrogates import Training
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import denoising
+from unlearnable.protection.surrogates import Training
 
 ALTERNATING = Training(before="clean", aside=True, after="protected", fit=FineTune(3))
 PAPER = Protection("aspl", denoising, Linf(6.375), step=1 / 10, steps=6, rounds=50, surrogate=ALTERNATING)

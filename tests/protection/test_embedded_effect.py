@@ -7,8 +7,8 @@ import torch
 from skimage import data
 
 from unlearnable import load_model, registry
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.transforms import scale
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.transforms import scale
 from unlearnable.work import tensor
 
 

@@ -7,10 +7,10 @@ steps are ours (10 rounds of 5 and 10); this preset starts from the loaded weigh
 """
 
 from unlearnable.models.training import FineTune
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
-from unlearnable.protect.objectives import denoising
-from unlearnable.protect.surrogates import Training
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import denoising
+from unlearnable.protection.surrogates import Training
 
 GAME = Training(before="protected", fit=FineTune(5))
 PAPER = Protection("udp", denoising, Linf(8), step=1 / 10, steps=10, rounds=10, surrogate=GAME)

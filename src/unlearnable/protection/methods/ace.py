@@ -6,10 +6,10 @@ pictures. 4/255. Deviations: our own pattern as the target; 10 rounds of 5 LoRA 
 """
 
 from unlearnable.models.training import FineTune
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
-from unlearnable.protect.objectives import consistent_error
-from unlearnable.protect.surrogates import Training
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import consistent_error
+from unlearnable.protection.surrogates import Training
 
 LORA = Training(before="protected", fit=FineTune(5, lr=1e-4, rank=4))
 PAPER = Protection("ace", consistent_error, Linf(4), step=1 / 10, steps=10, rounds=10, goal="pattern", surrogate=LORA)

@@ -12,8 +12,8 @@ import torch
 from tiny import FAMILIES, PROMPT, SIDE, fitted, pictures
 from unlearnable import registry, work
 from unlearnable.images import files
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
 
 MARGINS = {  # method: (latent, pixel)
     "advdm": (0.30, 0.05),

@@ -3,8 +3,8 @@
 The other sign of `sds` (arXiv 2311.12832, eq. 8): AdvDM at about half its cost. 16/255, 100 steps of 1/255.
 """
 
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
-from unlearnable.protect.objectives import denoising, sds
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import denoising, sds
 
 PAPER = Protection("sds-plus", sds(+1), Linf(16), step=1 / 16, steps=100, score=denoising)

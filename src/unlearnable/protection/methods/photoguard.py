@@ -6,8 +6,8 @@ Deviations: 200 steps where the authors' notebooks take up to 1000, and a consta
 same paper (through a whole sampling run) is not part of this method.
 """
 
-from unlearnable.protect.constraints import Linf
-from unlearnable.protect.engine import Protection
-from unlearnable.protect.objectives import encoder
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import encoder
 
 PAPER = Protection("photoguard", encoder, Linf(7.65), step=1 / 3, steps=200, goal="grey")

@@ -9,12 +9,12 @@ from tiny import PROMPT, adapt, build, fitted, pictures
 from unlearnable import registry
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.models.training import FineTune
-from unlearnable.protect.constraints import L2, Linf, psnr
-from unlearnable.protect.engine import Protection
-from unlearnable.protect.methods import aspl, fsmg, udp
-from unlearnable.protect.objectives import denoising
-from unlearnable.protect.timesteps import draw, probabilities
-from unlearnable.protect.transforms import EOT, fixed
+from unlearnable.protection.constraints import L2, Linf, psnr
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.methods import aspl, fsmg, udp
+from unlearnable.protection.objectives import denoising
+from unlearnable.protection.timesteps import draw, probabilities
+from unlearnable.protection.transforms import EOT, fixed
 from unlearnable.rng import generator, image_keys, normal
 
 short = Protection("test", denoising, Linf(8), step=0.2, steps=6)

@@ -5,7 +5,7 @@ from scipy.stats import chisquare
 from tiny import FAMILIES, build
 from unlearnable.errors import UsageError
 from unlearnable.models.schedule import from_scheduler
-from unlearnable.protect.timesteps import LAWS, draw, probabilities
+from unlearnable.protection.timesteps import LAWS, draw, probabilities
 
 KEYS = [str(i) for i in range(4000)]
 
