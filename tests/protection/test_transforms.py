@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from unlearnable.protection import transforms
 
 from tiny import pictures
+from unlearnable.protection import transforms
 from unlearnable.rng import plain
 
 x = pictures(2, seed=4, side=48)
