@@ -114,7 +114,7 @@ def methods(
 
 @models_app.command("list")
 def models_list() -> None:
-    """Checkpoints of the supported families, and whether they are on this machine. Any diffusers folder works as well."""
+    """Checkpoints of the supported families, and whether they are here. A folder of one of them works too."""
     from unlearnable.models.load import KNOWN, folder_of
 
     width = max(map(len, KNOWN))
