@@ -38,11 +38,16 @@ DEFAULT_SQUEEZENET = "weights/squeezenet1_0_fp16.safetensors"
 
 @dataclass(frozen=True)
 class Settings:
-    """What is trained and how; widths are per level, from full size down to 1/8."""
+    """What is trained and how; widths are per level, from full size down to 1/8.
+
+    After the fraction `whole_from` of the run, whole pictures take the place of crops (as many pixels a step): group
+    normalisation sees other statistics in a whole picture, and whole pictures are what the model is used on.
+    """
 
     widths: tuple[int, ...] = (16, 32, 64, 128)
     batch: int = 16
     crop: int = 64
+    whole_from: float = 0.7
     peak_rate: float = 8e-4
     squared_weight: float = 2.0
     perceptual_weight: float = 0.1
@@ -162,9 +167,10 @@ def train(args: argparse.Namespace, s: Settings) -> None:
 
     while clock.done < 1:
         rng = step_rng(s.seed, clock.step)
-        chosen = torch.randint(0, len(pictures), (s.batch,), generator=rng)
-        x = random_crops(pictures.pixels, chosen, s.crop, rng).to(device, memory_format=torch.channels_last)
-        noise = torch.randn((s.batch, 4, s.crop // 8, s.crop // 8), generator=rng).to(device)
+        size = s.crop if clock.done < s.whole_from else pictures.pixels.shape[-1]
+        chosen = torch.randint(0, len(pictures), (s.batch * s.crop**2 // size**2,), generator=rng)
+        x = random_crops(pictures.pixels, chosen, size, rng).to(device, memory_format=torch.channels_last)
+        noise = torch.randn((len(x), 4, size // 8, size // 8), generator=rng).to(device)
         parts = mean_gradients(loss, parameters, (x, noise), shards)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         for group in optimizer.param_groups:

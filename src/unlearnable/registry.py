@@ -1,52 +1,62 @@
-"""Names to things: protections today; attackers, purifiers and metrics join them. Third parties use entry points."""
+"""Names to things: protections (methods), attackers, purifiers and metrics. Third parties join by entry points."""
 
 from __future__ import annotations
 
 import ast
 import difflib
 import importlib
-import importlib.util
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unlearnable.errors import UsageError
 
 if TYPE_CHECKING:
     from unlearnable.protection.engine import Protection
 
-GROUP = "unlearnable.methods"  # an entry point here names a module with a docstring and a `PAPER`
-
 METHODS = {
     name: f"unlearnable.protection.methods.{name.replace('-', '_')}"
     for name in ("random", "advdm", "photoguard", "mist", "sds", "sds-plus", "ace", "fsmg", "aspl", "udp", "eudp")
 }
+ATTACKERS: dict[str, str] = {}
+PURIFIERS: dict[str, str] = {}
+METRICS: dict[str, str] = {}
+
+# Kinds of things. An entry point of the group `unlearnable.<kind>s` names a module, or `module:attribute`.
+KINDS = {"method": METHODS, "attacker": ATTACKERS, "purifier": PURIFIERS, "metric": METRICS}
 STRENGTHS = {"subtle": 4.0, "standard": 6.0, "strong": 12.0}  # L-inf budgets in 1/255; 6 is about 36 dB
 PAPER = "paper"
+DOCUMENTED = (ast.ClassDef, ast.FunctionDef)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A protection's name, the first line of its docstring and the whole of it."""
+    """A thing's name, the first line of its docstring and the whole of it."""
 
     name: str
     summary: str
     text: str
 
 
-def names() -> list[str]:
-    """Every protection, third parties' included."""
-    return [*METHODS, *sorted(point.name for point in entry_points(group=GROUP) if point.name not in METHODS)]
+def names(kind: str = "method") -> list[str]:
+    """Everything of a kind, third parties' included."""
+    return [*KINDS[kind], *sorted(set(_third_parties(kind)) - set(KINDS[kind]))]
 
 
-def module_of(name: str) -> str:
-    if name in METHODS:
-        return METHODS[name]
-    for point in entry_points(group=GROUP):
-        if point.name == name:
-            return point.value
-    raise UsageError(f"unknown method {name!r}: {suggestion(name, names())}")
+def place(name: str, kind: str = "method") -> str:
+    """Where a thing lives: ``module`` or ``module:attribute``."""
+    known = _third_parties(kind) | KINDS[kind]
+    if name not in known:
+        raise UsageError(f"unknown {kind} {name!r}: {suggestion(name, names(kind))}")
+    return known[name]
+
+
+def thing(name: str, kind: str) -> Any:
+    """The module or attribute itself, imported."""
+    module, _, attribute = place(name, kind).partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
 
 
 def suggestion(name: str, known: list[str]) -> str:
@@ -55,16 +65,21 @@ def suggestion(name: str, known: list[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}"
 
 
-def entry(name: str) -> Entry:
-    """A protection's description, read from its source so that listing needs no torch."""
-    module = module_of(name)
+def entry(name: str, kind: str = "method") -> Entry:
+    """A thing's description, read from its source so that listing needs no torch."""
+    module, _, attribute = place(name, kind).partition(":")
     root, _, rest = module.partition(".")
     if root == "unlearnable":
-        source = Path(__file__).parent.joinpath(*rest.split(".")).with_suffix(".py")
-        text = ast.get_docstring(ast.parse(source.read_text())) or ""
+        tree = ast.parse(Path(__file__).parent.joinpath(*rest.split(".")).with_suffix(".py").read_text())
+        named = (node for node in tree.body if isinstance(node, DOCUMENTED) and node.name == attribute)
+        text = ast.get_docstring(next(named) if attribute else tree) or ""
     else:
-        text = importlib.import_module(module).__doc__ or ""
+        text = thing(name, kind).__doc__ or ""
     return Entry(name, text.strip().split("\n")[0].rstrip("."), text.strip())
+
+
+def _third_parties(kind: str) -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=f"unlearnable.{kind}s")}
 
 
 def protection(name: str, strength: str = "standard") -> Protection:
@@ -73,7 +88,7 @@ def protection(name: str, strength: str = "standard") -> Protection:
     ``paper``: its paper's own budget and no transforms. ``subtle``, ``standard``, ``strong``: 4, 6 or 12 of 255, with
     EOT transforms in the loop so that more of it survives JPEG, blur and resizing.
     """
-    settings: Protection = importlib.import_module(module_of(name)).PAPER
+    settings: Protection = thing(name, "method").PAPER
     if strength == PAPER:
         return settings
     if strength not in STRENGTHS:
