@@ -12,7 +12,7 @@ import tiny
 from unlearnable.errors import UnlearnableError
 from unlearnable.models.base import Model
 from unlearnable.models.load import adapt
-from unlearnable.models.training import FineTune, Trainer, fine_tune
+from unlearnable.models.training import FineTune, Trainer, denoising_loss, fine_tune, fixed_losses
 from unlearnable.rng import normal
 
 every_family = pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -154,3 +154,19 @@ def test_gradients_reach_a_trainable_text_encoder():
     assert table.grad is not None and table.grad.abs().sum() > 0
     assert_close(c.detach().tensors["text"], c.tensors["text"].detach())
     assert not c.detach().tensors["text"].requires_grad
+
+
+@every_family
+def test_fixed_losses_are_those_of_each_picture_alone_on_the_same_draws(family):
+    model, images = built(family), tiny.pictures(9)
+    found = fixed_losses(model, images, tiny.PROMPT, draws=3, seed=4)
+    assert found.shape == (9,) and torch.equal(found, fixed_losses(model, images, tiny.PROMPT, draws=3, seed=4))
+    assert_close(fixed_losses(model, images[8:], tiny.PROMPT, draws=3, seed=4), found[8:])
+    assert not torch.equal(found, fixed_losses(model, images, tiny.PROMPT, draws=3, seed=5))
+    with torch.no_grad():  # the draws do not depend on the picture: the same noise explains both
+        z, c = model.encode(images[:2]), model.condition([tiny.PROMPT])
+        total = torch.zeros(2)
+        for i, time in enumerate([166, 500, 833]):
+            noise = normal([f"draw {i}"], z.shape[1:], "fixed losses", 4).repeat(2, 1, 1, 1)
+            total += denoising_loss(model, z, noise, torch.full([2], time), c)
+    assert_close(found[:2], total / 3)

@@ -36,6 +36,24 @@ def denoising_loss(model: Model, z: Tensor, noise: Tensor, t: Tensor, c: Conditi
     return (out - model.target(z, noise, t)).square().flatten(1).mean(1)
 
 
+@torch.no_grad()
+def fixed_losses(model: Model, images: Tensor, prompt: str, *, draws: int = 16, seed: int = 0) -> Tensor:
+    """Denoising loss of each picture ``[n 3 h w]`` under `prompt`, ``[n]``: the mean over `draws` fixed draws.
+
+    Times are stratified over the schedule; the noise of a draw is named by (seed, draw) and is the same for every
+    picture, so that models and pictures are compared on identical draws (common random numbers).
+    """
+    c, total = model.condition([prompt]), []
+    for part in images.to(model.device, torch.float32).split(8):
+        z, loss = model.encode(part), torch.zeros(len(part), device=model.device)
+        for i in range(draws):
+            t = torch.full([len(z)], int((i + 0.5) / draws * len(model.schedule)), device=z.device)
+            noise = normal([f"draw {i}"], z.shape[1:], "fixed losses", seed, device=z.device).expand_as(z)
+            loss += denoising_loss(model, z, noise, t, c) / draws
+        total.append(loss)
+    return torch.cat(total)
+
+
 class Trainer:
     """A model in training with its optimiser, so that training may stop and go on (alternating surrogates)."""
 
