@@ -9,28 +9,15 @@ to `cache/training/vae` in diffusers' layout, fp16, with latents shifted and sca
 
 import argparse
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
-from diffusers.training_utils import EMAModel
 
-from common import (
-    CACHE,
-    EMBEDDED,
-    Clock,
-    autocast,
-    learning_rate,
-    load_checkpoint,
-    mean_gradients,
-    pick_device,
-    save_checkpoint,
-    set_threads,
-    step_rng,
-)
+from common import EMBEDDED
 from data import Split, data_folder, load, random_crops, to_float
+from loop import Loop, parse, parser
 from perceptual import SqueezeFeatures, perceptual_distance
 
 DEFAULT_SQUEEZENET = "weights/squeezenet1_0_fp16.safetensors"
@@ -52,8 +39,7 @@ class Settings:
     squared_weight: float = 2.0
     perceptual_weight: float = 0.1
     kl_weight: float = 1e-4
-    ema_decay: float = 0.998
-    seed: int = 0
+    weight_decay: float = 1e-4
 
 
 def build(widths: tuple[int, ...]) -> AutoencoderKL:
@@ -119,11 +105,10 @@ def equalise(vae: AutoencoderKL, pictures: torch.Tensor) -> None:
     vae.register_to_config(scaling_factor=round(1 / overall.item(), 5))
 
 
-def export(vae: AutoencoderKL, ema: EMAModel, train: Split, folder: Path) -> None:
-    """Write the averaged weights as an fp16 diffusers folder; the model in training is left as it was."""
+def export(vae: AutoencoderKL, train: Split, folder: Path) -> None:
+    """Write the weights as an fp16 diffusers folder; the model in training is left as it was."""
     copy = build(tuple(vae.config.block_out_channels))
     copy.load_state_dict(vae.state_dict())
-    ema.copy_to(copy.parameters())
     copy.eval()
     equalise(copy, train.pixels[:: max(1, len(train) // 512)])
     part = folder.with_name(folder.name + ".part")
@@ -134,83 +119,47 @@ def export(vae: AutoencoderKL, ema: EMAModel, train: Split, folder: Path) -> Non
 
 
 def train(args: argparse.Namespace, s: Settings) -> None:
-    """Train until the budget is used up; checkpoint every minute."""
-    device, checkpoint = pick_device(args.device), args.out / "autoencoder.safetensors"
-    shards, folder = set_threads(device, args.shards), data_folder(args.data)
+    """Train until the budget is used up, then export."""
+    folder = data_folder(args.data)
     pictures, held = load(folder, "train"), load(folder, "held-out", 64)
-    torch.manual_seed(s.seed)
+    torch.manual_seed(args.seed)
     vae = build(s.widths)
     if args.from_embedded:
         vae = AutoencoderKL.from_pretrained(EMBEDDED / "vae").float()
-    vae.to(device, memory_format=torch.channels_last).train()
-    parameters = list(vae.parameters())
-    optimizer = torch.optim.AdamW(parameters, s.peak_rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    ema = EMAModel(vae.parameters(), decay=s.ema_decay, foreach=True)
+    vae.to(memory_format=torch.channels_last)
     weights = args.squeezenet or folder.parent.parent / DEFAULT_SQUEEZENET
-    features = SqueezeFeatures(weights).to(device) if Path(weights).is_file() else None
+    features = SqueezeFeatures(weights) if Path(weights).is_file() else None
     if features is None:
         print(f"no SqueezeNet weights at {weights}: training without the perceptual loss")
-    tensors = {"shadow": ema.shadow_params}
-    progress = load_checkpoint(checkpoint, {"vae": vae}, optimizer, tensors)
-    clock = Clock(args.steps, args.minutes, progress.get("step", 0), progress.get("minutes", 0.0))
-    ema.optimization_step = first = clock.step
-    saved = logged = time.monotonic()
-    print(f"{sum(p.numel() for p in parameters) / 1e6:.2f} M parameters, {len(pictures)} pictures, {s}", flush=True)
+
+    def draw(rng: torch.Generator, done: float) -> tuple[torch.Tensor, ...]:
+        size = s.crop if done < s.whole_from else pictures.pixels.shape[-1]
+        chosen = torch.randint(0, len(pictures), (s.batch * s.crop**2 // size**2,), generator=rng)
+        x = random_crops(pictures.pixels, chosen, size, rng).contiguous(memory_format=torch.channels_last)
+        return x, torch.randn((len(x), 4, size // 8, size // 8), generator=rng)
 
     def loss(x: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
-        with autocast(device):
-            return loss_of(vae, features, s, x, noise)
+        return loss_of(vae, features, s, x, noise)
 
-    def checkpoint_now() -> None:
-        now = {"step": clock.step, "minutes": clock.elapsed}
-        save_checkpoint(checkpoint, {"vae": vae}, optimizer, tensors, now)
+    def check() -> dict[str, float]:
+        return {"held-out PSNR dB": round(quick_psnr(vae, held.pixels), 3)}
 
-    while clock.done < 1:
-        rng = step_rng(s.seed, clock.step)
-        size = s.crop if clock.done < s.whole_from else pictures.pixels.shape[-1]
-        chosen = torch.randint(0, len(pictures), (s.batch * s.crop**2 // size**2,), generator=rng)
-        x = random_crops(pictures.pixels, chosen, size, rng).to(device, memory_format=torch.channels_last)
-        noise = torch.randn((len(x), 4, size // 8, size // 8), generator=rng).to(device)
-        parts = mean_gradients(loss, parameters, (x, noise), shards)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(s.peak_rate, clock.done, clock.step)
-        optimizer.step()
-        ema.step(vae.parameters())
-        clock.step += 1
-        if time.monotonic() - logged > 15:
-            logged = time.monotonic()
-            print(clock.line(s.batch, first), {k: round(v, 4) for k, v in parts.items()}, flush=True)
-        if time.monotonic() - saved > 60:
-            checkpoint_now()
-            saved = time.monotonic()
-        if clock.step % 250 == 0:
-            ema.store(vae.parameters())
-            ema.copy_to(vae.parameters())
-            print(f"held-out PSNR at 128 px {quick_psnr(vae, held.pixels):.2f} dB", flush=True)
-            ema.restore(vae.parameters())
-    checkpoint_now()
-    export(vae, ema, pictures, args.out / "vae")
-    print(f"{clock.line(s.batch, first)}; wrote {args.out / 'vae'}", flush=True)
+    loop = Loop({"vae": vae}, loss, args.out / "autoencoder.safetensors", args, s.peak_rate, s.weight_decay)
+    if features is not None:
+        features.to(loop.device)
+    loop.run(draw, every=250, check=check)
+    loop.averaged(lambda: export(vae, pictures, args.out / "vae"))
+    print(f"wrote {args.out / 'vae'}")
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="folder of the tables (default $UNLEARNABLE_DATA or ../shared/data/train)")
-    parser.add_argument("--squeezenet", help="SqueezeNet v1.0 weights for the perceptual loss (safetensors)")
-    parser.add_argument("--out", type=Path, default=CACHE)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--shards", type=int, help="CPU threads with a share of the batch each (default: one a core)")
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--widths", type=int, nargs=4, default=Settings.widths)
-    parser.add_argument("--from-embedded", action="store_true", help="start from the exported weights")
-    args = parser.parse_args()
-    if args.steps is None and args.minutes is None:
-        parser.error("give a budget: --steps N or --minutes N")
-    train(args, Settings(widths=tuple(args.widths), seed=args.seed))
+    options = parser(__doc__)
+    options.add_argument("--squeezenet", help="SqueezeNet v1.0 weights for the perceptual loss (safetensors)")
+    options.add_argument("--widths", type=int, nargs=4, default=Settings.widths)
+    options.add_argument("--from-embedded", action="store_true", help="start from the exported weights")
+    args = parse(options)
+    train(args, Settings(widths=tuple(args.widths)))
 
 
 if __name__ == "__main__":

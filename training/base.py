@@ -9,32 +9,20 @@ Loss: squared error of v with min-SNR weighting (Hang et al. 2023, arXiv 2303.09
 
 import argparse
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
-from diffusers.training_utils import EMAModel, compute_snr
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.training_utils import compute_snr
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from common import (
-    CACHE,
-    EMBEDDED,
-    Clock,
-    autocast,
-    learning_rate,
-    load_checkpoint,
-    mean_gradients,
-    pick_device,
-    save_checkpoint,
-    set_threads,
-    step_rng,
-    write_atomically,
-)
-from data import captions, data_folder, load
-from latents import cached
+from common import EMBEDDED, pick_device, set_threads, write_atomically
+from data import TEMPLATES, captions, data_folder, load
+from latents import cached, encode
+from loop import Loop, parse, parser
 from networks import Shape, build_scheduler, build_text_encoder, build_unet
+from tables import article
 from vocabulary import build_tokenizer
 
 
@@ -46,9 +34,7 @@ class Settings:
     peak_rate: float = 7e-4
     gamma: float = 5.0
     caption_dropout: float = 0.1
-    ema_decay: float = 0.998
     copies: int = 2
-    seed: int = 0
 
 
 def stratified_timesteps(count: int, total: int, rng: torch.Generator) -> torch.Tensor:
@@ -83,9 +69,6 @@ class Networks:
     def modules(self) -> dict[str, torch.nn.Module]:
         return {"unet": self.unet, "text_encoder": self.text_encoder}
 
-    def parameters(self) -> list[torch.nn.Parameter]:
-        return [p for module in self.modules().values() for p in module.parameters()]
-
 
 def build(labels: list[str], shape: Shape, start: Path | None) -> Networks:
     """New networks of this shape, or those of an exported folder."""
@@ -106,93 +89,69 @@ def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
     return tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
 
 
-def save_average(networks: Networks, ema: EMAModel, folder: Path, minutes: float, step: int) -> None:
-    """Write the averaged weights and the tokenizer, for `export.py`."""
-    ema.store(networks.parameters())
-    ema.copy_to(networks.parameters())
+@torch.no_grad()
+def held_out_error(networks: Networks, z: torch.Tensor, labels: list[str]) -> float:
+    """Mean squared error of v on latents [n, 4, h, w] nobody trains on, with times and noise that never change."""
+    rng, device = torch.Generator().manual_seed(0), networks.unet.device
+    t = stratified_timesteps(len(z), networks.scheduler.config.num_train_timesteps, rng)
+    noise = torch.randn(z.shape, generator=rng)
+    ids = token_ids(networks.tokenizer, [TEMPLATES[0].format(an=article(label), label=label) for label in labels])
+    parts = zip(*(part.to(device).split(16) for part in (z, noise, t, ids)))
+    return sum(loss_of(networks, 5.0, *part)[1]["v"] * len(part[0]) for part in parts) / len(z)
+
+
+def save_average(networks: Networks, folder: Path, minutes: float, step: int) -> None:
+    """Write the (averaged) weights and the tokenizer, for `export.py`."""
     tensors = {f"{n}/{k}": v.clone() for n, m in networks.modules().items() for k, v in m.state_dict().items()}
-    ema.restore(networks.parameters())
     networks.tokenizer.save_pretrained(folder / "tokenizer")
     write_atomically(tensors, folder / "base_average.safetensors", {"minutes": f"{minutes:.1f}", "step": str(step)})
 
 
 def train(args: argparse.Namespace, s: Settings, shape: Shape) -> None:
-    """Train until the budget is used up; checkpoint every minute."""
+    """Train until the budget is used up; the averaged weights are written with every checkpoint."""
     device, out = pick_device(args.device), args.out
-    shards = set_threads(device, args.shards)
     start = EMBEDDED if args.start == "embedded" else Path(args.start) if args.start else None
     pictures = load(data_folder(args.data), "train")
+    shards = set_threads(device, args.shards)
     latents = cached(out / "latents.safetensors", (start or out) / "vae", pictures, s.copies, device, shards)
     if start is not None and not (out / "vae").exists():
         shutil.copytree(start / "vae", out / "vae")
-    torch.manual_seed(s.seed)
+    held = load(data_folder(args.data), "held-out", 128)
+    held_latents = encode(AutoencoderKL.from_pretrained((start or out) / "vae").float(), held, 1, device)[0].float()
+    torch.manual_seed(args.seed)
     networks = build(pictures.labels, shape, start)
-    for module in networks.modules().values():
-        module.to(device).train()
     networks.scheduler.alphas_cumprod = networks.scheduler.alphas_cumprod.to(device)
-    parameters = networks.parameters()
-    optimizer = torch.optim.AdamW(parameters, s.peak_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
-    ema = EMAModel(parameters, decay=s.ema_decay, foreach=True)
-    tensors = {"shadow": ema.shadow_params}
-    progress = load_checkpoint(out / "base.safetensors", networks.modules(), optimizer, tensors)
-    clock = Clock(args.steps, args.minutes, progress.get("step", 0), progress.get("minutes", 0.0))
-    ema.optimization_step = first = clock.step
-    saved = logged = time.monotonic()
-    print(f"{sum(p.numel() for p in parameters) / 1e6:.2f} M parameters, {tuple(latents.shape)}, {s}", flush=True)
 
-    def loss(*batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
-        with autocast(device):
-            return loss_of(networks, s.gamma, *batch)
-
-    def checkpoint_now() -> None:
-        now = {"step": clock.step, "minutes": clock.elapsed}
-        save_checkpoint(out / "base.safetensors", networks.modules(), optimizer, tensors, now)
-        save_average(networks, ema, out, clock.elapsed, clock.step)
-
-    recent: list[dict[str, float]] = []
-    while clock.done < 1:
-        rng = step_rng(s.seed, clock.step)
+    def draw(rng: torch.Generator, done: float) -> tuple[torch.Tensor, ...]:
         chosen = torch.randint(0, len(pictures), (s.batch,), generator=rng)
         copies = torch.randint(0, s.copies, (s.batch,), generator=rng)
         texts = captions([pictures.labels[i] for i in chosen.tolist()], rng, s.caption_dropout)
         noise = torch.randn((s.batch, *latents.shape[2:]), generator=rng)
         t = stratified_timesteps(s.batch, networks.scheduler.config.num_train_timesteps, rng)
-        batch = (latents[copies, chosen].float(), noise, t, token_ids(networks.tokenizer, texts))
-        recent.append(mean_gradients(loss, parameters, tuple(part.to(device) for part in batch), shards))
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(s.peak_rate, clock.done, clock.step)
-        optimizer.step()
-        ema.step(parameters)
-        clock.step += 1
-        if time.monotonic() - logged > 15:
-            means = {name: round(sum(row[name] for row in recent) / len(recent), 4) for name in recent[0]}
-            logged, recent = time.monotonic(), []
-            print(clock.line(s.batch, first), means, flush=True)
-        if time.monotonic() - saved > 60:
-            checkpoint_now()
-            saved = time.monotonic()
-    checkpoint_now()
-    print(f"{clock.line(s.batch, first)}; now run `python training/export.py`", flush=True)
+        return latents[copies, chosen].float(), noise, t, token_ids(networks.tokenizer, texts)
+
+    def loss(*batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        return loss_of(networks, s.gamma, *batch)
+
+    def write() -> None:
+        save_average(networks, out, loop.clock.elapsed, loop.clock.step)
+
+    def check() -> dict[str, float]:
+        return {"held-out v": round(held_out_error(networks, held_latents, held.labels), 4)}
+
+    loop = Loop(networks.modules(), loss, out / "base.safetensors", args, s.peak_rate)
+    loop.run(draw, write, every=500, check=check)
+    print("now run `python training/export.py`")
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="folder of the tables (default $UNLEARNABLE_DATA or ../shared/data/train)")
-    parser.add_argument("--out", type=Path, default=CACHE)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--shards", type=int, help="CPU threads with a share of the batch each (default: one a core)")
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--batch", type=int, default=Settings.batch)
-    parser.add_argument("--copies", type=int, default=Settings.copies, help="versions of each picture to encode")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--from", dest="start", help="start from a model folder; `embedded` is the one that ships")
-    args = parser.parse_args()
-    if args.steps is None and args.minutes is None:
-        parser.error("give a budget: --steps N or --minutes N")
-    train(args, Settings(batch=args.batch, copies=args.copies, seed=args.seed), Shape())
+    options = parser(__doc__)
+    options.add_argument("--batch", type=int, default=Settings.batch)
+    options.add_argument("--copies", type=int, default=Settings.copies, help="versions of each picture to encode")
+    options.add_argument("--from", dest="start", help="start from a model folder; `embedded` is the one that ships")
+    args = parse(options)
+    train(args, Settings(batch=args.batch, copies=args.copies), Shape())
 
 
 if __name__ == "__main__":

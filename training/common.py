@@ -115,10 +115,10 @@ class Clock:
         by_time = self.elapsed / self.minutes if self.minutes else 0.0
         return max(by_steps, by_time)
 
-    def line(self, batch: int, first: int) -> str:
-        """`step 1200, 31 %, 24.1 samples/s, 11.3 min, ETA 25.2 min`; `first` is the step this stretch began with."""
-        rate = (self.step - first) * batch / max((self.elapsed - self.spent) * 60, 1e-9)
-        eta = self.elapsed * (1 / max(self.done, 1e-6) - 1)
+    def line(self, seen: int) -> str:
+        """`step 1200, 31 %, 24.1 samples/s, 11.3 min, ETA 25.2 min`; `seen` samples in this stretch."""
+        rate = seen / max((self.elapsed - self.spent) * 60, 1e-9)
+        eta = max(0.0, self.elapsed * (1 / max(self.done, 1e-6) - 1))
         return (
             f"step {self.step}, {100 * self.done:.0f} %, {rate:.1f} samples/s, "
             f"{self.elapsed:.1f} min, ETA {eta:.1f} min"
