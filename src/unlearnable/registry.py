@@ -20,7 +20,15 @@ METHODS = {
     for name in ("random", "advdm", "photoguard", "mist", "sds", "sds-plus", "ace", "fsmg", "aspl", "udp", "eudp")
 }
 ATTACKERS: dict[str, str] = {}
-PURIFIERS: dict[str, str] = {}
+PURIFIERS = {
+    name: f"unlearnable.purification.{where}"
+    for name, where in {
+        "jpeg": "simple:Jpeg", "resize": "simple:Resize", "blur": "simple:Blur", "median": "simple:Median",
+        "noise": "simple:Noise", "bits": "simple:Bits", "tv": "simple:TotalVariation", "vae": "vae:RoundTrip",
+        "diffpure": "diffpure:DiffPure", "gridpure": "gridpure:GridPure", "impress": "impress:Impress",
+        "upscale": "upscale:Upscale",
+    }.items()
+}  # fmt: skip
 METRICS: dict[str, str] = {}
 
 # Kinds of things. An entry point of the group `unlearnable.<kind>s` names a module, or `module:attribute`.

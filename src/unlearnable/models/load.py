@@ -70,7 +70,7 @@ def load_model(
     offline = offline or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
     where: dict[str, Any] = {"revision": revision, "local_files_only": offline}
     weights = amp or torch.float32 if place.type != "cpu" else torch.float32
-    with quiet(), _guarded(name, offline):
+    with quiet(), guarded(name, offline):
         kind = diffusers.DiffusionPipeline.load_config(source, **where).get("_class_name")
         if kind not in ADAPTERS:
             raise UsageError(f"model {name!r} is a {kind}, which is not supported: use one of {', '.join(ADAPTERS)}")
@@ -154,7 +154,7 @@ def cpu_has_bf16() -> bool:
 
 
 @contextmanager
-def _guarded(name: str, offline: bool) -> Iterator[None]:
+def guarded(name: str, offline: bool) -> Iterator[None]:
     """Whatever goes wrong while loading becomes one sentence that says what to do."""
     try:
         yield

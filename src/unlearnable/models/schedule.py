@@ -76,6 +76,18 @@ class Schedule:
         a_s, s_s = self._at(s, z_t)
         return a_s * z + s_s * noise
 
+    def ancestral(self, z_t: Tensor, t: Tensor, s: Tensor, out: Tensor, fresh: Tensor, eta: float = 1.0) -> Tensor:
+        """Random move down from times `t` to `s`: like `jump`, but part of the noise is drawn anew (`fresh`).
+
+        DDIM with eta > 0 (arXiv 2010.02502, eq. 12 and 16) written for any signal and noise; eta = 1 draws from the
+        posterior ``q(z_s | z_t, z)``, as DDPM does. With ``z_t = r z_s + ...``, ``r = signal_t / signal_s``, that
+        posterior's variance is ``noise_s^2 (noise_t^2 - r^2 noise_s^2) / noise_t^2``.
+        """
+        z, noise = self.split(z_t, t, out)
+        (a_t, s_t), (a_s, s_s) = self._at(t, z_t), self._at(s, z_t)
+        sigma = eta * s_s * (1 - (a_t * s_s / (a_s * s_t)) ** 2).clamp_min(0).sqrt()
+        return a_s * z + (s_s**2 - sigma**2).clamp_min(0).sqrt() * noise + sigma * fresh
+
     def spaced(self, steps: int, top: int | None = None) -> list[int]:
         """`steps` times from `top` (default: the noisiest) downwards, evenly spaced, each at most once."""
         top = len(self) - 1 if top is None else top

@@ -1,0 +1,1 @@
+"""Countermeasures: what an attacker does to pictures before training on them."""
