@@ -1,99 +1,28 @@
-"""Measure an exported model on the 5 % of pictures kept aside; every figure in the model card comes from here.
+"""Measure an exported model; every figure in the model card comes from this one command.
 
-python training/measure.py                    # the embedded model
-python training/measure.py --model FOLDER --sheets out/training
+    python training/measure.py --sheets out/training --json training/measured.json
+    python training/measure.py --only samples --model FOLDER     # one part, another model
+
+Parts: model, autoencoder, denoiser, samples, text, speed, subjects (the slow one: an attacker for each subject; it
+goes on where it was stopped when --json names the same file).
 """
 
 import argparse
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import StableDiffusionPipeline
 
 from common import EMBEDDED, pick_device
-from data import Split, data_folder, load, to_float
-from tables import article
-
-BINS = ((0, 200), (200, 400), (400, 600), (600, 800), (800, 1000))
-
-
-@torch.no_grad()
-def reconstruct(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
-    """Encode and decode uint8 pictures [n, 3, h, w]; back on the 8-bit grid."""
-    device = next(vae.parameters()).device
-    out = []
-    for chunk in pixels.split(16):
-        x = vae.decode(vae.encode(to_float(chunk).to(device)).latent_dist.mode()).sample
-        out.append(((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu())
-    return torch.cat(out)
-
-
-def autoencoder_figures(vae: AutoencoderKL, held: Split) -> dict[str, float]:
-    """Mean PSNR (dB) and SSIM of whole held-out pictures, beside those of 8 x area-averaging and bicubic enlarging."""
-    from skimage.metrics import structural_similarity
-
-    small = torch.nn.functional.interpolate(held.pixels.float(), scale_factor=1 / 8, mode="area")
-    enlarged = torch.nn.functional.interpolate(small, scale_factor=8, mode="bicubic").clamp(0, 255).to(torch.uint8)
-    figures = {}
-    for name, out in (("autoencoder", reconstruct(vae, held.pixels)), ("shrunk 8 x and enlarged", enlarged)):
-        errors = (out.float() - held.pixels.float()).square().mean((1, 2, 3)).clamp_min(1e-3)
-        figures[f"{name}: PSNR dB"] = (10 * torch.log10(255**2 / errors)).mean().item()
-        pairs = zip(out.permute(0, 2, 3, 1).numpy(), held.pixels.permute(0, 2, 3, 1).numpy())
-        values = [structural_similarity(a, b, channel_axis=2, data_range=255) for a, b in pairs]
-        figures[f"{name}: SSIM"] = sum(values) / len(values)
-    return figures
-
-
-@torch.no_grad()
-def encode(pipeline: StableDiffusionPipeline, pixels: torch.Tensor) -> torch.Tensor:
-    """Scaled latents [n, 4, h / 8, w / 8] of uint8 pictures."""
-    vae = pipeline.vae
-    parts = [vae.encode(to_float(chunk).to(vae.device)).latent_dist.mean for chunk in pixels.split(16)]
-    return torch.cat(parts) * vae.config.scaling_factor
-
-
-@torch.no_grad()
-def v_errors(
-    pipeline: StableDiffusionPipeline, unet: UNet2DConditionModel, z: torch.Tensor, prompts: list[str], seed: int
-) -> dict[str, float]:
-    """Mean squared error of v for each range of timesteps (one draw per picture and range). Predicting 0 scores 1."""
-    scheduler, device = pipeline.scheduler, z.device
-    text = pipeline.encode_prompt(prompts, device, 1, False)[0]
-    errors = {}
-    for low, high in BINS:
-        rng = torch.Generator().manual_seed(seed + low)
-        t = torch.randint(low, high, (len(z),), generator=rng).to(device)
-        noise = torch.randn(z.shape, generator=rng).to(device)
-        noisy, target = scheduler.add_noise(z, noise, t), scheduler.get_velocity(z, noise, t)
-        parts = [unet(*args).sample for args in zip(noisy.split(32), t.split(32), text.split(32))]
-        errors[f"t {low}..{high - 1}"] = (torch.cat(parts) - target).square().mean().item()
-    return errors
-
-
-def denoising_figures(pipeline: StableDiffusionPipeline, held: Split, seed: int) -> dict[str, dict[str, float]]:
-    """`v_errors` with the right caption, with another picture's caption, without one, and of an untrained U-Net."""
-    z = encode(pipeline, held.pixels)
-    right = [f"a photo of {article(label)} {label}" for label in held.labels]
-    order = torch.randperm(len(right), generator=torch.Generator().manual_seed(seed)).tolist()
-    torch.manual_seed(seed)
-    untrained = UNet2DConditionModel.from_config(pipeline.unet.config).to(z.device).eval()
-    return {
-        "trained, right caption": v_errors(pipeline, pipeline.unet, z, right, seed),
-        "trained, another picture's caption": v_errors(pipeline, pipeline.unet, z, [right[i] for i in order], seed),
-        "trained, empty caption": v_errors(pipeline, pipeline.unet, z, [""] * len(right), seed),
-        "untrained network": v_errors(pipeline, untrained, z, right, seed),
-    }
-
-
-def model_figures(pipeline: StableDiffusionPipeline, folder: Path, held: Split) -> dict[str, float]:
-    """Sizes, and how near to unit variance the scaled latents are."""
-    parts = {"vae": pipeline.vae, "unet": pipeline.unet, "text encoder": pipeline.text_encoder}
-    figures = {f"{name}: M parameters": sum(p.numel() for p in m.parameters()) / 1e6 for name, m in parts.items()}
-    figures["folder: MB"] = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
-    z = encode(pipeline, held.pixels)
-    figures |= {"scaled latents: mean": z.mean().item(), "scaled latents: standard deviation": z.std().item()}
-    return figures
+from data import data_folder, load
+from quality import autoencoder_figures, denoising_figures, model_figures
+from samples import sample_figures, text_figures
+from sheets import reconstruction_sheet, sample_sheet
+from speed import speed_figures
+from subjects import EVAL, subject_figures
 
 
 def main() -> None:
@@ -101,32 +30,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=EMBEDDED)
     parser.add_argument("--data", help="folder of the tables (default $UNLEARNABLE_DATA or ../shared/data/train)")
+    parser.add_argument("--eval", type=Path, default=EVAL, help="folder with objects/NAME/*.jpg and styles/NAME/*.jpg")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", help="comma-separated parts")
     parser.add_argument("--limit", type=int, help="only this many held-out pictures")
+    parser.add_argument("--count", type=int, default=461, help="generated pictures for accuracy and FID")
     parser.add_argument("--sheets", type=Path, help="also write contact sheets into this folder")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
     held = load(data_folder(args.data), "held-out", args.limit)
     pipeline = StableDiffusionPipeline.from_pretrained(args.model, safety_checker=None, torch_dtype=torch.float32)
-    pipeline.to(pick_device(args.device))
-    figures = {
-        "model": model_figures(pipeline, args.model, held),
-        f"autoencoder, {len(held)} held-out pictures, 128 px": autoencoder_figures(pipeline.vae, held),
-    }
-    denoising = denoising_figures(pipeline, held, args.seed)
-    figures |= {f"squared error of v, held out, {name}": row for name, row in denoising.items()}
-    for title, rows in figures.items():
-        print(title)
-        print("".join(f"  {name:<42}{value:8.3f}\n" for name, value in rows.items()), end="", flush=True)
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1))
-    if args.sheets:
-        from sheets import reconstruction_sheet, sample_sheet
+    pipeline.to(pick_device(args.device)).set_progress_bar_config(disable=True)
+    figures = json.loads(args.json.read_text()) if args.json and args.json.is_file() else {}
 
+    def keep(part: str, rows: dict) -> None:
+        figures[part] = rows
+        if args.json:
+            args.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+    subjects = partial(
+        subject_figures, args.model, args.eval, args.seed, args.device, figures.get("subjects", {}), args.sheets
+    )
+    parts: dict[str, Callable[[], dict]] = {
+        "model": lambda: model_figures(pipeline, args.model, held),
+        "autoencoder": lambda: autoencoder_figures(pipeline.vae, held),
+        "denoiser": lambda: denoising_figures(pipeline, held, args.seed),
+        "samples": lambda: sample_figures(pipeline, held, args.seed, args.count),
+        "text": lambda: text_figures(pipeline, args.model, args.seed),
+        "speed": lambda: speed_figures(str(args.model), args.device),
+        "subjects": lambda: subjects(keep=partial(keep, "subjects")),
+    }
+    if args.sheets:
         args.sheets.mkdir(parents=True, exist_ok=True)
         print(reconstruction_sheet(pipeline.vae, held, args.sheets / "reconstructions.png"))
         print(sample_sheet(pipeline, args.sheets / "samples.png", args.seed))
+    for part in args.only.split(",") if args.only else parts:
+        if part not in parts:
+            parser.error(f"unknown part {part!r}: use some of {', '.join(parts)}")
+        rows = parts[part]()
+        keep(part, rows)
+        print(part)
+        for name, value in rows.items():
+            print(f"  {name:<66}{json.dumps(value) if isinstance(value, dict) else f'{value:9.3f}'}", flush=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def grid(pictures: list[Image.Image], columns: int, titles: list[str] | None = N
 
 def reconstruction_sheet(vae: AutoencoderKL, held: Split, file: Path, count: int = 16) -> Path:
     """Pairs (original, reconstruction) of `count` held-out pictures, four pairs a row."""
-    from measure import reconstruct
+    from quality import reconstruct
 
     pixels = held.pixels[:: max(1, len(held) // count)][:count]
     pairs = torch.stack([pixels, reconstruct(vae, pixels)], dim=1).flatten(0, 1)
