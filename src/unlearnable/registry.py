@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 from unlearnable.errors import UsageError
 
 if TYPE_CHECKING:
+    from unlearnable.models.base import Model
+    from unlearnable.personalization.base import Personalizer
     from unlearnable.protection.engine import Protection
 
 METHODS = {
     name: f"unlearnable.protection.methods.{name.replace('-', '_')}"
     for name in ("random", "advdm", "photoguard", "mist", "sds", "sds-plus", "ace", "fsmg", "aspl", "udp", "eudp")
 }
-ATTACKERS: dict[str, str] = {}
+ATTACKERS = {
+    "dreambooth": "unlearnable.personalization.dreambooth",
+}
 PURIFIERS = {
     name: f"unlearnable.purification.{where}"
     for name, where in {
@@ -105,3 +109,12 @@ def protection(name: str, strength: str = "standard") -> Protection:
     from unlearnable.protection.transforms import EOT
 
     return replace(settings, constraint=Linf(STRENGTHS[strength]), transforms=EOT)
+
+
+def attacker(name: str, model: Model, preset: str = "auto") -> Personalizer:
+    """An attacker's settings: `auto` is ``paper`` for large models and ``embedded`` for small ones."""
+    presets: dict[str, Personalizer] = thing(name, "attacker").PRESETS
+    chosen = (PAPER if model.large else "embedded") if preset == "auto" else preset
+    if chosen not in presets:
+        raise UsageError(f"unknown preset {chosen!r} of {name}: {suggestion(chosen, ['auto', *presets])}")
+    return presets[chosen]

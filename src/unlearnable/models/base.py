@@ -88,10 +88,12 @@ class Model(abc.ABC):
         """The denoiser's parameters that ask for a gradient."""
         return [p for p in self.denoiser.parameters() if p.requires_grad]
 
-    def copy(self, *, scratch: bool = False, seed: int = 0) -> Model:
+    def copy(self, *, scratch: bool = False, seed: int = 0, share: bool = False, text: bool = False) -> Model:
         """A model with a denoiser of its own in float32 (bf16 weights would swallow small updates); the rest is shared.
 
-        With `scratch` the copy's weights are drawn anew from `seed`.
+        With `scratch` the copy's weights are drawn anew from `seed`. With `share` its denoiser has layers of its own
+        but the caller's weights, as they are: enough for whoever adds a LoRA and trains nothing else. With `text` it
+        also has CLIP text encoders (in float32) and tokenizers of its own.
         """
         twin = copy.copy(self)
         if scratch:
@@ -100,19 +102,43 @@ class Model(abc.ABC):
                 twin.denoiser = fresh.from_config(self.denoiser.config).to(self.device).eval()
             prepare(twin.denoiser, getattr(self.denoiser, "is_gradient_checkpointing", False))
         else:
-            twin.denoiser = copy.deepcopy(self.denoiser)
-        twin.denoiser.float().requires_grad_(False)
+            twin.denoiser = copy.deepcopy(self.denoiser, {id(p): p for p in self.denoiser.parameters() if share})
+        if not share:
+            twin.denoiser.float().requires_grad_(False)
+        if text:
+            twin.pipe = copy.copy(self.pipe)
+            for tokenizer, encoder in clip_pairs(self.pipe):
+                setattr(twin.pipe, tokenizer, copy.deepcopy(getattr(self.pipe, tokenizer)))
+                setattr(twin.pipe, encoder, copy.deepcopy(getattr(self.pipe, encoder)).float())
         return twin
+
+    def pipeline(self) -> Any:
+        """The stock diffusers pipeline over this model's networks, with a scheduler of its own."""
+        pipe = copy.copy(self.pipe)
+        setattr(pipe, "transformer" if hasattr(pipe, "transformer") else "unet", self.denoiser)
+        pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
 
     @property
     def fine_tune_lr(self) -> float:
         """The field's DreamBooth rate for large models; small ones (embedded, tests) need a larger one to move."""
-        return 5e-7 if sum(p.numel() for p in self.denoiser.parameters()) >= LARGE else 1e-4
+        return 5e-7 if self.large else 1e-4
+
+    @property
+    def large(self) -> bool:
+        return sum(p.numel() for p in self.denoiser.parameters()) >= LARGE
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
         with torch.autocast(self.device.type, dtype=self.amp or torch.bfloat16, enabled=self.amp is not None):
             yield
+
+
+def clip_pairs(pipe: Any) -> list[tuple[str, str]]:
+    """Names of the pipeline's CLIP tokenizers and text encoders, the ones that the field personalizes."""
+    pairs = [("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")]
+    return [(t, e) for t, e in pairs if type(getattr(pipe, e, None)).__name__.startswith("CLIP")]
 
 
 def prepare(network: Any, checkpointing: bool) -> None:

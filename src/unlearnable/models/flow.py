@@ -22,10 +22,15 @@ class StableDiffusion3(LatentModel):
         self.size = pipe.transformer.config.sample_size * self.reduction
         self.multiple = self.reduction * pipe.transformer.config.patch_size
 
+    @property
+    def text_tokens(self) -> int:
+        """Length of the T5 text."""
+        return min(256, self.pipe.tokenizer_3.model_max_length) if self.pipe.tokenizer_3 else 256
+
     def condition(self, prompts: Sequence[str]) -> Condition:
         off = {"device": self.device, "do_classifier_free_guidance": False}
-        tokens = min(256, self.pipe.tokenizer_3.model_max_length) if self.pipe.tokenizer_3 else 256
-        text, _, pooled, _ = self.pipe.encode_prompt(list(prompts), None, None, **off, max_sequence_length=tokens)
+        most = self.text_tokens
+        text, _, pooled, _ = self.pipe.encode_prompt(list(prompts), None, None, **off, max_sequence_length=most)
         return Condition({"text": text, "pooled": pooled})
 
     def predict(self, z_t: Tensor, t: Tensor, c: Condition) -> Tensor:
@@ -52,9 +57,14 @@ class Flux(LatentModel):
         self.size = 128 * self.reduction  # 1024 px; the transformer itself has no size
         self.multiple = self.reduction * 2
 
+    @property
+    def text_tokens(self) -> int:
+        """Length of the T5 text."""
+        return min(512, self.pipe.tokenizer_2.model_max_length)
+
     def condition(self, prompts: Sequence[str]) -> Condition:
-        tokens = min(512, self.pipe.tokenizer_2.model_max_length)
-        text, pooled, _ = self.pipe.encode_prompt(list(prompts), device=self.device, max_sequence_length=tokens)
+        most = self.text_tokens
+        text, pooled, _ = self.pipe.encode_prompt(list(prompts), device=self.device, max_sequence_length=most)
         return Condition({"text": text, "pooled": pooled})
 
     def predict(self, z_t: Tensor, t: Tensor, c: Condition) -> Tensor:

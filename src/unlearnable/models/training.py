@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlearnable.errors import UnlearnableError
 from unlearnable.models.base import Condition, Model
-from unlearnable.rng import image_keys, name_seed, normal, seeded
+from unlearnable.models.lora import add_lora
+from unlearnable.rng import image_keys, name_seed, normal
 
-ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-CONVOLUTION = ["conv1", "conv2"]  # for pixel U-Nets without attention
+Text = Condition | Callable[[], Condition]  # a function where the text encoder is in training: asked at every step
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class FineTune:
     """How to train: `steps` of AdamW at `lr` (None: the model's own default), `batch` pictures a step.
 
     `rank` above zero trains a LoRA of that rank on the attention layers (Hu et al., arXiv 2106.09685) and leaves the
-    weights as they are.
+    weights as they are. `clip` above zero is the largest norm of the gradient. `ema` above zero is the decay of a
+    running average of the weights, which replaces them when training ends.
     """
 
     steps: int
@@ -28,6 +31,20 @@ class FineTune:
     batch: int = 4
     rank: int = 0
     weight_decay: float = 1e-2
+    clip: float = 0.0
+    ema: float = 0.0
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Pictures of the class ``[n 3 h w]`` and their text, trained on beside the subject's with a `weight`.
+
+    Prior preservation, which keeps the class from turning into the subject (DreamBooth, arXiv 2208.12242, eq. 2).
+    """
+
+    images: Tensor
+    condition: Text
+    weight: float = 1.0
 
 
 def denoising_loss(model: Model, z: Tensor, noise: Tensor, t: Tensor, c: Condition) -> Tensor:
@@ -55,43 +72,108 @@ def fixed_losses(model: Model, images: Tensor, prompt: str, *, draws: int = 16, 
 
 
 class Trainer:
-    """A model in training with its optimiser, so that training may stop and go on (alternating surrogates)."""
+    """A model in training with its optimiser, so that training may stop and go on (alternating surrogates).
 
-    def __init__(self, model: Model, settings: FineTune, seed: int = 0) -> None:
-        """Takes `model` over: pass a copy."""
+    `done` steps lie behind it, with the `losses` of each. `whole` says whether its state is that of a finished step,
+    which it is not when it was interrupted in the middle of an update.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        settings: FineTune,
+        seed: int = 0,
+        groups: Sequence[dict[str, Any]] | None = None,
+    ) -> None:
+        """Takes `model` over: pass a copy.
+
+        `groups` of parameters with rates of their own, as torch's optimisers take them, replace the denoiser's.
+        """
         self.model, self.settings, self.seed, self.done = model, settings, seed, 0
-        if settings.rank:
-            add_lora(model, settings.rank, seed)
-        else:
-            model.denoiser.requires_grad_(True)
+        self.losses: list[float] = []
+        self.whole = True
+        groups = [{"params": denoiser_parameters(model, settings.rank, seed)}] if groups is None else groups
         lr = model.fine_tune_lr if settings.lr is None else settings.lr
-        self.parameters = model.trainable()
-        self.optimiser = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=settings.weight_decay)
+        self.parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
+        self.optimiser = torch.optim.AdamW(groups, lr=lr, weight_decay=settings.weight_decay)
+        self.average: Any = None
+        if settings.ema:
+            from diffusers.training_utils import EMAModel
 
-    def run(self, images: Tensor, c: Condition, steps: int | None = None) -> Model:
-        """Train on pictures ``[n 3 h w]``; which ones, t and noise follow from (seed, step) and their content."""
-        with torch.no_grad():
-            z = torch.cat([self.model.encode(part) for part in images.split(8)])
-        keys, count, batch = image_keys(images), len(images), min(self.settings.batch, len(images))
+            self.average = EMAModel(self.parameters, decay=settings.ema)
+
+    def run(
+        self,
+        images: Tensor,
+        c: Text,
+        steps: int | None = None,
+        *,
+        prior: Prior | None = None,
+        after: Callable[[Trainer], None] | None = None,
+    ) -> Model:
+        """Train on pictures ``[n 3 h w]``; which ones, t and noise follow from (seed, step) and their content.
+
+        `after` is called behind every step. Raises UnlearnableError when the loss is no longer finite.
+        """
+        subject = self._data(images, c)
+        kind = self._data(prior.images, prior.condition) if prior else None
         for p in self.parameters:
             p.requires_grad_(True)
-        for _ in range(self.settings.steps if steps is None else steps):
-            rng = torch.Generator().manual_seed(name_seed(self.seed, "train", self.done))
-            rows = torch.randperm(count, generator=rng)[:batch]
-            t = torch.randint(len(self.model.schedule), (batch,), generator=rng).to(z.device)
-            noise = normal([keys[i] for i in rows], z.shape[1:], self.seed, "train", self.done, device=z.device)
-            loss = denoising_loss(self.model, z[rows.to(z.device)], noise, t, c).mean()
-            if not torch.isfinite(loss):
-                at = f"step {self.done} (loss {loss.item()})"
-                raise UnlearnableError(f"training diverged at {at}: lower the learning rate")
+        try:
+            for _ in range(self.settings.steps if steps is None else steps):
+                loss = self._loss("train", *subject)
+                if prior and kind:
+                    loss = loss + prior.weight * self._loss("prior", *kind)
+                self._step(loss)
+                if after:
+                    after(self)
+        finally:  # whoever uses the model between two runs wants gradients of pictures only
             self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimiser.step()
-            self.done += 1
-        self.optimiser.zero_grad(set_to_none=True)
-        for p in self.parameters:  # whoever uses the model between two runs wants gradients of pictures only
-            p.requires_grad_(False)
+            for p in self.parameters:
+                p.requires_grad_(False)
         return self.model
+
+    def _data(self, images: Tensor, c: Text) -> tuple[Tensor, list[str], Text]:
+        with torch.no_grad():
+            z = torch.cat([self.model.encode(part) for part in images.split(8)])
+        return z, image_keys(images), c
+
+    def _loss(self, name: str, z: Tensor, keys: list[str], c: Text) -> Tensor:
+        batch = min(self.settings.batch, len(z))
+        rng = torch.Generator().manual_seed(name_seed(self.seed, name, self.done))
+        rows = torch.randperm(len(z), generator=rng)[:batch]
+        t = torch.randint(len(self.model.schedule), (batch,), generator=rng).to(z.device)
+        noise = normal([keys[i] for i in rows], z.shape[1:], self.seed, name, self.done, device=z.device)
+        return denoising_loss(self.model, z[rows.to(z.device)], noise, t, c() if callable(c) else c).mean()
+
+    def _step(self, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
+            at = f"step {self.done} (loss {loss.item()})"
+            raise UnlearnableError(f"training diverged at {at}: lower the learning rate")
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.settings.clip:
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
+        self.whole = False
+        self.optimiser.step()
+        if self.average:
+            self.average.step(self.parameters)
+        self.losses.append(loss.item())
+        self.done += 1
+        self.whole = True
+
+    def settle(self) -> None:
+        """The end of training: the running average, if there is one, replaces the weights."""
+        if self.average:
+            self.average.copy_to(self.parameters)
+
+
+def denoiser_parameters(model: Model, rank: int, seed: int) -> list[nn.Parameter]:
+    """What of the denoiser is trained: all of it, or a LoRA."""
+    if rank:
+        return add_lora(model, rank, seed)
+    model.denoiser.requires_grad_(True)
+    return model.trainable()
 
 
 def fine_tune(
@@ -101,16 +183,3 @@ def fine_tune(
     with torch.no_grad():
         c = model.condition([prompt])
     return Trainer(model.copy(scratch=scratch, seed=seed), settings, seed).run(images, c)
-
-
-def add_lora(model: Model, rank: int, seed: int) -> None:
-    """Put a trainable LoRA into the denoiser, its random half drawn from `seed`; one that is there is trained on."""
-    from peft import LoraConfig, inject_adapter_in_model
-
-    names = {name.rsplit(".", 1)[-1] for name, _ in model.denoiser.named_modules()}
-    layers = ATTENTION if "to_q" in names else CONVOLUTION
-    if "lora_A" not in names:  # peft would quietly reset it
-        with seeded(seed, "lora"):
-            inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers), model.denoiser)
-    for name, p in model.denoiser.named_parameters():
-        p.requires_grad_("lora_" in name)

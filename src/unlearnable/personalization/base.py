@@ -1,0 +1,192 @@
+"""What every attacker does: check, copy, train with the one loop, resume, hand back a concept."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unlearnable.errors import UsageError
+from unlearnable.images.square import augmented, square
+from unlearnable.models.base import Model, clip_pairs
+from unlearnable.models.checkpoint import Checkpoint
+from unlearnable.models.token import NewToken, add_token
+from unlearnable.models.training import FineTune, Prior, Text, Trainer
+from unlearnable.personalization.concept import Concept
+from unlearnable.rng import image_keys
+
+Progress = Callable[[int, int, float], None]
+VIEWS = 8  # of each picture, with `augment`
+UNETS = ("sd1", "sd2", "sdxl")
+
+
+@dataclass
+class Student:
+    """A copy that is about to learn: what of it is trained, in groups as torch's optimisers take them.
+
+    `reading`: the text encoder or a token is in training, so that the prompt has to be read at every step.
+    """
+
+    model: Model
+    groups: list[dict[str, Any]]
+    token: NewToken | None = None
+    reading: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Personalizer(abc.ABC):
+    """An attacker as settings: `steps` of AdamW at `lr`, `batch` pictures a step.
+
+    `token` is the word for the subject in the prompt; `initial` is the text that a new token's embedding starts from
+    (default: what follows the token in the prompt, the class). `augment` trains on crops and mirrored views as well.
+    `prior_weight` counts where class pictures are given (prior preservation); `class_prompt` is their text (default:
+    the prompt without the token). `clip` is the largest norm of the gradient, 0 for any.
+    """
+
+    name: str
+    steps: int
+    lr: float
+    batch: int = 4
+    weight_decay: float = 1e-2
+    clip: float = 0.0
+    ema: float = 0.0
+    token: str = "sks"
+    initial: str | None = None
+    augment: bool = False
+    prior_weight: float = 1.0
+    class_prompt: str | None = None
+    families: ClassVar[tuple[str, ...]] = UNETS
+
+    @abc.abstractmethod
+    def begin(self, model: Model, prompt: str, seed: int) -> Student:
+        """A copy of `model` and what of it is to be trained."""
+
+    @abc.abstractmethod
+    def write(self, concept: Concept, folder: Path) -> None:
+        """Write what was learned in the format that diffusers loads."""
+
+    def fit(
+        self,
+        model: Model,
+        images: Tensor,
+        prompt: str,
+        *,
+        seed: int = 0,
+        class_images: Tensor | None = None,
+        checkpoint: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> Concept:
+        """Learn pictures ``[n 3 h w]`` in [0, 1] under `prompt`, on a copy: the caller's model stays as it is.
+
+        Pictures are scaled and centre-cropped to the model's size. `class_images` ``[m 3 h w]`` switch prior
+        preservation on. With `checkpoint`, the state is written there at least every half minute (large models: less
+        often) and when interrupted; the same call goes on from it and ends with the same bits. One of another run is
+        refused. `progress` is told (steps done, steps in all, loss). Raises UsageError for a model, a prompt or a
+        checkpoint that does not fit, UnlearnableError when the training diverges.
+        """
+        self.check(model, prompt)
+        x = sized(model, images)
+        kind = None if class_images is None else sized(model, class_images)
+        run = identity(self, model, x, prompt, seed, kind)
+        student = self.begin(model, prompt, seed)
+        fine = FineTune(self.steps, self.lr, self.batch, weight_decay=self.weight_decay, clip=self.clip, ema=self.ema)
+        trainer = Trainer(student.model, fine, seed, student.groups)
+        store = Checkpoint(Path(checkpoint), run) if checkpoint else None
+        if not (store and store.load(trainer)):
+            self._train(trainer, student, x, prompt, kind, store, progress)
+        if student.token:
+            student.token.settle()
+        return Concept(student.model, prompt, trainer.losses, self, student.token)
+
+    def _train(
+        self,
+        trainer: Trainer,
+        student: Student,
+        x: Tensor,
+        prompt: str,
+        kind: Tensor | None,
+        store: Checkpoint | None,
+        progress: Progress | None,
+    ) -> None:
+        prior = None
+        if kind is not None:
+            text = read(student, self.class_prompt or class_of(prompt, self.token, before=True))
+            prior = Prior(kind, text, self.prior_weight)
+
+        def after(trainer: Trainer) -> None:
+            if store:
+                store(trainer)
+            if progress:
+                progress(trainer.done, self.steps, trainer.losses[-1])
+
+        views = augmented(x, VIEWS, trainer.seed) if self.augment else x
+        try:
+            trainer.run(views, read(student, prompt), self.steps - trainer.done, prior=prior, after=after)
+        except KeyboardInterrupt:
+            if store and trainer.whole:
+                store.save(trainer)
+            raise
+        trainer.settle()
+        if store:
+            store.save(trainer, finished=True)
+
+    def check(self, model: Model, prompt: str) -> None:
+        """Raise UsageError if this attacker cannot learn on this model, or under this prompt."""
+        if model.family not in self.families:
+            other = "scratch" if model.family == "ddpm" else "lora"
+            raise UsageError(f"{self.name} cannot train {model.name!r}, a {model.family} model: use {other}")
+        if model.family != "ddpm" and self.token and not mentions(prompt, self.token):
+            remedy = f"write 'a photo of {self.token}', or name another token"
+            raise UsageError(f"the prompt {prompt!r} does not hold the token {self.token!r}: {remedy}")
+
+    def new_token(self, model: Model, prompt: str) -> NewToken:
+        """The token as a word of its own in a copy that has text encoders of its own."""
+        like = class_of(prompt, self.token) if self.initial is None else self.initial
+        return add_token(model, self.token, like)
+
+
+def sized(model: Model, images: Tensor) -> Tensor:
+    return square(images.to(model.device, torch.float32), model.size)
+
+
+def read(student: Student, prompt: str) -> Text:
+    """What the denoiser is told: once, or anew at every step while the reading itself is in training."""
+    if student.reading:
+        return lambda: student.model.condition([prompt])
+    with torch.no_grad():
+        return student.model.condition([prompt])
+
+
+def mentions(prompt: str, token: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(token)}(?!\w)", prompt) is not None
+
+
+def class_of(prompt: str, token: str, before: bool = False) -> str:
+    """What follows the token in a prompt, ``dog`` in "a photo of sks dog"; with `before`, all but the token."""
+    first, _, rest = prompt.partition(token)
+    return " ".join((f"{first} {rest}" if before else rest).split())
+
+
+def text_parameters(model: Model) -> list[nn.Parameter]:
+    """All of the CLIP text encoders, asked for a gradient; they must be the model's own (`Model.copy(text=True)`)."""
+    encoders = [getattr(model.pipe, name).requires_grad_(True) for _, name in clip_pairs(model.pipe)]
+    return [p for encoder in encoders for p in encoder.parameters()]
+
+
+def identity(settings: Personalizer, model: Model, x: Tensor, prompt: str, seed: int, kind: Tensor | None) -> str:
+    """Hex digest of all that decides what comes out, the model by its name and a sample of its weights."""
+    facts = [asdict(settings), prompt, seed, model.name, model.family, str(model.amp)]
+    facts += [image_keys(x), None if kind is None else image_keys(kind)]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for network in model.modules():
+        for p in network.parameters():
+            digest.update(p.detach().flatten()[:8].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,104 @@
+"""What an attacker has learned: a model of its own, and pictures from it through the stock diffusers pipeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from unlearnable.models.base import Model
+from unlearnable.models.quiet import quiet
+from unlearnable.rng import generator
+
+if TYPE_CHECKING:
+    from unlearnable.models.token import NewToken
+    from unlearnable.personalization.base import Personalizer
+
+TOGETHER = 4  # pictures generated at once
+
+
+@dataclass
+class Concept:
+    """`model` has learned the pictures under `prompt`; `losses` are those of each training step."""
+
+    model: Model
+    prompt: str
+    losses: list[float] = field(default_factory=list)
+    settings: Personalizer | None = None
+    token: NewToken | None = None
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        seed: int = 0,
+        steps: int = 30,
+        guidance: float = 4.0,
+        side: int | None = None,
+    ) -> Tensor:
+        """One picture for each prompt, ``[n 3 h w]`` in [0, 1], on the CPU.
+
+        They come from the family's stock diffusers pipeline with the model's own sampler; the start noise of picture i
+        is named by (seed, i). `side` in px, by default the model's. Pixel models know no prompts: theirs are ignored.
+        """
+        return generate(self.model, prompts, seed=seed, steps=steps, guidance=guidance, side=side)
+
+    def save(self, folder: str | Path) -> None:
+        """Write what was learned, as safetensors that stock diffusers loads, and `concept.json` with the settings.
+
+        A LoRA: ``load_lora_weights(folder)``. A new token: ``load_textual_inversion`` of `learned_embeds.safetensors`.
+        A trained network: ``from_pretrained(folder)``, which has the token too.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        facts: dict[str, Any] = {"prompt": self.prompt, "model": self.model.name, "losses": self.losses}
+        if self.settings:
+            with quiet():
+                self.settings.write(self, folder)
+            facts["settings"] = asdict(self.settings)
+        (folder / "concept.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def generators(seed: int, first: int, count: int) -> list[torch.Generator]:
+    """What diffusers draws pictures ``first .. first + count - 1`` with."""
+    return [generator(seed, "generate", i) for i in range(first, first + count)]
+
+
+@torch.no_grad()
+def generate(
+    model: Model,
+    prompts: Sequence[str],
+    *,
+    seed: int = 0,
+    steps: int = 30,
+    guidance: float = 4.0,
+    side: int | None = None,
+) -> Tensor:
+    """See `Concept.generate`; this one takes any model, trained or not."""
+    from diffusers import DDIMPipeline
+
+    pipe, options, parts = model.pipeline(), sampling(model, guidance, side or model.size), []
+    if model.family == "ddpm":  # the deterministic sampler of such models: only its start is drawn
+        pipe = DDIMPipeline(pipe.unet, pipe.scheduler)
+        pipe.set_progress_bar_config(disable=True)
+    for first in range(0, len(prompts), TOGETHER):
+        some = list(prompts[first : first + TOGETHER])
+        asked: dict[str, Any] = {"batch_size": len(some)} if model.family == "ddpm" else {"prompt": some}
+        rng = generators(seed, first, len(some))
+        with model.autocast(), quiet():
+            made = pipe(**asked, **options, num_inference_steps=steps, generator=rng, output_type="pt").images
+        parts.append(torch.as_tensor(made).float().cpu())
+    return torch.cat(parts)
+
+
+def sampling(model: Model, guidance: float, side: int) -> dict[str, Any]:
+    """How a family's pipeline is asked."""
+    if model.family == "ddpm":
+        return {}
+    options = {"guidance_scale": guidance, "height": side, "width": side}
+    return options | ({"max_sequence_length": model.text_tokens} if hasattr(model, "text_tokens") else {})

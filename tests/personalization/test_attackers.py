@@ -1,0 +1,103 @@
+"""What every attacker promises: it learns, on a copy, seeded, and goes on where it was stopped."""
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor
+
+import tiny
+from unlearnable import registry
+from unlearnable.errors import UsageError
+from unlearnable.models.base import Model, clip_pairs
+from unlearnable.models.training import fixed_losses
+from unlearnable.rng import uniform
+
+PROMPT = "a photo of sks disc"
+FAST = {
+    "dreambooth": {"steps": 40, "lr": 2e-3, "token_lr": 1e-2, "augment": False},
+}
+every_attacker = pytest.mark.parametrize("name", FAST)
+
+
+def settings(name: str, **more):
+    return replace(registry.attacker(name, tiny.fitted("sd1")), **(FAST[name] | more))
+
+
+@cache
+def subject() -> tuple[Tensor, Tensor]:
+    """Eight views of one picture, half to learn and half held out: shifted by some pixels each."""
+    x = tiny.pictures(1, seed=11, side=40)
+    views = torch.cat([x[..., i : i + 32, 8 - i : 40 - i] for i in range(8)])
+    return views[::2], views[1::2]
+
+
+def everything(model: Model) -> list[Tensor]:
+    return [p.detach().clone() for network in model.modules() for p in network.state_dict().values()]
+
+
+@every_attacker
+def test_it_learns_held_out_views_better_than_a_control_that_saw_noise(name):
+    model, (seen, unseen) = tiny.fitted("sd1"), subject()
+    noise = uniform([str(i) for i in range(len(seen))], seen.shape[1:], "control")
+    learned, control = (settings(name).fit(model, x, PROMPT, seed=1).model for x in (seen, noise))
+    before = fixed_losses(model, unseen, "a photo of disc").mean()
+    after, other = (fixed_losses(m, unseen, PROMPT).mean() for m in (learned, control))
+    assert after < 0.97 * before and after < other
+
+
+@every_attacker
+def test_the_callers_model_is_bitwise_as_it_was(name):
+    model = tiny.fitted("sd1")
+    before, words = everything(model), [len(getattr(model.pipe, t)) for t, _ in clip_pairs(model.pipe)]
+    concept = settings(name, steps=2).fit(model, subject()[0], PROMPT)
+    concept.generate([PROMPT], steps=2)
+    after = everything(model)
+    assert len(after) == len(before) and all(torch.equal(a, b) for a, b in zip(after, before))
+    assert [len(getattr(model.pipe, t)) for t, _ in clip_pairs(model.pipe)] == words
+    assert not any(p.requires_grad for network in model.modules() for p in network.parameters())
+    assert not any(p.requires_grad for network in concept.model.modules() for p in network.parameters())
+
+
+@every_attacker
+def test_an_interrupted_run_goes_on_with_the_same_bits(name, tmp_path):
+    model, (seen, _), fast = tiny.fitted("sd1"), subject(), settings(name, steps=6)
+    place, told = tmp_path / "run.safetensors", []
+
+    def interrupt(done: int, total: int, loss: float) -> None:
+        told.append((done, total))
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fast.fit(model, seen, PROMPT, checkpoint=place, progress=interrupt)
+    resumed = fast.fit(model, seen, PROMPT, checkpoint=place, progress=lambda *at: told.append(at[:2]))
+    assert told == [(i, 6) for i in range(1, 7)]
+    straight = fast.fit(model, seen, PROMPT)
+    assert resumed.losses == straight.losses
+    again = fast.fit(model, seen, PROMPT, checkpoint=place, progress=lambda *at: told.append(at[:2]))
+    assert len(told) == 6  # it is finished: nothing is trained
+    for other in (resumed, again):
+        assert all(torch.equal(a, b) for a, b in zip(everything(other.model), everything(straight.model)))
+
+
+@every_attacker
+def test_a_checkpoint_of_another_run_is_refused(name, tmp_path):
+    model, (seen, unseen), fast = tiny.fitted("sd1"), subject(), settings(name, steps=1)
+    place = tmp_path / "run.safetensors"
+    fast.fit(model, seen, PROMPT, checkpoint=place)
+    kept = place.read_bytes()
+    for other, images, seed in [(replace(fast, lr=1e-4), seen, 0), (fast, unseen, 0), (fast, seen, 1)]:
+        with pytest.raises(UsageError, match="belongs to a training run with other settings, pictures or weights"):
+            other.fit(model, images, PROMPT, seed=seed, checkpoint=place)
+    assert place.read_bytes() == kept
+    place.write_bytes(kept[:100])
+    with pytest.raises(UsageError, match="is no checkpoint"):
+        fast.fit(model, seen, PROMPT, checkpoint=place)
+
+
+def test_a_prompt_without_the_token_is_one_sentence():
+    for prompt in ("a photo of a disc", "desks", ""):
+        with pytest.raises(UsageError, match="does not hold the token 'sks': write 'a photo of sks'"):
+            settings("dreambooth").fit(tiny.fitted("sd1"), subject()[0], prompt)
