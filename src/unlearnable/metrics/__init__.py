@@ -1,0 +1,1 @@
+"""Metrics: how far pictures are from their originals, and what an attacker learned from them."""

@@ -1,0 +1,157 @@
+"""One pass over two folders: pictures in, figures of pairs and rows for metrics of sets out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlearnable.errors import PictureError, UsageError, shown
+from unlearnable.images import files
+from unlearnable.metrics.base import FACES, FEATURES, MAPS, PAIRS, PATCHES, PICTURES, Score, facts, mean, score
+from unlearnable.metrics.features import Features
+from unlearnable.metrics.features import features as load_features
+from unlearnable.metrics.pairing import Pairing
+
+PROTECTED, CLEAN = 0, 1  # sides, in the order that metrics take them
+FEW = 50  # pictures a side below which figures of whole sets say little
+Progress = Callable[[float, int], None]
+
+
+def of_sets(function: Any) -> bool:
+    """Whether a metric takes each folder as a whole, so that pictures need no partner."""
+    return facts(function).takes not in (PAIRS, MAPS)
+
+
+def tools(wanted: dict[str, Any], features: str | Features, device: str) -> dict[str, Callable[[Tensor], Any]]:
+    """What makes a row of one picture ``[1 3 h w]``, by `_source`."""
+    found: dict[str, Any] = {_source(name, f): f for name, f in wanted.items() if facts(f).takes == PICTURES}
+    takes = {facts(function).takes for function in wanted.values()}
+    if takes & {FEATURES, MAPS}:
+        found[FEATURES] = load_features(features, device) if isinstance(features, str) else features
+    if PATCHES in takes:
+        from unlearnable.metrics.quality import patches
+
+        found[PATCHES] = patches
+    if FACES in takes:
+        from unlearnable.metrics.face import OpenCV
+
+        reader = OpenCV()
+        found[FACES] = lambda image: reader(image[0])
+    return found
+
+
+def _source(name: str, function: Any) -> str:
+    """What a set metric's rows are called: metrics that take the same rows share them."""
+    known = facts(function)
+    return name if known.takes == PICTURES else known.takes
+
+
+class Run:
+    """What has been measured so far. Pictures pass one by one; only their figures and rows of features are kept."""
+
+    def __init__(self, wanted: dict[str, Any], tools: dict[str, Any]) -> None:
+        self.tools = tools
+        self.sets = {name: function for name, function in wanted.items() if of_sets(function)}
+        self.paired = {name: function for name, function in wanted.items() if name not in self.sets}
+        self.values: dict[str, list[float]] = {name: [] for name in self.paired}
+        self.rows: dict[str, tuple[list[Any], list[Any]]] = {_source(n, f): ([], []) for n, f in self.sets.items()}
+        self.names: list[str] = []
+        self.failed: list[str] = []
+        self.notes: list[str] = []
+
+    def read(self, folders: Pairing, progress: Progress) -> None:
+        """Every file once; those without a partner only where a metric of sets asks for them."""
+        todo: list[tuple[str, Path | None, Path | None]] = [(name, *both) for name, both in folders.pairs.items()]
+        if self.sets:
+            todo += [(name, path, None) for name, path in folders.only_clean.items()]
+            todo += [(name, None, path) for name, path in folders.only_protected.items()]
+        for done, (name, clean, protected) in enumerate(todo):
+            progress(done, len(todo))
+            first, second = self.take(clean, CLEAN), self.take(protected, PROTECTED)
+            if first is not None and second is not None and self.paired:
+                self.compare(name, second, first)
+        progress(len(todo), len(todo))
+
+    def take(self, path: Path | None, side: int) -> Tensor | None:
+        """The picture ``[1 3 h w]``, its rows for metrics of sets noted."""
+        if path is None:
+            return None
+        try:
+            picture = files.read(path)
+        except PictureError as error:
+            self.failed.append(str(error))
+            return None
+        x = torch.from_numpy(picture.pixels.copy()).permute(2, 0, 1)[None].float() / 255
+        for source, rows in self.rows.items():
+            try:
+                rows[side].append(self.tools[source](x))
+            except UsageError as error:
+                self.failed.append(f"{shown(path)}: {error}")
+        return x
+
+    def compare(self, name: str, protected: Tensor, clean: Tensor) -> None:
+        if protected.shape != clean.shape:
+            (h, w), (h2, w2) = clean.shape[-2:], protected.shape[-2:]
+            self.failed.append(f"{name} has {w} x {h} px, its protected twin {w2} x {h2} px: only equal sizes compare")
+            return
+        self.names.append(name)
+        for metric, function in self.paired.items():
+            more = (self.tools[FEATURES],) if facts(function).takes == MAPS else ()
+            try:
+                value = float(function(protected, clean, *more))
+            except UsageError as error:
+                value = math.nan
+                self.failed.append(f"{name}: {error}")
+            self.values[metric].append(value)
+
+    def score(self, name: str, function: Any, seed: int) -> Score:
+        """One metric's result, under the name that says which network it comes from."""
+        known = facts(function)
+        title = _title(name, known.takes, self.tools)
+        if name in self.paired:
+            values = torch.tensor(self.values[name], dtype=torch.float64)
+            return Score(title, values, known.higher_is_better, known.unit, seed=seed)
+        protected, clean = self.rows[_source(name, function)]
+        usual = None
+        try:
+            if not protected or not clean:
+                side = "protected" if clean else "clean"
+                raise UsageError(f"{name} has no {side} picture to measure: see the other messages")
+            if known.takes == PICTURES:
+                values, usual = torch.cat(protected), mean(torch.cat(clean))
+                found = Score(title, values, known.higher_is_better, known.unit, seed=seed)
+            elif known.takes == FEATURES:
+                found = score(name, torch.cat(protected), torch.cat(clean), seed=seed)
+            else:
+                found, usual = score(name, protected, clean, seed=seed), score(name, clean, clean).mean
+        except UsageError as error:
+            self.failed.append(str(error))
+            return Score(title, torch.tensor([math.nan]), known.higher_is_better, known.unit, note=str(error))
+        if usual is not None:
+            self.notes.append(f"{title}: the clean pictures score {usual:.4g} themselves")
+        return replace(found, name=title)
+
+    def remarks(self) -> list[str]:
+        """What the figures do not say themselves."""
+        found = list(self.notes)
+        same = sum(map(math.isinf, self.values.get("psnr", [])))
+        if same:
+            found.append(f"{same} of {len(self.names)} pictures are unchanged: their PSNR is infinite")
+        sets = [name for name, function in self.sets.items() if facts(function).takes == FEATURES]
+        fewest = min((len(side) for side in self.rows.get(FEATURES, ())), default=FEW)
+        if sets and fewest < FEW:
+            found.append(f"{', '.join(sets)}: {fewest} pictures a side are few; compare only runs of equal numbers")
+        return found
+
+
+def _title(name: str, takes: str, tools: dict[str, Any]) -> str:
+    """A figure over features carries the network's name: over another network it is another figure."""
+    if takes == MAPS:
+        return f"{tools[FEATURES].name}-distance"
+    return f"{name} ({tools[FEATURES].name})" if takes == FEATURES else name
