@@ -33,7 +33,17 @@ PURIFIERS = {
         "upscale": "upscale:Upscale",
     }.items()
 }  # fmt: skip
-METRICS: dict[str, str] = {}
+METRICS = {
+    name: f"unlearnable.metrics.{where}:{name.replace('-', '_')}"
+    for where, group in {
+        "fidelity": ("psnr", "ssim", "ms-ssim", "linf", "ciede2000", "changed", "features-distance", "lpips"),
+        "subject": ("held-out-loss", "protection-rate", "similarity"),
+        "distribution": ("fid", "kid", "precision", "recall", "density", "coverage"),
+        "quality": ("nss-distance", "clip-iqa"),
+        "face": ("fdfr", "ism"),
+    }.items()
+    for name in group
+}
 
 # Kinds of things. An entry point of the group `unlearnable.<kind>s` names a module, or `module:attribute`.
 KINDS = {"method": METHODS, "attacker": ATTACKERS, "purifier": PURIFIERS, "metric": METRICS}
