@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unlearnable.batch import protect
     from unlearnable.models.load import load_model
+    from unlearnable.purifying import purify
     from unlearnable.recipe import Recipe
 
 __version__ = "0.1.0"
-__all__ = ["Recipe", "load_model", "protect"]
+__all__ = ["Recipe", "load_model", "protect", "purify"]
 
-_WHERE = {"protect": "unlearnable.batch", "load_model": "unlearnable.models.load", "Recipe": "unlearnable.recipe"}
+_WHERE = {
+    "Recipe": "unlearnable.recipe",
+    "load_model": "unlearnable.models.load",
+    "protect": "unlearnable.batch",
+    "purify": "unlearnable.purifying",
+}
 
 
 def __getattr__(name: str) -> Any:

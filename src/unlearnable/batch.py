@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,10 @@ Progress = Callable[[float, int], None]
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one input: `status` is protected, skipped (finished before) or failed (`message` says why)."""
+    """What became of one input.
+
+    `status` is protected (or purified), skipped (finished before) or failed (`message` says why).
+    """
 
     source: Path
     status: str
@@ -137,12 +140,9 @@ class _Run:
 
         files.target(self.out, name)
         mask = self._mask(name)
-        try:
-            digest = work.digest(source, mask) if source.is_file() else ""
-        except OSError:
-            digest = ""  # `read` has the sentence for files that cannot be read
+        digest = work.digest(source, mask)
         entry = self.journal.done.get((name.as_posix(), digest, self.recipe.hash))
-        if entry and not self.overwrite and _present(self.out, entry):
+        if entry and not self.overwrite and present(self.out, entry):
             canvas = scale.plan(entry["height"], entry["width"])
             return work.Job(source, name, mask, self.recipe.quiet, digest, entry["content"], canvas, done=True)
         picture = files.read(source)
@@ -250,23 +250,30 @@ class _Run:
 
 def header(recipe: Recipe, model: Model) -> dict[str, Any]:
     """The journal's line for a run: the resolved recipe, the versions and the machine."""
-    from importlib.metadata import version
-
-    packages = ("unlearnable", "torch", "diffusers", "transformers", "pillow")
     return {
         "run": asdict(recipe) | {"hash": recipe.hash},
         "budget": recipe.protection().constraint.describe(),
         "model": {"name": model.name, "family": model.family, "device": str(model.device), "amp": str(model.amp)},
+    } | stamp()
+
+
+def stamp() -> dict[str, Any]:
+    """Versions and time, for a journal's line about a run."""
+    from importlib.metadata import version
+
+    packages = ("unlearnable", "torch", "diffusers", "transformers", "pillow")
+    return {
         "versions": {name: version(name) for name in packages},
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
 
-def finite(measured: dict[str, float]) -> dict[str, float | None]:
+def finite(measured: Mapping[str, float | None]) -> dict[str, float | None]:
     """JSON has no infinity: an unchanged picture's PSNR is null."""
-    return {k: v if math.isfinite(v) else None for k, v in measured.items()}
+    return {k: v if v is not None and math.isfinite(v) else None for k, v in measured.items()}
 
 
-def _present(out: Path, entry: dict[str, Any]) -> bool:
+def present(out: Path, entry: dict[str, Any]) -> bool:
+    """Whether the file that a journal's line speaks of is still there."""
     path = out / entry["output"]
     return path.is_file() and path.stat().st_size == entry["bytes"]

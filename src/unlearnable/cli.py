@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from unlearnable import cli_purify
 from unlearnable.errors import SetupError, UnlearnableError, UsageError
 
 app = typer.Typer(
@@ -91,6 +92,9 @@ def protect(
         fail("interrupted; finished files are kept, the same command goes on from here", INTERRUPTED)
     if failed:
         raise typer.Exit(FAILED)
+
+
+app.command(epilog=cli_purify.EXAMPLES)(cli_purify.purify)
 
 
 @app.command()

@@ -113,11 +113,11 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, recursive: bool, as_j
 
 
 @contextmanager
-def bar() -> Iterator[Any]:
+def bar(verb: str = "protecting") -> Iterator[Any]:
     """A progress bar over pictures; a stream that is no terminal gets none."""
-    columns = (TextColumn("protecting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as progress:
-        task = progress.add_task("protecting", total=None)
+        task = progress.add_task(verb, total=None)
 
         def tell(done: float, total: int) -> None:
             progress.update(task, completed=round(done, 2), total=total)

@@ -66,13 +66,18 @@ class Job:
         return views.cut(self.canvas, tensor(picture.pixels) / 255), free
 
 
-def digest(source: Path, mask: Path | None) -> str:
-    """sha256 of a file's bytes, and of its mask's."""
+def digest(source: Path, mask: Path | None = None) -> str:
+    """sha256 of a file's bytes, and of its mask's; "" if it cannot be read (`files.read` has the sentence for that)."""
     total = hashlib.sha256()
-    for path in (source, mask):
-        if path is not None:
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
+    try:
+        if not source.is_file():
+            return ""
+        for path in (source, mask):
+            if path is not None:
+                with path.open("rb") as file:
+                    total.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError:
+        return ""
     return total.hexdigest()
 
 

@@ -21,9 +21,10 @@ JPEG_SIDE = 65_500  # px that a JPEG can hold
 
 @dataclass(frozen=True)
 class Jpeg:
-    """JPEG at a quality from 1 to 100, by Pillow's codec, colour at half resolution (4:2:0) as cameras and sites do.
+    """JPEG at a quality from 1 to 100, colour at half resolution (4:2:0) as cameras and sites have it.
 
-    Quality 100 is near the identity, not equal to it: the halved colour remains (see `benchmarks/purifiers.py`).
+    Pillow's codec. Quality 100 is near the identity, not equal to it: the halved colour remains (measured by
+    `benchmarks/purifiers.py`).
     """
 
     quality: int = 75
@@ -45,7 +46,7 @@ class Jpeg:
 
 @dataclass(frozen=True)
 class Resize:
-    """Scale down by a factor in (0, 1] and up again, bicubic with anti-aliasing as Pillow has it; 1 is the identity."""
+    """Scale down by a factor up to 1 and up again, bicubic with anti-aliasing as Pillow has it; 1 is the identity."""
 
     factor: float = 0.5
 
@@ -60,7 +61,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class Blur:
-    """Gaussian blur of standard deviation `sigma` px, cut at 4 sigma, edges repeated; 0 is the identity."""
+    """Gaussian blur of a standard deviation (sigma) in px, cut at 4 sigma, edges repeated; 0 is the identity."""
 
     sigma: float = 1.0
 
@@ -78,9 +79,9 @@ class Blur:
 
 @dataclass(frozen=True)
 class Median:
-    """Median of a square of `side` px (odd) around each pixel, each channel by itself; 1 changes nothing.
+    """Median of a square around each pixel, its side an odd number of px; 1 changes nothing.
 
-    Works on 8-bit samples; edges are repeated.
+    Each channel by itself, on 8-bit samples; edges are repeated.
     """
 
     side: int = 3
@@ -96,7 +97,7 @@ class Median:
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise of standard deviation `sigma` in levels of 255, clipped to the range of samples."""
+    """Gaussian noise of a standard deviation (sigma) in levels of 255, clipped to the range of samples."""
 
     sigma: float = 8.0
 
@@ -110,10 +111,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Bits:
-    """Fewer bits a sample: the nearest of ``2 ** bits`` even levels (feature squeezing, arXiv 1704.01155).
-
-    8 keeps every 8-bit sample.
-    """
+    """Fewer bits a sample: the nearest even level (feature squeezing, arXiv 1704.01155); 8 changes nothing."""
 
     bits: int = 5
 
@@ -127,11 +125,11 @@ class Bits:
 
 @dataclass(frozen=True)
 class TotalVariation:
-    """Total variation denoising: ``min_u |u - x|^2 / 2 + weight TV(u)``, each channel by itself; 0 is the identity.
+    """Total variation denoising by a weight; 0 is the identity.
 
-    Rudin, Osher and Fatemi's model by Chambolle's projection (J. Math. Imaging Vision 20, 2004, eq. 9): with
-    ``u = x - weight div p``, ``p <- (p + tau grad(div p - x / weight)) / (1 + tau |grad(div p - x / weight)|)``. Fixed
-    steps at tau = 1/4, so that a picture's batch cannot decide when to stop.
+    ``min_u |u - x|^2 / 2 + weight TV(u)``, each channel by itself: Rudin, Osher and Fatemi's model by Chambolle's
+    projection (J. Math. Imaging Vision 20, 2004, eq. 9). With ``u = x - weight div p`` that is ``p <- (p - r grad u) /
+    (1 + r |grad u|)``, ``r = tau / weight``, tau = 1/4. Fixed steps, so that no batch decides when a picture is done.
     """
 
     weight: float = 0.1

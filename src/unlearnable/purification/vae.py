@@ -13,9 +13,10 @@ from unlearnable.rng import image_keys
 
 @dataclass(frozen=True)
 class RoundTrip(Diffusing):
-    """Through the autoencoder of a latent diffusion model and back: ``D(E(x))``, with the posterior's mean.
+    """Through the autoencoder of a latent diffusion model and back.
 
-    With a model from `adaptive.adapted` this is the adaptive attacker's purifier.
+    ``D(E(x))``, with the posterior's mean. With a model from `adaptive.adapted` this is the adaptive attacker's
+    purifier.
     """
 
     def __call__(self, images: Tensor, *, seed: int = 0) -> Tensor:
