@@ -22,7 +22,8 @@ METHODS = {
     for name in ("random", "advdm", "photoguard", "mist", "sds", "sds-plus", "ace", "fsmg", "aspl", "udp", "eudp")
 }
 ATTACKERS = {
-    "dreambooth": "unlearnable.personalization.dreambooth",
+    name: f"unlearnable.personalization.{name.replace('-', '_')}"
+    for name in ("dreambooth", "lora", "textual-inversion", "scratch")
 }
 PURIFIERS = {
     name: f"unlearnable.purification.{where}"

@@ -53,8 +53,8 @@ class Checkpoint:
                 f"{shown(self.path)} belongs to a training run with other settings, pictures or weights: delete it, "
                 "or choose another place"
             )
-        restore(trainer, found)
         trainer.done, trainer.losses = facts["done"], facts["losses"]
+        restore(trainer, found)
         return bool(facts["finished"])
 
 
@@ -72,17 +72,16 @@ def tensors(trainer: Trainer, finished: bool) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def restore(trainer: Trainer, found: dict[str, Tensor]) -> None:
-    whole, steps = trainer.optimiser.state_dict(), 0
+    whole = trainer.optimiser.state_dict()
     for name, value in found.items():
         kind, number, *rest = name.split(".")
         if kind == "parameter":
             trainer.parameters[int(number)].copy_(value)
         elif kind == "optimiser":
             whole["state"].setdefault(int(number), {})[rest[0]] = value
-            steps = int(value) if rest[0] == "step" else steps
         else:
             trainer.average.shadow_params[int(number)].copy_(value)
-            trainer.average.optimization_step = steps
+            trainer.average.optimization_step = trainer.done
     trainer.optimiser.load_state_dict(whole)
 
 

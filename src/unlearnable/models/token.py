@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +33,18 @@ class NewToken:
             table.weight[place] = row.to(table.weight.dtype)
         for hook in self.hooks:
             hook.remove()
+
+    def save(self, folder: Path) -> None:
+        """Write `learned_embeds.safetensors`: ``{word: row}``, or ``{clip_l, clip_g}`` for SDXL's two encoders.
+
+        Stock diffusers reads the first with ``load_textual_inversion(folder)``; of the second, the field's scripts pass
+        each entry with its own encoder and tokenizer.
+        """
+        from safetensors.torch import save_file
+
+        names = [self.name] if len(self.rows) == 1 else ["clip_l", "clip_g"]
+        rows = {name: row.detach()[None].cpu().contiguous() for name, row in zip(names, self.rows)}
+        save_file(rows, folder / "learned_embeds.safetensors")
 
 
 def add_token(model: Model, name: str, like: str) -> NewToken:

@@ -1,0 +1,66 @@
+"""LoRA: low-rank adapters of the denoiser's attention learn a few pictures; the weights stay as they are.
+
+Hu et al., arXiv 2106.09685, through peft, on the layers that the field's scripts choose (queries, keys, values and
+outputs of all attention). The text encoders may get adapters too. The only attacker for SD3 and FLUX, as in the field.
+`paper` has the rate, rank and steps of the field's scripts. The time t is drawn evenly, for flow models as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from unlearnable.models.base import Model, clip_pairs
+from unlearnable.models.lora import add_lora, add_text_lora
+from unlearnable.personalization.base import UNETS, Personalizer, Student
+from unlearnable.personalization.concept import Concept
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRA(Personalizer):
+    """`rank` of the adapters; `text_lr` adds some to the CLIP text encoders.
+
+    `token_lr` makes the token a new word with an embedding in training; SD3 and FLUX keep it an ordinary word.
+    """
+
+    families: ClassVar[tuple[str, ...]] = (*UNETS, "sd3", "flux")
+
+    name: str = "lora"
+    steps: int = 1000
+    lr: float = 1e-4
+    rank: int = 4
+    clip: float = 1.0
+    text_lr: float | None = None
+    token_lr: float | None = None
+
+    def begin(self, model: Model, prompt: str, seed: int) -> Student:
+        new = self.token_lr and model.family in UNETS
+        twin = model.copy(share=True, text=bool(self.text_lr or new))
+        student = Student(twin, [{"params": add_lora(twin, self.rank, seed), "lr": self.lr}])
+        if new:
+            student.token = self.new_token(twin, prompt)
+            student.groups.append({"params": student.token.rows, "lr": self.token_lr})
+        if self.text_lr:
+            student.groups.append({"params": add_text_lora(twin, self.rank, seed), "lr": self.text_lr})
+        student.reading = len(student.groups) > 1
+        return student
+
+    def write(self, concept: Concept, folder: Path) -> None:
+        from peft import get_peft_model_state_dict
+
+        pipe = concept.model.pipeline()
+        network = "transformer" if hasattr(pipe, "transformer") else "unet"
+        layers: dict[str, Any] = {f"{network}_lora_layers": get_peft_model_state_dict(concept.model.denoiser)}
+        if self.text_lr:
+            for _, encoder in clip_pairs(pipe):
+                layers[f"{encoder}_lora_layers"] = get_peft_model_state_dict(getattr(pipe, encoder))
+        pipe.save_lora_weights(folder, **layers)
+        if concept.token:
+            concept.token.save(folder)
+
+
+PRESETS = {
+    "paper": LoRA(),
+    "embedded": LoRA(steps=250, lr=2e-3, rank=8, token_lr=5e-3, augment=True),
+}
