@@ -1,8 +1,8 @@
 """Training from scratch, or on: the denoiser learns many pictures from random weights or from those it has.
 
 The attacker of UDP (arXiv 2306.01902), for pixel DDPMs and the latent U-Nets. `paper` is the training of DDPM on small
-pictures (Ho et al., arXiv 2006.11239, appendix B: rate 2e-4, batch 128, averaged weights 0.9999, 800,000 steps; we leave
-out its mirroring); `continued` goes on from the model's own weights.
+pictures (Ho et al., arXiv 2006.11239, appendix B: rate 2e-4, batch 128, averaged weights 0.9999, 800,000 steps; its
+mirroring is left out); `continued` goes on from the model's own weights.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Textual Inversion: one new word learns a few pictures; nothing else of the model moves.
 
-Gal et al., arXiv 2208.01618. `paper` and `paper-short` are LDU's attackers (arXiv 2510.03089): learning rate 5e-4 times the
-batch of 4 (the field's `scale_lr`), 1500 and 400 steps.
+Gal et al., arXiv 2208.01618. `paper` and `paper-short` are LDU's attackers (arXiv 2510.03089): learning rate 5e-4 times
+the batch of 4 (the field's `scale_lr`), 1500 and 400 steps.
 """
 
 from __future__ import annotations
