@@ -56,8 +56,9 @@ def add_token(model: Model, name: str, like: str) -> NewToken:
     token = NewToken(name, [], [], [])
     for tokenizer, encoder in clip_pairs(model.pipe):
         words, network = getattr(model.pipe, tokenizer), getattr(model.pipe, encoder)
-        if not words.add_tokens([name]):
+        if name in words.get_vocab():
             raise UsageError(f"the model knows a token {name!r} already: choose another one, such as '<{name}>'")
+        words.add_tokens([name])
         place = words.convert_tokens_to_ids(name)
         if place >= network.get_input_embeddings().num_embeddings:
             network.resize_token_embeddings(place + 1, mean_resizing=False)
