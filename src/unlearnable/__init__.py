@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unlearnable.batch import protect
+    from unlearnable.metrics.folders import measure
     from unlearnable.models.load import load_model
     from unlearnable.purifying import purify
     from unlearnable.recipe import Recipe
 
 __version__ = "0.1.0"
-__all__ = ["Recipe", "load_model", "protect", "purify"]
+__all__ = ["Recipe", "load_model", "measure", "protect", "purify"]
 
 _WHERE = {
     "Recipe": "unlearnable.recipe",
     "load_model": "unlearnable.models.load",
+    "measure": "unlearnable.metrics.folders",
     "protect": "unlearnable.batch",
     "purify": "unlearnable.purifying",
 }

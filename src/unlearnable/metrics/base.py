@@ -25,18 +25,21 @@ PAIRS, MAPS, PICTURES, FEATURES, PATCHES, FACES, ATTACK = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What a metric's function takes, which direction is better, and in which unit."""
+    """What a metric's function takes, which direction is better, in which unit, and between which values it lies."""
 
     takes: str
     higher_is_better: bool
     unit: str = ""
+    span: tuple[float, float] = (-math.inf, math.inf)
 
 
-def metric(takes: str, *, higher_is_better: bool, unit: str = "") -> Callable[[Function], Function]:
+def metric(
+    takes: str, *, higher_is_better: bool, unit: str = "", span: tuple[float, float] = (-math.inf, math.inf)
+) -> Callable[[Function], Function]:
     """Note these facts on a function and leave it as it is."""
 
     def note(function: Function) -> Function:
-        vars(function)["facts"] = Facts(takes, higher_is_better, unit)
+        vars(function)["facts"] = Facts(takes, higher_is_better, unit, span)
         return function
 
     return note
@@ -48,7 +51,8 @@ class Score:
 
     Rows that are NaN are pictures for which the metric is not defined; they are left out of mean, worst and interval.
     `higher_is_better` follows the metric's docstring. `bounds` is the interval (95 %) of a value that is no mean of
-    rows. `note` says why a value is undefined. `seed` is the bootstrap's.
+    rows. `note` says why a value is undefined. `seed` is the bootstrap's. `names` are
+    the rows' pictures, where they are known.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Score:
     bounds: tuple[float, float] | None = None
     note: str = ""
     seed: int = 0
+    names: tuple[str, ...] = ()
 
     @property
     def defined(self) -> Tensor:
@@ -74,6 +79,12 @@ class Score:
         if not len(self.defined):
             return math.nan
         return float(self.defined.min() if self.higher_is_better else self.defined.max())
+
+    @property
+    def worst_name(self) -> str:
+        """The picture behind `worst`; empty where it is not known."""
+        found = [name for name, value in zip(self.names, self.values.tolist()) if value == self.worst]
+        return found[0] if found else ""
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Where the mean would lie for other pictures of the same kind (`bootstrap`); NaN for a single row."""
@@ -93,7 +104,8 @@ def score(name: str, *inputs: Any, seed: int = 0) -> Score:
     bounds = None
     if not isinstance(result, Tensor):
         first, second = inputs
-        bounds, result = half_samples(function, first, second, seed), torch.tensor([result])
+        (low, high), (least, most) = half_samples(function, first, second, seed), known.span
+        bounds, result = (max(low, least), min(high, most)), torch.tensor([result])
     return Score(name, result, known.higher_is_better, known.unit, bounds, seed=seed)
 
 

@@ -7,6 +7,8 @@ Intervals come from `base.half_samples`.
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from unlearnable.errors import UsageError
 from unlearnable.metrics.base import FEATURES, metric
 
 
-@metric(FEATURES, higher_is_better=False)
+@metric(FEATURES, higher_is_better=False, span=(0, inf))
 def fid(features: Tensor, references: Tensor) -> float:
     """Frechet distance of two Gaussians fitted to the features (FID over Inception).
 
@@ -43,7 +45,7 @@ def kid(features: Tensor, references: Tensor) -> float:
     return within - 2 * float(_kernel(a, b).mean())
 
 
-@metric(FEATURES, higher_is_better=True, unit="share")
+@metric(FEATURES, higher_is_better=True, unit="share", span=(0, 1))
 def precision(features: Tensor, references: Tensor, k: int = 3) -> float:
     """Share of generated pictures that lie among the real ones: fidelity.
 
@@ -54,7 +56,7 @@ def precision(features: Tensor, references: Tensor, k: int = 3) -> float:
     return float(_inside(a, b, k).any(1).double().mean())
 
 
-@metric(FEATURES, higher_is_better=True, unit="share")
+@metric(FEATURES, higher_is_better=True, unit="share", span=(0, 1))
 def recall(features: Tensor, references: Tensor, k: int = 3) -> float:
     """Share of real pictures that lie among the generated ones: diversity.
 
@@ -65,7 +67,7 @@ def recall(features: Tensor, references: Tensor, k: int = 3) -> float:
     return float(_inside(b, a, k).any(1).double().mean())
 
 
-@metric(FEATURES, higher_is_better=True)
+@metric(FEATURES, higher_is_better=True, span=(0, inf))
 def density(features: Tensor, references: Tensor, k: int = 5) -> float:
     """How many real pictures' neighbourhoods a generated one lies in, over k: precision that outliers do not inflate.
 
@@ -76,7 +78,7 @@ def density(features: Tensor, references: Tensor, k: int = 5) -> float:
     return float(_inside(a, b, k).sum(1).double().mean()) / k
 
 
-@metric(FEATURES, higher_is_better=True, unit="share")
+@metric(FEATURES, higher_is_better=True, unit="share", span=(0, 1))
 def coverage(features: Tensor, references: Tensor, k: int = 5) -> float:
     """Share of real pictures with a generated one in their neighbourhood: diversity.
 

@@ -53,8 +53,7 @@ def features(name: str = embedded.NAME, device: str = "auto") -> Features:
     if kind not in KINDS:
         raise UsageError(f"unknown features {name!r}: {suggestion(kind, list(KINDS))}")
     place = resolve_device(device)
-    with quiet():
-        return KINDS[kind](source, place)
+    return KINDS[kind](source, place)
 
 
 class Network:
@@ -174,7 +173,8 @@ def pretrained(name: str, kind: str, source: str, remedy: str = INSTEAD, **optio
 
     offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
     try:
-        return getattr(transformers, kind).from_pretrained(source, local_files_only=offline, **options)
+        with quiet():
+            return getattr(transformers, kind).from_pretrained(source, local_files_only=offline, **options)
     except Exception as error:  # a broken or hostile folder can make the loader fail in any way
         reason, what = shown(" ".join(str(error).split()))[:120], shown(source)
         raise SetupError(

@@ -20,14 +20,13 @@ PERCEPTUAL = "perceptual"  # no metric of its own: the best perceptual distance 
 
 @dataclass(frozen=True)
 class Report:
-    """Scores by metric; for metrics of pairs, row i belongs to `names[i]`.
+    """Scores by metric.
 
     `failed` has a sentence for each picture or metric that could not be measured; `only_clean` and `only_protected`
     name pictures without a partner; `notes` are remarks on what the figures mean.
     """
 
     scores: dict[str, Score]
-    names: tuple[str, ...]
     failed: tuple[str, ...] = ()
     only_clean: tuple[str, ...] = ()
     only_protected: tuple[str, ...] = ()
@@ -63,7 +62,7 @@ def measure(
     run.read(folders, progress or (lambda done, total: None))
     scores = {name: run.score(name, function, seed) for name, function in wanted.items()}
     alone = tuple(folders.only_clean), tuple(folders.only_protected)
-    return Report(scores, tuple(run.names), tuple(run.failed), *alone, tuple(run.remarks()))
+    return Report(scores, tuple(run.failed), *alone, tuple(run.remarks()))
 
 
 def _functions(metrics: Sequence[str]) -> dict[str, Any]:

@@ -59,9 +59,11 @@ class Run:
         self.tools = tools
         self.sets = {name: function for name, function in wanted.items() if of_sets(function)}
         self.paired = {name: function for name, function in wanted.items() if name not in self.sets}
-        self.values: dict[str, list[float]] = {name: [] for name in self.paired}
-        self.rows: dict[str, tuple[list[Any], list[Any]]] = {_source(n, f): ([], []) for n, f in self.sets.items()}
-        self.names: list[str] = []
+        self.values: dict[str, dict[str, float]] = {name: {} for name in self.paired}  # by metric, by picture
+        self.rows: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+            _source(name, function): ({}, {}) for name, function in self.sets.items()
+        }  # by source and side, by picture
+        self.few: list[str] = []
         self.failed: list[str] = []
         self.notes: list[str] = []
 
@@ -73,12 +75,12 @@ class Run:
             todo += [(name, None, path) for name, path in folders.only_protected.items()]
         for done, (name, clean, protected) in enumerate(todo):
             progress(done, len(todo))
-            first, second = self.take(clean, CLEAN), self.take(protected, PROTECTED)
+            first, second = self.take(name, clean, CLEAN), self.take(name, protected, PROTECTED)
             if first is not None and second is not None and self.paired:
                 self.compare(name, second, first)
         progress(len(todo), len(todo))
 
-    def take(self, path: Path | None, side: int) -> Tensor | None:
+    def take(self, name: str, path: Path | None, side: int) -> Tensor | None:
         """The picture ``[1 3 h w]``, its rows for metrics of sets noted."""
         if path is None:
             return None
@@ -90,7 +92,7 @@ class Run:
         x = torch.from_numpy(picture.pixels.copy()).permute(2, 0, 1)[None].float() / 255
         for source, rows in self.rows.items():
             try:
-                rows[side].append(self.tools[source](x))
+                rows[side][name] = self.tools[source](x)
             except UsageError as error:
                 self.failed.append(f"{shown(path)}: {error}")
         return x
@@ -100,7 +102,6 @@ class Run:
             (h, w), (h2, w2) = clean.shape[-2:], protected.shape[-2:]
             self.failed.append(f"{name} has {w} x {h} px, its protected twin {w2} x {h2} px: only equal sizes compare")
             return
-        self.names.append(name)
         for metric, function in self.paired.items():
             more = (self.tools[FEATURES],) if facts(function).takes == MAPS else ()
             try:
@@ -108,17 +109,18 @@ class Run:
             except UsageError as error:
                 value = math.nan
                 self.failed.append(f"{name}: {error}")
-            self.values[metric].append(value)
+            self.values[metric][name] = value
 
     def score(self, name: str, function: Any, seed: int) -> Score:
         """One metric's result, under the name that says which network it comes from."""
         known = facts(function)
         title = _title(name, known.takes, self.tools)
         if name in self.paired:
-            values = torch.tensor(self.values[name], dtype=torch.float64)
-            return Score(title, values, known.higher_is_better, known.unit, seed=seed)
-        protected, clean = self.rows[_source(name, function)]
-        usual = None
+            measured = self.values[name]
+            values = torch.tensor([*measured.values()], dtype=torch.float64)
+            return Score(title, values, known.higher_is_better, known.unit, seed=seed, names=tuple(measured))
+        sides, usual = self.rows[_source(name, function)], None
+        protected, clean = (list(side.values()) for side in sides)
         try:
             if not protected or not clean:
                 side = "protected" if clean else "clean"
@@ -135,18 +137,19 @@ class Run:
             return Score(title, torch.tensor([math.nan]), known.higher_is_better, known.unit, note=str(error))
         if usual is not None:
             self.notes.append(f"{title}: the clean pictures score {usual:.4g} themselves")
-        return replace(found, name=title)
+        if found.bounds is not None and min(map(len, sides)) < FEW:
+            self.few.append(name)
+        return replace(found, name=title, names=tuple(sides[PROTECTED]) if len(found.values) == len(protected) else ())
 
     def remarks(self) -> list[str]:
         """What the figures do not say themselves."""
         found = list(self.notes)
-        same = sum(map(math.isinf, self.values.get("psnr", [])))
-        if same:
-            found.append(f"{same} of {len(self.names)} pictures are unchanged: their PSNR is infinite")
-        sets = [name for name, function in self.sets.items() if facts(function).takes == FEATURES]
-        fewest = min((len(side) for side in self.rows.get(FEATURES, ())), default=FEW)
-        if sets and fewest < FEW:
-            found.append(f"{', '.join(sets)}: {fewest} pictures a side are few; compare only runs of equal numbers")
+        ratios = self.values.get("psnr", {}).values()
+        if same := sum(map(math.isinf, ratios)):
+            found.append(f"{same} of {len(ratios)} pictures are unchanged: their PSNR is infinite")
+        if self.few:
+            least = min(map(len, self.rows[FEATURES]))
+            found.append(f"{', '.join(self.few)}: {least} pictures a side are few; compare only runs of equal numbers")
         return found
 
 
