@@ -12,16 +12,18 @@ if TYPE_CHECKING:
     from unlearnable.batch import protect
     from unlearnable.metrics.folders import measure
     from unlearnable.models.load import load_model
+    from unlearnable.personalizing import personalize
     from unlearnable.purifying import purify
     from unlearnable.recipe import Recipe
 
 __version__ = "0.1.0"
-__all__ = ["Recipe", "load_model", "measure", "protect", "purify"]
+__all__ = ["Recipe", "load_model", "measure", "personalize", "protect", "purify"]
 
 _WHERE = {
     "Recipe": "unlearnable.recipe",
     "load_model": "unlearnable.models.load",
     "measure": "unlearnable.metrics.folders",
+    "personalize": "unlearnable.personalizing",
     "protect": "unlearnable.batch",
     "purify": "unlearnable.purifying",
 }

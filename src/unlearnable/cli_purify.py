@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from unlearnable.cli_list import listing
+
 EXAMPLES = """[bold]Examples[/bold]
 
 unlearnable purify protected -o purified --how jpeg:75+resize:0.5
@@ -15,18 +17,6 @@ unlearnable purify protected -o purified --how diffpure:0.1 --model stable-diffu
 
 A purifier is its name, or name:strength, or name:strength:setting=value; + joins them to a chain."""
 INTERRUPTED = 130
-
-
-def listed(wanted: bool) -> None:
-    """Print every purifier's name and what it does."""
-    if wanted:
-        from unlearnable import registry
-
-        entries = [registry.entry(name, "purifier") for name in registry.names("purifier")]
-        width = max(len(entry.name) for entry in entries)
-        for entry in entries:
-            typer.echo(f"{entry.name:{width}}  {entry.summary}")
-        raise typer.Exit
 
 
 def purify(
@@ -44,7 +34,7 @@ def purify(
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
     show: Annotated[
-        bool, typer.Option("--list", callback=listed, is_eager=True, help="List the purifiers and stop.")
+        bool, typer.Option("--list", callback=listing("purifier"), is_eager=True, help="List the purifiers and stop.")
     ] = False,
 ) -> None:
     """Do to pictures what an attacker does before training on them: JPEG, resizing, DiffPure and the like."""

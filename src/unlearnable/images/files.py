@@ -3,7 +3,7 @@
 `read` gives a `Picture` (8-bit pixels, upright); `write` puts one back, atomically, with its alpha and colour profile.
 """
 
-from unlearnable.images.find import find, target
+from unlearnable.images.find import find, sources, target
 from unlearnable.images.formats import is_lossless, output_format, output_name
 from unlearnable.images.limits import Limits
 from unlearnable.images.picture import Picture, content_hash
@@ -19,6 +19,7 @@ __all__ = [
     "output_format",
     "output_name",
     "read",
+    "sources",
     "target",
     "write",
 ]

@@ -21,6 +21,15 @@ def find(inputs: list[Path], recursive: bool, out: Path | None, wanted: str | No
     get the same output (names that differ only in case or Unicode form count as the same), if a folder cannot be
     listed, or if no picture was found.
     """
+    pairs = sources(inputs, recursive, out)
+    _check_clashes(pairs, wanted)
+    if out is not None:
+        _check_overwrites(pairs, out, wanted)
+    return pairs
+
+
+def sources(inputs: list[Path], recursive: bool, out: Path | None = None) -> list[tuple[Path, Path]]:
+    """The same for those who write no file for each picture: their names may clash."""
     found: dict[str, tuple[Path, Path]] = {}
     for given in map(Path, inputs):
         folder = os.path.isdir(given)
@@ -31,11 +40,7 @@ def find(inputs: list[Path], recursive: bool, out: Path | None, wanted: str | No
     if inputs and not found:
         hint = "name files" if recursive else "look into subfolders with -r, or name files"
         raise UsageError(f"found no pictures in {', '.join(shown(given) for given in inputs)}; {hint}")
-    pairs = list(found.values())
-    _check_clashes(pairs, wanted)
-    if out is not None:
-        _check_overwrites(pairs, out, wanted)
-    return pairs
+    return list(found.values())
 
 
 def target(out_dir: Path, relative: Path) -> Path:

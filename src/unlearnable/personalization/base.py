@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,13 +13,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from unlearnable.errors import UsageError
+from unlearnable.errors import SetupError, UsageError
 from unlearnable.images.square import augmented, square
 from unlearnable.models.base import Model, clip_pairs
 from unlearnable.models.checkpoint import Checkpoint
 from unlearnable.models.token import NewToken, add_token
 from unlearnable.models.training import FineTune, Prior, Text, Trainer
 from unlearnable.personalization.concept import Concept
+from unlearnable.personalization.prompts import behind, mentions, without
 from unlearnable.rng import image_keys
 
 Progress = Callable[[int, int, float], None]
@@ -68,6 +68,10 @@ class Personalizer(abc.ABC):
     @abc.abstractmethod
     def begin(self, model: Model, prompt: str, seed: int) -> Student:
         """A copy of `model` and what of it is to be trained."""
+
+    def start(self, model: Model, seed: int) -> Model:
+        """The model as it is before the first step; not to be changed."""
+        return model
 
     @abc.abstractmethod
     def write(self, concept: Concept, folder: Path) -> None:
@@ -118,7 +122,7 @@ class Personalizer(abc.ABC):
     ) -> None:
         prior = None
         if kind is not None:
-            text = read(student, self.class_prompt or class_of(prompt, self.token, before=True))
+            text = read(student, self.class_prompt or without(prompt, self.token))
             prior = Prior(kind, text, self.prior_weight)
 
         def after(trainer: Trainer) -> None:
@@ -130,6 +134,9 @@ class Personalizer(abc.ABC):
         views = augmented(x, VIEWS, trainer.seed) if self.augment else x
         try:
             trainer.run(views, read(student, prompt), self.steps - trainer.done, prior=prior, after=after)
+        except torch.OutOfMemoryError as error:
+            remedy = "use a smaller batch, a smaller model, or lora"
+            raise SetupError(f"{self.name} with batches of {self.batch} does not fit into memory: {remedy}") from error
         except KeyboardInterrupt:
             if store and trainer.whole:
                 store.save(trainer)
@@ -149,7 +156,7 @@ class Personalizer(abc.ABC):
 
     def new_token(self, model: Model, prompt: str) -> NewToken:
         """The token as a word of its own in a copy that has text encoders of its own."""
-        like = class_of(prompt, self.token) if self.initial is None else self.initial
+        like = behind(prompt, self.token) if self.initial is None else self.initial
         return add_token(model, self.token, like)
 
 
@@ -163,16 +170,6 @@ def read(student: Student, prompt: str) -> Text:
         return lambda: student.model.condition([prompt])
     with torch.no_grad():
         return student.model.condition([prompt])
-
-
-def mentions(prompt: str, token: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(token)}(?!\w)", prompt) is not None
-
-
-def class_of(prompt: str, token: str, before: bool = False) -> str:
-    """What follows the token in a prompt, ``dog`` in "a photo of sks dog"; with `before`, all but the token."""
-    first, _, rest = prompt.partition(token)
-    return " ".join((f"{first} {rest}" if before else rest).split())
 
 
 def text_parameters(model: Model) -> list[nn.Parameter]:

@@ -37,6 +37,9 @@ class Scratch(Personalizer):
         twin = model.copy(scratch=self.fresh, seed=seed)
         return Student(twin, [{"params": denoiser_parameters(twin, 0, seed)}])
 
+    def start(self, model: Model, seed: int) -> Model:
+        return model.copy(scratch=True, seed=seed) if self.fresh else model
+
     def write(self, concept: Concept, folder: Path) -> None:
         concept.model.pipeline().save_pretrained(folder)
 

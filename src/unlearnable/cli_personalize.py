@@ -1,0 +1,97 @@
+"""`unlearnable personalize`: an attacker on files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unlearnable.cli_list import listing
+
+if TYPE_CHECKING:
+    from unlearnable.personalizing import Learned
+
+EXAMPLES = """[bold]Examples[/bold]
+
+unlearnable personalize photos -o learned --prompt "a photo of sks dog"
+
+unlearnable personalize photos -o learned --attack lora --held-out others --steps 400
+
+A run that was interrupted goes on when the same command is given again."""
+INTERRUPTED = 130
+
+
+def personalize(
+    inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures of one subject.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is learned; made if need be.")],
+    attack: Annotated[str, typer.Option(help="Attacker; see --list.")] = "dreambooth",
+    prompt: Annotated[str, typer.Option(help="What the pictures show, the subject as sks.")] = "a photo of sks",
+    preset: Annotated[str, typer.Option(help="auto (by the model's size), paper or embedded.")] = "auto",
+    steps: Annotated[int | None, typer.Option(help="Training steps, in place of the preset's.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate, in place of the preset's.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures a step, in place of the preset's.")] = None,
+    token: Annotated[str | None, typer.Option(help="Word for the subject in the prompt, in place of sks.")] = None,
+    held_out: Annotated[Path | None, typer.Option(help="Other clean pictures of the subject, to test on.")] = None,
+    class_images: Annotated[Path | None, typer.Option(help="Pictures of the class, for prior preservation.")] = None,
+    samples: Annotated[int, typer.Option(min=0, help="How many pictures to generate.")] = 8,
+    model: Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.")] = "embedded",
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, more time.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    show: Annotated[
+        bool, typer.Option("--list", callback=listing("attacker"), is_eager=True, help="List the attackers and stop.")
+    ] = False,
+) -> None:
+    """Train an attacker on pictures, to see what it learns from them; on your own pictures only."""
+    from unlearnable import cli_protect, personalizing
+
+    given = {"steps": steps, "lr": lr, "batch": batch, "token": token}
+    where: dict[str, Any] = {
+        "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
+        "checkpointing": checkpointing,
+    }  # fmt: skip
+    try:
+        with cli_protect.bar("learning") as tell:
+            learned = personalizing.personalize(
+                inputs, out, attack=attack, prompt=prompt, preset=preset, seed=seed, samples=samples,
+                settings={name: value for name, value in given.items() if value is not None},
+                held_out=[held_out] if held_out else (), class_images=[class_images] if class_images else (),
+                recursive=recursive, progress=lambda done, total, loss: tell(done, total), **where,
+            )  # fmt: skip
+    except KeyboardInterrupt as error:
+        cli_protect.talk.print("unlearnable: interrupted; the same command goes on from here")
+        raise typer.Exit(INTERRUPTED) from error
+    report(learned, as_json)
+    if learned.failed:
+        raise typer.Exit(1)
+
+
+def report(learned: Learned, as_json: bool) -> None:
+    """The outcome on stdout; what could not be read and what to doubt on stderr."""
+    from unlearnable.cli_protect import talk
+    from unlearnable.errors import shown
+
+    for message in learned.failed:
+        talk.print(f"failed: {message}", style="red", markup=False)
+    facts = learned.report
+    if as_json:
+        sys.stdout.write(json.dumps(facts) + "\n")
+    else:
+        sys.stdout.write(f"{facts['attack']}: {facts['pictures']} pictures learned as {facts['prompt']!r}\n")
+        for what, name in (("fit", "its own pictures"), ("held_out", "held-out pictures")):
+            if what in facts:
+                before, after = facts[what]["before"], facts[what]["after"]
+                sys.stdout.write(
+                    f"loss on {name}: {before:.4f} before, {after:.4f} after ({after / before - 1:+.1%})\n"
+                )
+        sys.stdout.write(f"{shown(learned.folder)}  ({facts['seconds']:g} s, samples in samples.png)\n")
+    for note in learned.notes:
+        talk.print(f"note: {note}", style="yellow", markup=False)

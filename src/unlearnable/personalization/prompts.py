@@ -1,0 +1,24 @@
+"""Prompts that name a subject by a token, such as ``sks`` in "a photo of sks dog"."""
+
+from __future__ import annotations
+
+import re
+
+
+def pattern(token: str) -> re.Pattern[str]:
+    """The token as a word: not part of a longer one."""
+    return re.compile(rf"(?<!\w){re.escape(token)}(?!\w)")
+
+
+def mentions(prompt: str, token: str) -> bool:
+    return pattern(token).search(prompt) is not None
+
+
+def behind(prompt: str, token: str) -> str:
+    """What follows the token: ``dog``, the class, as a rule."""
+    return pattern(token).split(prompt, maxsplit=1)[-1].strip()
+
+
+def without(prompt: str, token: str) -> str:
+    """The prompt of the class: all but the token, "a photo of dog"."""
+    return " ".join(pattern(token).sub(" ", prompt).split()) if token else prompt

@@ -1,0 +1,174 @@
+"""Pictures in, a learned concept out: one attacker on some pictures, resumable, and a report of what it learned."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearnable import registry
+from unlearnable.batch import stamp
+from unlearnable.errors import PictureError, UsageError, shown
+from unlearnable.models.load import EMBEDDED
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unlearnable.models.base import Model
+    from unlearnable.personalization.base import Personalizer
+    from unlearnable.personalization.concept import Concept
+
+Progress = Callable[[int, int, float], None]
+TRAINING, REPORT, SHEET = "training.safetensors", "personalize.json", "samples.png"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of it: the `concept`, the `report` that was written beside it, and pictures that could not be read."""
+
+    folder: Path
+    concept: Concept
+    report: dict[str, Any]
+    failed: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        return list(self.report["notes"])
+
+
+def personalize(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    attack: str = "dreambooth",
+    prompt: str = "a photo of sks",
+    model: Model | str = EMBEDDED,
+    preset: str = "auto",
+    settings: dict[str, Any] | None = None,
+    seed: int = 0,
+    held_out: Sequence[str | Path] = (),
+    class_images: Sequence[str | Path] = (),
+    samples: int = 8,
+    recursive: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Learned:
+    """Learn pictures as an attacker would, and write to the folder `out` what was learned.
+
+    `attack` is one of `registry.names("attacker")`, `preset` one of its presets (auto: by the model's size), `settings`
+    replaces fields of that (steps, lr, ...). `prompt` names the subject by the attacker's token, `sks`. `model` is one,
+    or a name for `load_model` with `options`. `held_out` are clean pictures of the subject that are not trained on,
+    `class_images` switch prior preservation on.
+
+    Written: the concept (see `Concept.save`), `samples` pictures of it with a sheet, a report with the loss on the
+    pictures before and after, and the training's checkpoint: to resume, call it again, and it ends with the same bits.
+    A picture that cannot be read is named in the report, and the others go on. Raises UsageError, SetupError, or
+    PictureError if no picture can be read.
+    """
+    registry.thing(attack, "attacker")
+    out, started = Path(out), time.monotonic()
+    seen, failed = pictures(inputs, recursive, out)
+    unseen, lost = pictures(held_out, recursive) if held_out else ([], [])
+    kind, gone = pictures(class_images, recursive) if class_images else ([], [])
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to the folder {shown(out)!r} ({error.strerror}): choose another") from error
+    if isinstance(model, str):
+        from unlearnable.models.load import load_model
+
+        model = load_model(model, **options)
+    attacker = adjusted(registry.attacker(attack, model, preset), settings or {})
+    attacker.check(model, prompt)
+    concept = attacker.fit(
+        model, stacked(seen, model), prompt, seed=seed, class_images=stacked(kind, model) if kind else None,
+        checkpoint=out / TRAINING, progress=progress,
+    )  # fmt: skip
+    concept.save(out)
+    report: dict[str, Any] = {
+        "attack": attack, "settings": asdict(attacker), "prompt": prompt, "seed": seed, "model": model.name,
+        "pictures": len(seen), "class_pictures": len(kind), "unreadable": [*failed, *lost, *gone], "notes": [],
+        "seconds": round(time.monotonic() - started, 1), "peak_memory_mb": peak(),
+    }  # fmt: skip
+    examine(report, model, concept, stacked(seen, model), stacked(unseen, model) if unseen else None)
+    draw(out, model, concept, stacked(seen, model), samples, seed)
+    (out / REPORT).write_text(json.dumps(report | stamp(), indent=1) + "\n", encoding="utf-8")
+    return Learned(out, concept, report, tuple(report["unreadable"]))
+
+
+def pictures(inputs: Sequence[str | Path], recursive: bool, out: Path | None = None) -> tuple[list[Tensor], list[str]]:
+    """The pictures ``[3 h w]`` in [0, 1] that can be read, and a sentence for each that cannot."""
+    from unlearnable import work
+    from unlearnable.images import files
+
+    found, failed = [], []
+    for source, _ in files.sources([Path(i) for i in inputs], recursive, out):
+        try:
+            found.append(work.tensor(files.read(source).pixels) / 255)
+        except PictureError as error:
+            failed.append(str(error))
+    if not found:
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise PictureError(f"none of the pictures can be read: {failed[0]}{more}")
+    return found, failed
+
+
+def stacked(images: list[Tensor], model: Model) -> Tensor:
+    """Pictures of any size as the model's trainer sees them, ``[n 3 s s]``."""
+    import torch
+
+    from unlearnable.images.square import square
+
+    return torch.cat([square(x[None], model.size) for x in images])
+
+
+def adjusted(attacker: Personalizer, changes: dict[str, Any]) -> Personalizer:
+    """Settings with some fields replaced; raises UsageError for a field that this attacker does not have."""
+    known = asdict(attacker)
+    for name, value in changes.items():
+        if name not in known:
+            raise UsageError(f"{attacker.name} has no setting {name!r}: {registry.suggestion(name, list(known))}")
+        if name in ("steps", "lr", "batch") and value <= 0:
+            raise UsageError(f"{name} {value:g} is too small: give more than 0")
+    return replace(attacker, **changes)
+
+
+def examine(report: dict[str, Any], model: Model, concept: Concept, seen: Tensor, unseen: Tensor | None) -> None:
+    """Add to the report what was learned, and what to doubt."""
+    from unlearnable.personalization.learned import fit_of, warning
+
+    fit = fit_of(model, concept, seen, seed=report["seed"])
+    report["fit"] = asdict(fit)
+    if said := warning(fit):
+        report["notes"].append(said)
+    if len(seen) == 1:
+        report["notes"].append("one picture only: that picture is learned rather than its subject; give 4 or more")
+    if unseen is not None:
+        report["held_out"] = asdict(fit_of(model, concept, unseen, seed=report["seed"]))
+
+
+def draw(out: Path, model: Model, concept: Concept, seen: Tensor, samples: int, seed: int) -> None:
+    """Write generated pictures one by one, and a sheet of them under pictures that were learned."""
+    from unlearnable.images import files, sheet
+
+    if not samples:
+        return
+    made = concept.generate([concept.prompt] * samples, seed=seed)
+    for i, x in enumerate(made):
+        files.write(sheet.levels(x), out / "samples" / f"{i:02}.png")
+    rows = [seen[:8].cpu(), *made.split(8)]
+    sheet.write(rows, out / SHEET)
+
+
+def peak() -> int | None:
+    """Most memory this process has held so far, in MB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / (2**20 if sys.platform == "darwin" else 2**10))
