@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,7 @@ class Journal:
                 f"cannot use {shown(out)!r} as the output folder: name another with -o ({error.strerror})"
             ) from error
         journal = cls(path)
-        for line in text.splitlines():
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(entry, dict) and "input_sha256" in entry:
-                journal.done[key(entry)] = entry
+        journal.done = {key(entry): entry for entry in lines(text) if "input_sha256" in entry}
         return journal
 
     def append(self, entry: dict[str, Any]) -> None:
@@ -59,6 +54,17 @@ class Journal:
             raise SetupError(f"the journal {shown(self.path)} cannot be written ({remedy})") from error
         if "input_sha256" in entry:
             self.done[key(entry)] = entry
+
+
+def lines(text: str) -> Iterator[dict[str, Any]]:
+    """The whole lines of a journal: those of runs, and those of files."""
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(entry, dict):
+            yield entry
 
 
 def key(entry: dict[str, Any]) -> tuple[str, str, str]:

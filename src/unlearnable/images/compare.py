@@ -10,6 +10,7 @@ from unlearnable.images import files
 
 SIDE = 640  # px a panel is at most scaled to
 BAND = 22  # px of caption under a panel
+FOLDER = "compare"  # in the output folder
 
 
 def sheet(before: np.ndarray, after: np.ndarray) -> Image.Image:
@@ -34,7 +35,7 @@ def sheet(before: np.ndarray, after: np.ndarray) -> Image.Image:
 
 def page_for(out: Path, protected: Path) -> Path:
     """Where the comparison of an output goes: ``out/compare``, mirrored, one name for each output."""
-    page = out / "compare" / protected.relative_to(out)
+    page = out / FOLDER / protected.relative_to(out)
     return page if page.suffix == ".png" else page.with_name(page.name + ".png")
 
 
