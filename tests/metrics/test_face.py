@@ -3,6 +3,7 @@
 import math
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,8 +64,11 @@ def opencv(monkeypatch):
 
     def detector(path, config, size, sure):
         calls.sure = sure
+        if Path(path).read_bytes():
+            raise module.error("not a model")
         return Detector()
 
+    module.error = type("error", (Exception,), {})
     module.FaceDetectorYN = types.SimpleNamespace(create=detector)
     module.FaceRecognizerSF = types.SimpleNamespace(create=lambda path, config: Recogniser())
     monkeypatch.setitem(sys.modules, "cv2", module)
@@ -83,6 +87,13 @@ def test_without_model_files_one_sentence_names_them(opencv, tmp_path, monkeypat
     monkeypatch.setenv(face.FOLDER, str(tmp_path))
     with pytest.raises(SetupError, match=f"faces need {face.RECOGNISER} in "):
         face.OpenCV()
+
+
+def test_damaged_model_files_are_one_sentence(opencv, tmp_path):
+    for name in (face.DETECTOR, face.RECOGNISER):
+        (tmp_path / name).write_bytes(b"not a model")
+    with pytest.raises(SetupError, match="OpenCV cannot read the face models"):
+        face.OpenCV(tmp_path)
 
 
 def test_opencv_is_given_upright_bgr_bytes_and_its_best_face_taken(opencv, tmp_path):

@@ -50,9 +50,11 @@ class OpenCV:
         if missing:
             where = shown(place) if folder or os.environ.get(FOLDER) else f"a folder named by {FOLDER}"
             raise SetupError(f"faces need {' and '.join(missing)} in {where}: get them from opencv/opencv_zoo")
-        self._cv: Any = cv2
-        self._detector = cv2.FaceDetectorYN.create(str(place / DETECTOR), "", (320, 320), SURE)
-        self._recogniser = cv2.FaceRecognizerSF.create(str(place / RECOGNISER), "")
+        try:
+            self._detector: Any = cv2.FaceDetectorYN.create(str(place / DETECTOR), "", (320, 320), SURE)
+            self._recogniser: Any = cv2.FaceRecognizerSF.create(str(place / RECOGNISER), "")
+        except cv2.error as error:
+            raise SetupError(f"OpenCV cannot read the face models in {shown(place)}: get them again") from error
 
     def __call__(self, image: Tensor) -> Tensor | None:
         check(image[None])

@@ -29,7 +29,7 @@ def pair(clean: str | Path, protected: str | Path, recursive: bool = False) -> P
     for given in map(Path, (clean, protected)):
         if not given.exists():
             raise UsageError(f"{shown(given)} does not exist: check the name")
-        sides.append({_name(relative): path for path, relative in files.find([given], recursive, None)})
+        sides.append({_name(relative): path for path, relative in files.sources([given], recursive)})
     first, second = sides
     if Path(clean).is_file() and Path(protected).is_file():
         (name, one), (_, other) = *first.items(), *second.items()

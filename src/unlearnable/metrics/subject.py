@@ -42,7 +42,7 @@ def protection_rate(
     Better for the owner: higher. Needs: `held_out_loss` ``[n]`` of the same photographs under the attacker trained on
     clean pictures, the one trained on protected pictures, and the model before training. The interval is a paired
     bootstrap over photographs; it says nothing about other attackers or seeds. Undefined (NaN, `note` says why) where
-    the attacker did not learn from the clean pictures: the interval of L_untouched - L_clean reaches 0.
+    the attacker did not learn from the clean pictures: the interval of L_untouched - L_clean reaches 0. Source: ours.
     """
     rows = torch.stack([torch.as_tensor(part).double().flatten() for part in _same(clean, protected, untouched)], 1)
     gains = rows[:, 2] - rows[:, 0]
