@@ -10,6 +10,7 @@ from torch import Tensor
 import tiny
 from unlearnable import registry
 from unlearnable.errors import UsageError
+from unlearnable.models import checkpoint
 from unlearnable.models.base import Model, clip_pairs
 from unlearnable.models.training import fixed_losses
 from unlearnable.rng import uniform
@@ -84,6 +85,63 @@ def test_an_interrupted_run_goes_on_with_the_same_bits(name, tmp_path):
     assert len(told) == 6  # it is finished: nothing is trained
     for other in (resumed, again):
         assert all(torch.equal(a, b) for a, b in zip(everything(other.model), everything(straight.model)))
+
+
+def test_a_run_that_was_killed_goes_on_from_what_was_written_last(tmp_path, monkeypatch):
+    """A kill leaves no time to write: only the regular checkpoints count, here one behind every step."""
+    model, (seen, _), fast = tiny.fitted("sd1"), subject(), settings("dreambooth", steps=5)
+    place = tmp_path / "run.safetensors"
+    monkeypatch.setattr(checkpoint, "EVERY", 0)
+    monkeypatch.setattr(checkpoint, "SHARE", 1e9)
+
+    def kill(done: int, total: int, loss: float) -> None:
+        if done == 3:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        fast.fit(model, seen, PROMPT, checkpoint=place, progress=kill)
+    steps: list[int] = []
+    resumed = fast.fit(model, seen, PROMPT, checkpoint=place, progress=lambda done, *_: steps.append(done))
+    assert steps == [4, 5]
+    straight = fast.fit(model, seen, PROMPT)
+    assert all(torch.equal(a, b) for a, b in zip(everything(resumed.model), everything(straight.model)))
+
+
+def test_an_interruption_inside_an_update_is_not_kept(tmp_path, monkeypatch):
+    model, (seen, _), fast = tiny.fitted("sd1"), subject(), settings("lora", steps=3)
+    step, torn = torch.optim.AdamW.step, []
+
+    def tear(optimiser):
+        step(optimiser)
+        torn.append(optimiser)
+        if len(torn) == 2:  # Ctrl-C once the weights have moved and before the step is counted
+            raise KeyboardInterrupt
+
+    place = tmp_path / "run.safetensors"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(torch.optim.AdamW, "step", tear)
+        fast.fit(model, seen, PROMPT, checkpoint=place)
+    resumed, straight = fast.fit(model, seen, PROMPT, checkpoint=place), fast.fit(model, seen, PROMPT)
+    assert resumed.losses == straight.losses
+    assert all(torch.equal(a, b) for a, b in zip(everything(resumed.model), everything(straight.model)))
+
+
+def test_a_running_average_goes_on_with_the_same_bits_between_checkpoints(tmp_path):
+    """Beside the weights it is a second set of numbers that a checkpoint has to carry."""
+    model, (seen, _), fast = tiny.fitted("sd1"), subject(), settings("scratch", steps=4, ema=0.9)
+    kept = []
+
+    def stop(done: int, total: int, loss: float) -> None:
+        if done not in kept:
+            kept.append(done)
+            raise KeyboardInterrupt
+
+    place = tmp_path / "run.safetensors"
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            fast.fit(model, seen, PROMPT, checkpoint=place, progress=stop)
+    resumed, straight = fast.fit(model, seen, PROMPT, checkpoint=place), fast.fit(model, seen, PROMPT)
+    assert all(torch.equal(a, b) for a, b in zip(everything(resumed.model), everything(straight.model)))
 
 
 @every_attacker
