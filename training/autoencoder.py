@@ -3,8 +3,9 @@
     python training/autoencoder.py --minutes 40          # to resume, run the same command again
     python training/autoencoder.py --minutes 40 --from-embedded   # start from the exported weights
 
-Loss: L1 + squared error + perceptual distance (SqueezeNet) + a small KL, on 64 px crops. The averaged (EMA) weights go
-to `cache/training/vae` in diffusers' layout, fp16, with latents shifted and scaled to zero mean and equal variance.
+Loss: L1 + squared error + perceptual distance (SqueezeNet) + error of large-scale colour + a small KL, on 64 px crops.
+The averaged (EMA) weights go to `cache/training/vae` in diffusers' layout, fp16, with latents shifted and scaled to
+zero mean and equal variance.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
 from common import EMBEDDED
@@ -38,6 +40,7 @@ class Settings:
     peak_rate: float = 8e-4
     squared_weight: float = 2.0
     perceptual_weight: float = 0.1
+    colour_weight: float = 2.0
     kl_weight: float = 1e-4
     weight_decay: float = 1e-4
 
@@ -63,13 +66,24 @@ def loss_of(vae: AutoencoderKL, features: SqueezeFeatures | None, s: Settings, x
     out = vae.decode(posterior.mean + posterior.std * noise).sample.float()
     absolute, squared = (out - x).abs().mean(), (out - x).square().mean()
     kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
-    loss = absolute + s.squared_weight * squared + s.kl_weight * kl
-    parts = {"l1": absolute.item(), "mse": squared.item(), "kl": kl.item()}
+    colour = colour_error(out, x)
+    loss = absolute + s.squared_weight * squared + s.kl_weight * kl + s.colour_weight * colour
+    parts = {"l1": absolute.item(), "mse": squared.item(), "kl": kl.item(), "colour": colour.item()}
     if features is not None:
         distance = perceptual_distance(features, out, x)
         loss = loss + s.perceptual_weight * distance
         parts["perceptual"] = distance.item()
     return loss, parts
+
+
+def colour_error(out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Mean absolute difference of the colours (each channel less the grey) of 8 px squares.
+
+    A squared error spends all four latent channels on brightness and one axis of colour, since most pictures need no
+    more: without this term pink tulips came back orange, at a better PSNR.
+    """
+    wanted, found = (F.avg_pool2d(part, 8) for part in (x, out))
+    return ((found - found.mean(1, True)) - (wanted - wanted.mean(1, True))).abs().mean()
 
 
 @torch.no_grad()

@@ -1,0 +1,47 @@
+"""The small decisions behind the model card's figures."""
+
+import torch
+
+from autoencoder import colour_error
+from samples import ranks
+from subjects import others, prompt_of, summary
+from unlearnable.models.features import FeatureNetwork
+
+
+def test_prompts_name_the_kind():
+    assert prompt_of("dog2") == "a photo of sks dog"
+    assert prompt_of("berry_bowl") == "a photo of sks bowl"
+    assert prompt_of("styles/vangogh") == "a sks painting"
+
+
+def test_five_others_round_the_corner():
+    names = [f"s{i}" for i in range(7)]
+    assert others(names, "s5") == ["s6", "s0", "s1", "s2", "s3"]
+
+
+def test_ranks_count_the_kinds_that_score_higher():
+    network = FeatureNetwork(["a", "b", "c"], widths=(8, 8, 8, 8))
+    logits = torch.tensor([[3.0, 2.0, 1.0], [0.0, 5.0, 9.0]])
+    assert ranks(network, logits, ["b", "c"]).tolist() == [2, 1]
+
+
+def test_summary_counts_first_places():
+    def row(place, untouched, loss):
+        figures = {"loss learned": loss, "loss untouched": 1.0}
+        figures |= {"learned: similarity": 0.5, "learned: next best": 0.25}
+        return figures | {"learned: place": place, "untouched: place": untouched}
+
+    found = summary([row(1, 2, 0.5), row(2, 1, 1.5)], [row(1, 1, 0.25)])
+    assert found["objects learned (first of 6)"] == 1
+    assert found["styles learned (first of 6)"] == 1
+    assert found["held-out loss, learned / untouched, mean"] == 0.75
+    assert found["held-out loss fell for"] == 2
+
+
+def test_colour_error_ignores_brightness_and_fine_grain():
+    x = torch.rand(1, 3, 16, 16)
+    checks = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(8, 8)
+    assert colour_error(x + 0.2, x) < 1e-6
+    assert colour_error(x + 0.2 * checks * torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), x) < 1e-6
+    tinted = x + 0.3 * torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1)
+    assert torch.isclose(colour_error(tinted, x), torch.tensor((0.2 + 0.1 + 0.1) / 3), atol=1e-6)
