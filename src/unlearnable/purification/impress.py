@@ -31,8 +31,8 @@ class Impress(Diffusing):
 
     bound: float = 0.1
     distance: str = "ssim"
-    steps: int = 100
-    lr: float = 0.005
+    steps: int = 40
+    lr: float = 0.01
     weight: float = 0.5
 
     def __post_init__(self) -> None:
