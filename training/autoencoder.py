@@ -80,7 +80,7 @@ def colour_error(out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Mean absolute difference of the colours (each channel less the grey) of 8 px squares.
 
     A squared error spends all four latent channels on brightness and one axis of colour, since most pictures need no
-    more: without this term pink tulips came back orange, at a better PSNR.
+    more: without this term pink tulips came back orange.
     """
     wanted, found = (F.avg_pool2d(part, 8) for part in (x, out))
     return ((found - found.mean(1, True)) - (wanted - wanted.mean(1, True))).abs().mean()
