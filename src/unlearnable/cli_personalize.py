@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unlearnable.cli_list import listing
+from unlearnable.errors import UsageError
 
 if TYPE_CHECKING:
     from unlearnable.personalizing import Learned
@@ -18,7 +19,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
 unlearnable personalize photos -o learned --prompt "a photo of sks dog"
 
-unlearnable personalize photos -o learned --attack lora --held-out others --steps 400
+unlearnable personalize photos -o learned --attack lora --held-out others --steps 400 --set rank=16
 
 A run that was interrupted goes on when the same command is given again."""
 INTERRUPTED = 130
@@ -33,6 +34,9 @@ def personalize(
     steps: Annotated[int | None, typer.Option(help="Training steps, in place of the preset's.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate, in place of the preset's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Pictures a step, in place of the preset's.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Another setting, e.g. text_lr=5e-7, rank=16, augment=true.")
+    ] = None,
     token: Annotated[str | None, typer.Option(help="Word for the subject in the prompt, in place of sks.")] = None,
     held_out: Annotated[Path | None, typer.Option(help="Other clean pictures of the subject, to test on.")] = None,
     class_images: Annotated[Path | None, typer.Option(help="Pictures of the class, for prior preservation.")] = None,
@@ -62,7 +66,7 @@ def personalize(
         with cli_protect.bar("learning") as tell:
             learned = personalizing.personalize(
                 inputs, out, attack=attack, prompt=prompt, preset=preset, seed=seed, samples=samples,
-                settings={name: value for name, value in given.items() if value is not None},
+                settings=parsed(settings or []) | {name: value for name, value in given.items() if value is not None},
                 held_out=[held_out] if held_out else (), class_images=[class_images] if class_images else (),
                 recursive=recursive, progress=lambda done, total, loss: tell(done, total), **where,
             )  # fmt: skip
@@ -72,6 +76,20 @@ def personalize(
     report(learned, as_json)
     if learned.failed:
         raise typer.Exit(1)
+
+
+def parsed(settings: list[str]) -> dict[str, Any]:
+    """``["rank=16", "initial=red dog"]`` as names and values."""
+    found: dict[str, Any] = {}
+    for text in settings:
+        name, mark, value = text.partition("=")
+        if not mark:
+            raise UsageError(f"--set {text!r} has no value: give name=value, such as rank=16")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
 
 
 def report(learned: Learned, as_json: bool) -> None:

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from unlearnable import registry
 from unlearnable.batch import stamp
 from unlearnable.errors import PictureError, UsageError, shown
 from unlearnable.models.load import EMBEDDED
+from unlearnable.recipe import fits, type_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,12 +128,14 @@ def stacked(images: list[Tensor], model: Model) -> Tensor:
 
 
 def adjusted(attacker: Personalizer, changes: dict[str, Any]) -> Personalizer:
-    """Settings with some fields replaced; raises UsageError for a field that this attacker does not have."""
-    known = asdict(attacker)
+    """Settings with some fields replaced; raises UsageError for a field that is not there and a value that is none."""
+    known, hints = asdict(attacker), get_type_hints(type(attacker))
     for name, value in changes.items():
         if name not in known:
             raise UsageError(f"{attacker.name} has no setting {name!r}: {registry.suggestion(name, list(known))}")
-        if name in ("steps", "lr", "batch") and value <= 0:
+        if not fits(value, hints[name]):
+            raise UsageError(f"setting {name!r} of {attacker.name} is {value!r}: give {type_name(hints[name])}")
+        if name in ("steps", "lr", "batch", "rank") and value <= 0:
             raise UsageError(f"{name} {value:g} is too small: give more than 0")
     return replace(attacker, **changes)
 

@@ -112,10 +112,10 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a TOML value is of a field's type: a whole number is a number, true and false are neither."""
+    """Whether a TOML or JSON value is of a field's type: a whole number is a number, true and false are neither."""
     if isinstance(value, bool) or hint is bool:
         return isinstance(value, bool) and hint is bool
-    return isinstance(value, hint) or (isinstance(value, int) and hint == (float | None))
+    return isinstance(value, hint) or (isinstance(value, int) and isinstance(0.5, hint))
 
 
 def type_name(hint: Any) -> str:

@@ -109,6 +109,11 @@ def test_an_unreadable_picture_is_named_and_the_others_go_on(photos, model, tmp_
         (["--prompt", "a dog"], "UsageError: the prompt 'a dog' does not hold the token 'sks'"),
         (["--steps", "0"], "UsageError: steps 0 is too small: give more than 0"),
         (["--lr", "-1"], "UsageError: lr -1 is too small"),
+        (["--set", "stepps=3"], "UsageError: dreambooth has no setting 'stepps': did you mean 'steps'"),
+        (["--set", "text_lr=fast"], "UsageError: setting 'text_lr' of dreambooth is 'fast': give a number"),
+        (["--set", "augment=1"], "UsageError: setting 'augment' of dreambooth is 1: give true or false"),
+        (["--set", "rank"], "UsageError: --set 'rank' has no value: give name=value"),
+        (["--attack", "lora", "--set", "rank=0"], "UsageError: rank 0 is too small"),
         (["--model", "no/such", "--offline"], "SetupError: model 'no/such' is not on this machine"),
         (["--held-out", "nowhere"], "PictureError: none of the pictures can be read: nowhere"),
     ],
@@ -141,11 +146,14 @@ def test_a_model_that_cannot_is_one_sentence(family, attack, said, photos, tmp_p
         unlearnable.personalize([photos], tmp_path, attack=attack, model=adapt(tiny.build(family), "tiny"))
 
 
-def test_a_setting_that_is_none(photos, tmp_path):
-    with pytest.raises(UsageError, match="dreambooth has no setting 'stepps': did you mean 'steps'"):
-        unlearnable.personalize(
-            [photos], tmp_path, model=adapt(tiny.build("sd1"), "tiny"), settings={"stepps": 3}, prompt=PROMPT
-        )
+def test_settings_reach_the_attacker(photos, model, tmp_path):
+    words = ("--attack", "lora", "--set", "rank=2", "--set", "text_lr=1", "--set", "initial=red dog", "--token", "<x>")
+    done = command(
+        photos, "-o", tmp_path, "--model", model, *words, *QUICK, "--prompt", "a <x>", "--samples", 0, "--json"
+    )
+    settings = json.loads(done.stdout)["settings"]
+    assert (settings["rank"], settings["text_lr"], settings["initial"], settings["token"]) == (2, 1, "red dog", "<x>")
+    assert not (tmp_path / "samples.png").exists()
 
 
 def test_class_pictures_switch_prior_preservation_on(photos, tmp_path, monkeypatch):

@@ -93,7 +93,7 @@ def test_presets_follow_the_size_of_the_model(monkeypatch):
     model = adapt(tiny.build("sd1"), "tiny")
     assert registry.attacker("dreambooth", model).token_lr
     monkeypatch.setattr(base, "LARGE", 1)
-    assert registry.attacker("dreambooth", model) == DreamBooth(steps=1000, lr=5e-7)
+    assert registry.attacker("dreambooth", model) == DreamBooth(steps=1000, lr=5e-7, batch=2)
     inversion = registry.attacker("textual-inversion", model)
     assert (inversion.steps, inversion.lr) == (1500, pytest.approx(5e-4 * inversion.batch))
     assert registry.attacker("textual-inversion", model, "paper-short").steps == 400

@@ -1,8 +1,9 @@
 """DreamBooth: all of the denoiser learns a few pictures of a subject under a rare word.
 
 Ruiz et al., arXiv 2208.12242. Prior preservation (eq. 2) where class pictures are given. The text encoder, or an
-embedding of the subject's own, may be trained along. `paper` has the rates of the field's scripts for Stable
-Diffusion; `embedded` those that learn four pictures in a minute and a half with the small model that ships here.
+embedding of the subject's own, may be trained along. `paper` has the field's rate and steps for Stable Diffusion;
+`paper-text` trains the text encoder too, as the attacker of Anti-DreamBooth does (arXiv 2303.15433); `embedded` learns
+four pictures in a minute and a half with the small model that ships here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class DreamBooth(Personalizer):
     name: str = "dreambooth"
     steps: int = 1000
     lr: float = 5e-7
+    batch: int = 2
     clip: float = 1.0
     text_lr: float | None = None
     token_lr: float | None = None
@@ -44,5 +46,6 @@ class DreamBooth(Personalizer):
 
 PRESETS = {
     "paper": DreamBooth(),
-    "embedded": DreamBooth(steps=250, lr=2e-4, token_lr=5e-3, augment=True),
+    "paper-text": DreamBooth(text_lr=5e-7),
+    "embedded": DreamBooth(steps=250, lr=2e-4, batch=4, token_lr=5e-3, augment=True),
 }

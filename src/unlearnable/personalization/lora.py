@@ -2,7 +2,7 @@
 
 Hu et al., arXiv 2106.09685, through peft, on the layers that the field's scripts choose (queries, keys, values and
 outputs of all attention). The text encoders may get adapters too. The only attacker for SD3 and FLUX, as in the field.
-`paper` has the rate, rank and steps of the field's scripts. The time t is drawn evenly, for flow models as well.
+`paper` has the rate, rank, batch and steps of diffusers' example. The time t is drawn evenly, for flow models as well.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ class LoRA(Personalizer):
     families: ClassVar[tuple[str, ...]] = (*UNETS, "sd3", "flux")
 
     name: str = "lora"
-    steps: int = 1000
+    steps: int = 500
     lr: float = 1e-4
+    batch: int = 1
     rank: int = 4
     clip: float = 1.0
     text_lr: float | None = None
@@ -62,5 +63,5 @@ class LoRA(Personalizer):
 
 PRESETS = {
     "paper": LoRA(),
-    "embedded": LoRA(steps=250, lr=2e-3, rank=8, token_lr=5e-3, augment=True),
+    "embedded": LoRA(steps=250, lr=2e-3, batch=4, rank=8, token_lr=5e-3, augment=True),
 }
