@@ -12,7 +12,9 @@ from unlearnable import registry
 from unlearnable.errors import UsageError
 from unlearnable.models import checkpoint
 from unlearnable.models.base import Model, clip_pairs
+from unlearnable.models.load import adapt
 from unlearnable.models.training import fixed_losses
+from unlearnable.personalization.learned import fit_of
 from unlearnable.rng import uniform
 
 PROMPT = "a photo of sks disc"
@@ -50,6 +52,18 @@ def test_it_learns_held_out_views_better_than_a_control_that_saw_noise(name):
     before = fixed_losses(model, unseen, "a photo of disc").mean()
     after, other = (fixed_losses(m, unseen, PROMPT).mean() for m in (learned, control))
     assert after < LOWERED.get(name, 0.97) * before and after < other
+
+
+def test_training_from_scratch_starts_at_random_and_learns_many_pictures():
+    """Twelve pictures in batches of four; what it is compared with is the random network that it started from."""
+    model, images = adapt(tiny.build("ddpm", seed=9), "tiny"), tiny.pictures(12, seed=5, side=16)
+    scratch = replace(registry.attacker("scratch", model), steps=25, lr=3e-3, batch=4, ema=0.5)
+    concept = scratch.fit(model, images, "", seed=3)
+    start, random = model.copy(scratch=True, seed=3), fit_of(model, concept, images, seed=3)
+    assert random.before == pytest.approx(float(fixed_losses(start, images, "", seed=3).mean()))
+    assert random.gain > 0.2 and concept.losses[0] > 2 * concept.losses[-1] > 0
+    again = [replace(scratch, steps=2).fit(model, images, "", seed=seed).losses for seed in (3, 4)]
+    assert again[0] == concept.losses[:2] and again[1] != concept.losses[:2]
 
 
 @every_attacker
