@@ -9,10 +9,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from unlearnable.models.base import Model
+from unlearnable.models.base import Condition, Model
 from unlearnable.models.schedule import CLEAN
 from unlearnable.purification.base import Diffusing, between
-from unlearnable.purification.views import Tiling, by_views, usual
+from unlearnable.purification.views import by_views, usual
 from unlearnable.rng import image_keys, normal
 
 
@@ -37,7 +37,7 @@ class DiffPure(Diffusing):
     def __call__(self, images: Tensor, *, seed: int = 0) -> Tensor:
         model = self.ready()
         times = descent(model, self.strength, self.steps)
-        return diffuse(model, images, usual(model), times, self.eta, image_keys(images), seed, "diffpure")
+        return diffuse(model, images, times, self.eta, image_keys(images), seed, "diffpure")
 
 
 def check(strength: float, steps: int, eta: float) -> None:
@@ -53,9 +53,7 @@ def descent(model: Model, strength: float, steps: int) -> list[int]:
     return [*model.schedule.spaced(min(steps, top + 1), top), CLEAN] if top >= 0 else []
 
 
-def diffuse(
-    model: Model, images: Tensor, tiling: Tiling, times: list[int], eta: float, keys: Sequence[str], *name: object
-) -> Tensor:
+def diffuse(model: Model, images: Tensor, times: list[int], eta: float, keys: Sequence[str], *name: object) -> Tensor:
     """Pictures ``[b 3 h w]`` of any size, noised to ``times[0]`` and denoised along `times`.
 
     Every view's noise is named by its key and `name`. Where tiles overlap, differently noised results are averaged.
@@ -65,20 +63,26 @@ def diffuse(
     with torch.no_grad():
         c = model.condition([""])
 
-    def there_and_back(x: Tensor, views: Sequence[str]) -> Tensor:
-        z = model.encode(x)
+    def work(x: Tensor, views: Sequence[str]) -> Tensor:
+        return model.decode(there_and_back(model, model.encode(x), c, times, eta, views, *name))
 
-        def draw(step: int) -> Tensor:
-            return normal(views, z.shape[1:], *name, step, device=z.device)
+    return by_views(model.device, usual(model), images, keys, work)
 
-        z_t = model.noised(z, draw(times[0]), torch.full([len(z)], times[0], device=z.device))
-        for now, then in pairwise(times):
-            t, s = (torch.full([len(z)], time, device=z.device) for time in (now, then))
-            out = model.predict(z_t, t, c)
-            if eta:
-                z_t = model.schedule.ancestral(z_t, t, s, out, draw(then), eta)
-            else:
-                z_t = model.jump(z_t, t, s, out)
-        return model.decode(z_t)
 
-    return by_views(tiling, images, keys, there_and_back)
+def there_and_back(
+    model: Model, z: Tensor, c: Condition, times: list[int], eta: float, keys: Sequence[str], *name: object
+) -> Tensor:
+    """Latents ``[b c h w]`` noised to ``times[0]``, denoised along `times`; noise is named by key, `name` and time."""
+
+    def draw(time: int) -> Tensor:
+        return normal(keys, z.shape[1:], *name, time, device=z.device)
+
+    def all_at(time: int) -> Tensor:
+        return torch.full([len(z)], time, device=z.device)
+
+    z_t = model.noised(z, draw(times[0]), all_at(times[0]))
+    for now, then in pairwise(times):
+        t, s = all_at(now), all_at(then)
+        out = model.predict(z_t, t, c)
+        z_t = model.schedule.ancestral(z_t, t, s, out, draw(then), eta) if eta else model.jump(z_t, t, s, out)
+    return z_t

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from unlearnable.models.base import Model
 from unlearnable.purification.base import Diffusing, between
-from unlearnable.purification.diffpure import check, descent, diffuse
-from unlearnable.purification.views import Tiling
+from unlearnable.purification.diffpure import check, descent, there_and_back
+from unlearnable.purification.views import Tiling, by_views, joined
 from unlearnable.rng import image_keys
 
 
@@ -21,8 +23,10 @@ class GridPure(Diffusing):
     half (256 px at a stride of 128 for their model of 256 px). The defaults are those of the authors' released command:
     t* = 10 of 1000, 20 rounds, gamma 0.1, ancestral. Deviations: tiles are evenly spread and joined with raised-cosine
     weights where they take the mean; their additional tile, pasted together from the picture's four corners, is left
-    out; no rounding to 8 bits between the rounds. Their model works on pixels: with a latent model each round includes
-    the autoencoder's loss. t* = 0 or no rounds is the identity.
+    out; no rounding to 8 bits between the rounds; pictures above twice the model's size are purified in parts of that
+    size. Their model works on pixels. With a latent model, tiles and rounds are those of the latents, encoded and
+    decoded once: twenty times through an autoencoder would leave nothing of the picture. t* = 0 or no rounds is the
+    identity.
     """
 
     strength: float = 0.01
@@ -37,15 +41,35 @@ class GridPure(Diffusing):
         between("gamma", self.gamma, 0, 1)
 
     def __call__(self, images: Tensor, *, seed: int = 0) -> Tensor:
-        model, keys, x = self.ready(), image_keys(images), images
-        times, tiling = descent(model, self.strength, self.steps), grid(model)
-        for number in range(self.rounds):
-            y = diffuse(model, x, tiling, times, self.eta, keys, seed, "gridpure", number)
-            x = y + self.gamma * (x - y)
-        return x
+        model = self.ready()
+        times, tiles = descent(model, self.strength, self.steps), grid(model)
+        if not times or not self.rounds:
+            return images
+        with torch.no_grad():
+            c = model.condition([""])
+
+        def rounds(x: Tensor, names: Sequence[str]) -> Tensor:
+            z = model.encode(x)
+            for number in range(self.rounds):
+
+                def work(part: Tensor, parts: Sequence[str], number: int = number) -> Tensor:
+                    return there_and_back(model, part, c, times, self.eta, parts, seed, "gridpure", number)
+
+                y = joined(tiles, z, names, work)
+                z = y + self.gamma * (z - y)
+            return model.decode(z)
+
+        parts = Tiling(2 * blocks(model) * model.multiple, model.multiple, model.size)
+        return by_views(model.device, parts, images, image_keys(images), rounds)
 
 
 def grid(model: Model) -> Tiling:
-    """Tiles of the model's size, half of it shared."""
-    tile = -(-model.size // model.multiple) * model.multiple
-    return Tiling(tile, model.multiple, tile // 2, model.device)
+    """Tiles of the model's size, half of it shared, in units of its latents."""
+    multiple = model.latent_shape(model.multiple, model.multiple)[1]
+    tile = blocks(model) * multiple
+    return Tiling(tile, multiple, tile // 2)
+
+
+def blocks(model: Model) -> int:
+    """How many times its multiple the model's size is, rounded up."""
+    return -(-model.size // model.multiple)

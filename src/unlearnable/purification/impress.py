@@ -60,7 +60,7 @@ class Impress(Diffusing):
                     y.data.clamp_(0, 1)
             return within(x, y.detach(), distance, self.bound)
 
-        return by_views(usual(model), images, image_keys(images), consistent)
+        return by_views(model.device, usual(model), images, image_keys(images), consistent)
 
 
 def within(x: Tensor, y: Tensor, distance: Distance, bound: float) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from unlearnable.purification.base import Diffusing, between
 from unlearnable.purification.diffpure import check, descent, diffuse
 from unlearnable.purification.simple import Noise, scale
-from unlearnable.purification.views import Tiling, by_views, usual
+from unlearnable.purification.views import Tiling, by_views
 from unlearnable.rng import generator, image_keys
 
 LEVEL = 320  # what the authors' released script tells the upscaler about the noise, of its 350
@@ -53,7 +53,7 @@ class Upscale(Diffusing):
         model = self.ready()
         large = scale(noisy, [side * self.factor for side in size])
         times = descent(model, self.strength, self.steps)
-        return scale(diffuse(model, large, usual(model), times, 0, keys, seed, "upscale"), size)
+        return scale(diffuse(model, large, times, 0, keys, seed, "upscale"), size)
 
 
 def enlarge(pipe: Any, images: Tensor, steps: int, keys: Sequence[str], seed: int) -> Tensor:
@@ -68,7 +68,7 @@ def enlarge(pipe: Any, images: Tensor, steps: int, keys: Sequence[str], seed: in
         return scale(large.float(), list(x.shape[-2:]))
 
     multiple = 2 ** len(pipe.unet.config.block_out_channels)
-    return by_views(Tiling(512, multiple, 128, pipe.device), images, keys, work)
+    return by_views(pipe.device, Tiling(512, multiple, 128), images, keys, work)
 
 
 @cache

@@ -21,4 +21,6 @@ class RoundTrip(Diffusing):
 
     def __call__(self, images: Tensor, *, seed: int = 0) -> Tensor:
         model = latent(self.ready())
-        return by_views(usual(model), images, image_keys(images), lambda x, _: model.decode(model.encode(x)))
+        return by_views(
+            model.device, usual(model), images, image_keys(images), lambda x, _: model.decode(model.encode(x))
+        )

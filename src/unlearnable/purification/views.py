@@ -17,7 +17,7 @@ from unlearnable.errors import UnlearnableError
 from unlearnable.images import views
 from unlearnable.models.base import Model
 
-Work = Callable[[Tensor, Sequence[str]], Tensor]  # views ``[n 3 h w]`` and the names of their randomness -> views
+Work = Callable[[Tensor, Sequence[str]], Tensor]  # views ``[n c h w]`` and the names of their randomness -> views
 
 AT_ONCE = 4  # views
 
@@ -29,24 +29,28 @@ class Tiling:
     tile: int
     multiple: int
     overlap: int
-    device: torch.device
 
 
 def usual(model: Model) -> Tiling:
     """Tiles of one and a half times the model's size, a quarter of it shared."""
     tile = -(-model.size * 3 // (2 * model.multiple)) * model.multiple
-    return Tiling(tile, model.multiple, tile // 4, model.device)
+    return Tiling(tile, model.multiple, tile // 4)
 
 
 @torch.no_grad()
-def by_views(tiling: Tiling, images: Tensor, keys: Sequence[str], work: Work) -> Tensor:
-    """Apply `work` to the views of pictures ``[b 3 h w]``; the randomness of view i of a picture is named ``key:i``."""
-    height, width = images.shape[-2:]
+def by_views(device: torch.device, tiling: Tiling, images: Tensor, keys: Sequence[str], work: Work) -> Tensor:
+    """Apply `work` on `device` to the views of pictures ``[b 3 h w]`` named by `keys`."""
+    return joined(tiling, images.to(device, torch.float32), keys, work).clamp(0, 1).to(images)
+
+
+def joined(tiling: Tiling, x: Tensor, keys: Sequence[str], work: Work) -> Tensor:
+    """Apply `work` to the views of maps ``[b c h w]``; the randomness of view i of a map is named ``key:i``."""
+    height, width = x.shape[-2:]
     canvas = views.plan(
         height, width, resolution=max(height, width), tile=tiling.tile, multiple=tiling.multiple,
         overlap=tiling.overlap, minimum=1,
     )  # fmt: skip
-    x, count = images.to(tiling.device, torch.float32), len(canvas.tiles)
+    count = len(canvas.tiles)
     cuts = torch.cat([views.cut(canvas, picture) for picture in x])
     names = [f"{key}:{i}" for key in keys for i in range(count)]
     changes = []
@@ -56,6 +60,6 @@ def by_views(tiling: Tiling, images: Tensor, keys: Sequence[str], work: Work) ->
             changes.append(work(cuts[part], names[part]) - cuts[part])
         except torch.OutOfMemoryError as error:
             at = "x".join(map(str, cuts.shape[-2:]))
-            raise UnlearnableError(f"views of {at} px do not fit into memory: use a smaller model") from error
+            raise UnlearnableError(f"views of {at} do not fit into memory: use a smaller model") from error
     change = torch.cat(changes).split(count)
-    return (x + torch.stack([views.merge(canvas, deltas) for deltas in change])).clamp(0, 1).to(images)
+    return x + torch.stack([views.merge(canvas, deltas) for deltas in change])
