@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unlearnable.auditing.run import audit
     from unlearnable.batch import protect
     from unlearnable.metrics.folders import measure
     from unlearnable.models.load import load_model
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from unlearnable.recipe import Recipe
 
 __version__ = "0.1.0"
-__all__ = ["Recipe", "load_model", "measure", "personalize", "protect", "purify"]
+__all__ = ["Recipe", "audit", "load_model", "measure", "personalize", "protect", "purify"]
 
 _WHERE = {
     "Recipe": "unlearnable.recipe",
+    "audit": "unlearnable.auditing.run",
     "load_model": "unlearnable.models.load",
     "measure": "unlearnable.metrics.folders",
     "personalize": "unlearnable.personalizing",

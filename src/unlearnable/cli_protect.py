@@ -114,12 +114,13 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, recursive: bool, as_j
 
 @contextmanager
 def bar(verb: str = "protecting") -> Iterator[Any]:
-    """A progress bar over pictures; a stream that is no terminal gets none."""
-    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as progress:
+    """A progress bar over pictures, or over what is told; a stream that is no terminal gets none."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, *times, console=talk, transient=True, disable=not talk.is_terminal) as progress:
         task = progress.add_task(verb, total=None)
 
-        def tell(done: float, total: int) -> None:
-            progress.update(task, completed=round(done, 2), total=total)
+        def tell(done: float, total: int, what: str = verb) -> None:
+            progress.update(task, completed=round(done, 2), total=total, description=what)
 
         yield tell

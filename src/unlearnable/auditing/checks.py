@@ -1,0 +1,167 @@
+"""An evaluator that doubts itself: each check looks at the facts and speaks up, or does not.
+
+`docs/limits.md` explains every check under its id.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from unlearnable.auditing.facts import Facts
+from unlearnable.auditing.material import CLEAN, PROTECTED
+from unlearnable.auditing.settings import NONE
+from unlearnable.auditing.verdict import number
+from unlearnable.personalization.learned import Fit
+from unlearnable.personalization.prompts import mentions
+
+LEAST_TRAIN, LEAST_HELD_OUT = 4, 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A doubt, under the `id` that docs/limits.md explains. A `grave` one stands beside the verdict."""
+
+    id: str
+    text: str
+    grave: bool = False
+
+    @property
+    def see(self) -> str:
+        return f"docs/limits.md#{self.id}"
+
+
+Check = Callable[[Facts], Finding | None]
+
+
+def not_learned(facts: Facts) -> Finding | None:
+    said, tried = [], [r for r in facts.rows if r.condition.kind == CLEAN]
+    for r in tried:
+        if r.failed:
+            said.append(f"{r.attack} failed on the clean pictures ({r.failed})")
+        elif not r.rate.defined:
+            said.append(f"{r.attack} did not learn the subject from the clean pictures ({r.rate.note})")
+        elif not Fit(r.own_before, r.own_after).learned:
+            losses = f"loss {r.own_before:.3g} before training, {r.own_after:.3g} after"
+            said.append(f"{r.attack} did not even fit the clean pictures it was trained on ({losses})")
+    if not said:
+        return None
+    remedy = "what it made of protected pictures says nothing; try more --steps, another --preset or more pictures"
+    return Finding("attacker-did-not-learn", f"{'; '.join(said)}: {remedy}.", grave=len(said) == len(tried))
+
+
+def no_better_than_random(facts: Facts) -> Finding | None:
+    said = []
+    for r in facts.rows:
+        over = r.over_control
+        if r.condition.kind == PROTECTED and r.condition.purify == NONE and over.defined and not over.low > 0:
+            interval = "no interval" if math.isnan(over.low) else f"{number(over.low)} to {number(over.high)}"
+            said.append(f"against {r.attack} the two rates differ by {number(over.value)} points ({interval})")
+    if not said:
+        return None
+    text = f"The protection is not shown to do more than random noise of the same size: {'; '.join(said)}."
+    return Finding("no-better-than-random", text, grave=True)
+
+
+def gradient_vanished(facts: Facts) -> Finding | None:
+    found = facts.objective
+    if found is None or found.protected - found.clean > max(0.0, found.control - found.clean):
+        return None
+    gains = (
+        f"by {found.protected - found.clean:.3g}, random noise of the same size by {found.control - found.clean:.3g}"
+    )
+    text = (
+        f"The protected pictures raise what {found.method} was to raise {gains}: the ascent found no direction (a "
+        "vanished gradient, too few steps), or its effect is lost where the attacker sees the picture."
+    )
+    return Finding("gradient-vanished", text, grave=True)
+
+
+def budget_broken(facts: Facts) -> Finding | None:
+    if not facts.broken:
+        return None
+    more = f" (and {len(facts.broken) - 3} more)" if len(facts.broken) > 3 else ""
+    text = f"Saved files break the budget that their journal declares: {'; '.join(facts.broken[:3])}{more}."
+    return Finding("budget-broken", f"{text} Saving as JPEG or editing a file afterwards does that.", grave=True)
+
+
+def unchanged(facts: Facts) -> Finding | None:
+    if not facts.unchanged:
+        return None
+    names = ", ".join(facts.unchanged[:3]) + (" and others" if len(facts.unchanged) > 3 else "")
+    text = f"{len(facts.unchanged)} of {facts.train} protected files equal their clean twins ({names})."
+    return Finding("unchanged", text, grave=True)
+
+
+def few_pictures(facts: Facts) -> Finding | None:
+    if facts.train >= LEAST_TRAIN and facts.held_out >= LEAST_HELD_OUT:
+        return None
+    text = (
+        f"Too few pictures: attackers trained on {facts.train} and were tested on {facts.held_out}, where "
+        f"{LEAST_TRAIN} and {LEAST_HELD_OUT} are the least for an interval that means something. Add pictures, or "
+        "photographs of the subject with --held-out."
+    )
+    return Finding("few-pictures", text)
+
+
+def one_prompt(facts: Facts) -> Finding | None:
+    known = facts.defended_prompt
+    if known is None:
+        return None
+    same = " ".join(known.split()).casefold() == " ".join(facts.prompt.split()).casefold()
+    tokens = [token for token in facts.tokens if token and mentions(known, token)]
+    if not same and not tokens:
+        return None
+    what = f"the prompt {facts.prompt!r}" if same else f"the token {tokens[0]!r}"
+    text = f"The attackers use {what}, which the defender used too; a stranger will use another. Try another --prompt."
+    return Finding("defenders-prompt", text)
+
+
+def one_seed(facts: Facts) -> Finding | None:
+    if len(facts.seeds) > 1:
+        return None
+    return Finding(
+        "one-seed", f"One seed ({facts.seeds[0]}): training again may give another result. Try --seeds 0,1,2."
+    )
+
+
+def small_model(facts: Facts) -> Finding | None:
+    if facts.large:
+        return None
+    text = (
+        f"{facts.model!r} is a small model: this verdict is not one about Stable Diffusion, or about any model that an "
+        "attacker is likely to use. Name such a checkpoint with --model."
+    )
+    return Finding("small-model", text)
+
+
+def defenders_model(facts: Facts) -> Finding | None:
+    if facts.defended_model is None or facts.defended_model != facts.model:
+        return None
+    text = f"The attackers use {facts.model!r}, the very model that the pictures were protected against: the best case."
+    return Finding("defenders-model", text)
+
+
+CHECKS: tuple[Check, ...] = (
+    not_learned, no_better_than_random, gradient_vanished, budget_broken, unchanged, few_pictures, one_prompt, one_seed,
+    small_model, defenders_model,
+)  # fmt: skip
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """What the checks say, the grave ones first."""
+    raised = [finding for check in CHECKS if (finding := check(facts))]
+    return sorted(raised, key=lambda finding: not finding.grave)
+
+
+def unmade(facts: Facts) -> list[str]:
+    """A sentence for each check that could not be made."""
+    found = []
+    if facts.method is None:
+        text = "how the pictures were protected is unknown, as no journal of `unlearnable protect` lies beside them"
+        found.append(f"Budget, gradient and the defender's prompt and model were not checked: {text}.")
+    elif facts.objective is None:
+        text = f"the pictures were protected against {facts.defended_model!r}, the audit uses {facts.model!r}"
+        found.append(f"The gradient was not checked: {text}.")
+    return found

@@ -1,0 +1,98 @@
+"""The audit itself: pictures in, attackers on each condition, a report out. Run again, it goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearnable.auditing import defender as defending
+from unlearnable.auditing import report
+from unlearnable.auditing.facts import Audit, Facts, Objective
+from unlearnable.auditing.material import collect, conditions
+from unlearnable.auditing.pairs import Subject, subject
+from unlearnable.auditing.settings import Settings
+from unlearnable.auditing.store import Store
+from unlearnable.auditing.tasks import Run, tasks
+from unlearnable.errors import UsageError, shown
+from unlearnable.metrics.features import Features, features
+from unlearnable.models.load import load_model
+
+if TYPE_CHECKING:
+    from unlearnable.models.base import Model
+
+Progress = Callable[[float, int, str], None]
+CELLS = "cells"
+
+
+def audit(
+    clean: str | Path,
+    protected: str | Path,
+    out: str | Path,
+    settings: Settings | None = None,
+    *,
+    held_out: str | Path | None = None,
+    model: Model | None = None,
+    network: Features | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Attack pictures, clean and protected, and write ``report.html`` and ``report.json`` into the folder `out`.
+
+    `clean` and `protected` are folders whose pictures pair by name, or two files. `held_out` is a folder of other clean
+    photographs of the subject; without it about a third of the pairs are held out. `model` and `network` replace those
+    that the settings name. `progress` is told (cells done, cells in all, what is in work), with fractions. Every cell
+    is kept under ``out/cells``, so that the same call goes on after an interruption, with the same result. Files that
+    cannot be used are sentences in the result. Raises UsageError where nothing can be compared, and SetupError where
+    this machine lacks something.
+    """
+    s, tell = settings or Settings(), progress or (lambda done, total, what: None)
+    clean, protected, out = Path(clean), Path(protected), Path(out)
+    held = Path(held_out) if held_out is not None else None
+    chains = s.chains()
+    apart(out, [clean, protected, *([held] if held else [])])
+    pictures = subject(clean, protected, held)
+    network = network or features(s.features, s.device)
+    if model is None:
+        options: dict[str, Any] = {"device": s.device, "dtype": s.dtype, "revision": s.revision, "offline": s.offline}
+        model = load_model(s.model, **options)
+    attackers = {name: s.attacker(name, model) for name in s.attacks}
+    ready = {name: chain.with_model(model) for name, chain in chains.items()}
+    material = collect(pictures, model.size, s.seeds, network)
+    run, todo = Run(s, model, network, attackers, ready, material, Store(out / CELLS)), tasks(s, conditions(chains))
+    for done, task in enumerate(todo):
+        tell(done, len(todo), str(task))
+
+        def within(step: int, steps: int, loss: float, before: int = done, what: str = str(task)) -> None:
+            tell(before + step / (steps + 1), len(todo), what)
+
+        run.do(task, within)
+    tell(len(todo), len(todo), "report")
+    known = defending.defender(protected, pictures.train)
+    command = s.command(clean, protected, out, held)
+    return report.make(out, gather(run, pictures, known), run, pictures, known, command)
+
+
+def gather(run: Run, pictures: Subject, known: defending.Defender | None) -> Facts:
+    """What is known when all cells are done."""
+    s, m = run.settings, run.material
+    facts: dict[str, Any] = {
+        "rows": tuple(run.rows()), "train": len(pictures.train), "held_out": len(pictures.held_out),
+        "prompt": s.prompt, "tokens": tuple(a.token for a in run.attackers.values()), "seeds": s.seeds,
+        "model": run.model.name, "large": run.model.large,
+        "unchanged": tuple(row["name"] for row in m.fidelity if not row["linf"]),
+    }  # fmt: skip
+    if known:
+        recipe = known.recipe
+        facts |= {"broken": tuple(defending.broken(known, pictures.train)), "method": recipe.method}
+        facts |= {"defended_prompt": recipe.prompt, "defended_model": recipe.model}
+        if recipe.model == run.model.name:
+            seen = (m.clean.images, m.protected.images, m.controls[s.seeds[0]].images)
+            facts["objective"] = Objective(recipe.method, *[defending.objective(known, run.model, x) for x in seen])
+    return Facts(**facts)
+
+
+def apart(out: Path, inputs: list[Path]) -> None:
+    """Raise UsageError where the report would lie among the pictures, and be taken for some the next time."""
+    for given in inputs:
+        if given.is_dir() and out.resolve().is_relative_to(given.resolve()):
+            raise UsageError(f"the report {shown(out)} would lie in {shown(given)}, an input: choose another folder")

@@ -1,0 +1,84 @@
+"""What an audit tries: attackers, countermeasures, seeds; and the command that says the same again."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unlearnable import registry
+from unlearnable.errors import UsageError
+
+if TYPE_CHECKING:
+    from unlearnable.models.base import Model
+    from unlearnable.personalization.base import Personalizer
+    from unlearnable.purification.chain import Chain
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every field but `sampling` and `draws` has a flag on the command line.
+
+    `attacks` and `purify` are names as the commands `personalize` and `purify` know them; `steps` replaces the presets'
+    training steps. `generated` pictures are drawn from each attacker's model in `sampling` steps. `features` is the
+    network that judges whether they show the subject. Losses are means over `draws` of time and noise.
+    """
+
+    attacks: tuple[str, ...] = ("dreambooth",)
+    purify: tuple[str, ...] = (NONE, "jpeg:75", "diffpure")
+    prompt: str = "a photo of sks"
+    seeds: tuple[int, ...] = (0,)
+    preset: str = "auto"
+    steps: int | None = None
+    generated: int = 8
+    sampling: int = 30
+    draws: int = 32
+    features: str = "embedded-features"
+    model: str = "embedded"
+    revision: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("attacks", "seeds"):
+            given = getattr(self, name)
+            if not given or len(set(given)) < len(given):
+                raise UsageError(f"{name} {', '.join(map(str, given)) or 'is empty'}: give one or more, each once")
+        for attack in self.attacks:
+            registry.place(attack, "attacker")
+        for name, least in (("steps", 1), ("generated", 1), ("sampling", 1), ("draws", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{name} {value} is too small: give {least} or more")
+
+    def chains(self) -> dict[str, Chain]:
+        """The countermeasures by their canonical names; doing nothing is always tried, and is not among them."""
+        from unlearnable.purification.chain import parse
+
+        found = {chain.name: chain for chain in map(parse, self.purify)}
+        return {name: chain for name, chain in found.items() if name != NONE}
+
+    def attacker(self, name: str, model: Model) -> Personalizer:
+        """An attacker of this audit; raises UsageError where it cannot learn on this model or under the prompt."""
+        from dataclasses import replace
+
+        attacker = registry.attacker(name, model, self.preset)
+        attacker.check(model, self.prompt)
+        return attacker if self.steps is None else replace(attacker, steps=self.steps)
+
+    def command(self, clean: Path, protected: Path, out: Path, held_out: Path | None) -> str:
+        """The command line that repeats an audit with these settings."""
+        words = ["unlearnable", "audit", str(clean), str(protected), "-o", str(out)]
+        words += ["--held-out", str(held_out)] if held_out else []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value == field.default or field.name in ("sampling", "draws"):
+                continue
+            flag = {"attacks": "attack"}.get(field.name, field.name)
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [f"--{flag}"] if value is True else [f"--{flag}", text]
+        return shlex.join(words)

@@ -1,0 +1,98 @@
+"""The cells of one audit, done one after the other or found done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from unlearnable.auditing.attack import Pictures, Trial
+from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition, Material, purified
+from unlearnable.auditing.rates import Result, Row, rows
+from unlearnable.auditing.settings import NONE, Settings
+from unlearnable.auditing.store import Store
+from unlearnable.errors import PictureError, SetupError, UnlearnableError, UsageError
+from unlearnable.metrics.features import Features
+from unlearnable.metrics.subject import similarity
+
+if TYPE_CHECKING:
+    from unlearnable.models.base import Model
+    from unlearnable.personalization.base import Personalizer
+    from unlearnable.purification.chain import Chain
+
+
+@dataclass(frozen=True)
+class Task:
+    """One cell of an audit."""
+
+    attack: str
+    condition: Condition
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.attack}, {self.condition}, seed {self.seed}"
+
+
+def tasks(settings: Settings, tried: list[Condition]) -> list[Task]:
+    """All cells in the order of the report; the untouched model needs no second seed."""
+    every = [(attack, condition) for attack in settings.attacks for condition in tried]
+    return [
+        Task(attack, condition, seed)
+        for attack, condition in every
+        for seed in (settings.seeds[:1] if condition.kind == UNTOUCHED else settings.seeds)
+    ]
+
+
+@dataclass
+class Run:
+    """What all tasks of an audit work with, and what they have found so far."""
+
+    settings: Settings
+    model: Model
+    network: Features
+    attackers: dict[str, Personalizer]
+    chains: dict[str, Chain]
+    material: Material
+    store: Store
+    results: dict[str, dict[Condition, dict[int, Result]]] = field(default_factory=dict)
+    failed: dict[str, dict[Condition, str]] = field(default_factory=dict)
+    cells: list[dict[str, Any]] = field(default_factory=list)
+
+    def seen(self, condition: Condition, seed: int) -> Pictures:
+        """The pictures that an attacker trains on."""
+        m = self.material
+        pictures = {CLEAN: m.clean, PROTECTED: m.protected, CONTROL: m.controls[seed]}[condition.kind]
+        if condition.purify == NONE:
+            return pictures
+        return purified(self.chains[condition.purify], pictures, seed, self.model, self.store)
+
+    def do(self, task: Task, progress: Callable[[int, int, float], None]) -> None:
+        """Do a task, or find it done. One that fails by itself is noted, and the others go on."""
+        s, unseen = self.settings, self.material.held_out
+        trial = Trial(self.attackers[task.attack], s.prompt, task.seed, s.generated, s.sampling, s.draws)
+        seen = None if task.condition.kind == UNTOUCHED else self.seen(task.condition, task.seed)
+        cell, conditions = trial.cell(self.model, seen, unseen), self.results.setdefault(task.attack, {})
+        result, seeds = self.store.get(cell), conditions.setdefault(task.condition, {})
+        if result is None:
+            try:
+                found = trial(self.model, seen, unseen, self.store.checkpoint(cell), progress)
+            except (UsageError, SetupError, PictureError):
+                raise
+            except UnlearnableError as error:
+                self.failed.setdefault(task.attack, {})[task.condition] = str(error)
+                return
+            result = self.store.put(cell, *found)
+        before, after = (result.get(name, math.nan) for name in ("own_before", "own_after"))
+        losses = torch.tensor(result["held_out"], dtype=torch.float64)
+        drawn = self.network(self.store.load(cell, result))
+        real = self.network(torch.cat([self.material.clean.images, unseen.images]))
+        seeds[task.seed] = Result(losses, before, after, similarity(drawn, real))
+        where = [path.relative_to(self.store.folder.parent).as_posix() for path in self.store.pictures(cell, result)]
+        facts = {"attack": task.attack, "condition": task.condition.kind, "purify": task.condition.purify}
+        self.cells.append({"cell": cell.key, "seed": task.seed} | facts | result | {"pictures": where})
+
+    def rows(self) -> list[Row]:
+        return [r for name, found in self.results.items() for r in rows(name, found, self.failed.get(name, {}))]

@@ -1,0 +1,147 @@
+"""From hand-made losses to rates and a verdict: the arithmetic, against numbers worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition
+from unlearnable.auditing.rates import Estimate, Result, Row, rows, worst
+from unlearnable.auditing.verdict import NO_VERDICT, meaning, number, percent, verdict
+
+JPEG, PURE = "jpeg:75", "diffpure:0.15"
+# Held-out losses of two photographs: the attacker's gain from clean pictures is 0.4 and 0.6, 0.5 in the mean
+LOSSES = {
+    Condition(UNTOUCHED): {0: [1.0, 1.2]},
+    Condition(CLEAN): {0: [0.6, 0.6]},
+    Condition(PROTECTED): {0: [0.9, 1.0]},
+    Condition(PROTECTED, JPEG): {0: [0.7, 0.7]},
+    Condition(PROTECTED, PURE): {0: [0.65, 0.7]},
+    Condition(CONTROL): {0: [0.62, 0.6]},
+}
+
+
+def results(losses=LOSSES, own=(1.0, 0.5)):
+    return {
+        condition: {seed: Result(torch.tensor(values, dtype=torch.float64), *own) for seed, values in seeds.items()}
+        for condition, seeds in losses.items()
+    }
+
+
+def table(losses=LOSSES, failed=None) -> dict[Condition, Row]:
+    return {row.condition: row for row in rows("dreambooth", results(losses), failed or {})}
+
+
+def test_rates_are_ratios_of_means():
+    found = table()
+    expected = {
+        Condition(CLEAN): 0,
+        Condition(PROTECTED): 0.7,
+        Condition(PROTECTED, JPEG): 0.2,
+        Condition(CONTROL): 0.02,
+    }
+    for condition, rate in expected.items():
+        assert found[condition].rate.value == pytest.approx(rate)
+    assert not found[Condition(UNTOUCHED)].rate.defined
+    assert found[Condition(PROTECTED)].over_control.value == pytest.approx(0.68)
+    assert found[Condition(PROTECTED)].loss.value == pytest.approx(0.95)
+    assert (found[Condition(CLEAN)].own_before, found[Condition(CLEAN)].own_after) == (1.0, 0.5)
+
+
+def test_intervals_pair_the_photographs():
+    """Of two photographs, 1 in 4 resamples is one of them twice: the interval is the range of both."""
+    row = table()[Condition(PROTECTED)]
+    alone = [0.3 / 0.4, 0.4 / 0.6]
+    assert (row.rate.low, row.rate.high) == pytest.approx((min(alone), max(alone)))
+    over = [(0.9 - 0.62) / 0.4, (1.0 - 0.6) / 0.6]
+    assert (row.over_control.low, row.over_control.high) == pytest.approx((min(over), max(over)))
+
+
+def test_against_a_slow_bootstrap_of_many_photographs():
+    rng = np.random.default_rng(0)
+    clean = rng.normal(0.5, 0.05, 12)
+    columns = {CLEAN: clean, UNTOUCHED: clean + rng.normal(0.3, 0.05, 12), PROTECTED: clean + rng.normal(0.1, 0.1, 12)}
+    columns[CONTROL] = clean + rng.normal(0.02, 0.02, 12)
+    row = table({Condition(kind): {0: values.tolist()} for kind, values in columns.items()})[Condition(PROTECTED)]
+
+    def statistic(pick):
+        c, u, p, r = (columns[kind][pick].mean() for kind in (CLEAN, UNTOUCHED, PROTECTED, CONTROL))
+        return (p - c) / (u - c), (p - r) / (u - c)
+
+    drawn = np.array([statistic(rng.integers(12, size=12)) for _ in range(20000)])
+    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+    for estimate, k in ((row.rate, 0), (row.over_control, 1)):
+        assert estimate.low == pytest.approx(low[k], abs=0.03) and estimate.high == pytest.approx(high[k], abs=0.03)
+
+
+def test_seeds_are_averaged_photograph_by_photograph():
+    losses = LOSSES | {
+        Condition(CLEAN): {0: [0.6, 0.6], 1: [0.5, 0.5]},
+        Condition(PROTECTED): {0: [0.9, 1.0], 1: [0.6, 0.6]},
+    }
+    row = table(losses)[Condition(PROTECTED)]
+    assert row.rate.value == pytest.approx((0.775 - 0.55) / (1.1 - 0.55))
+    assert row.by_seed == pytest.approx(((0.95 - 0.6) / 0.5, (0.6 - 0.5) / 0.6))
+
+
+def test_a_seed_that_failed_is_left_out_and_said():
+    losses = LOSSES | {Condition(CLEAN): {0: [0.6, 0.6], 1: [0.5, 0.5]}, Condition(PROTECTED): {1: [0.6, 0.6]}}
+    row = table(losses, {Condition(PROTECTED): "diverged"})[Condition(PROTECTED)]
+    assert row.failed == "diverged" and row.by_seed == pytest.approx(((0.6 - 0.5) / 0.6,))
+    gone = table(LOSSES | {Condition(PROTECTED): {}}, {Condition(PROTECTED): "diverged"})[Condition(PROTECTED)]
+    assert gone.failed == "diverged" and not gone.rate.defined
+
+
+def test_one_photograph_has_a_rate_and_no_interval():
+    found = table({condition: {0: seeds[0][:1]} for condition, seeds in LOSSES.items()})[Condition(PROTECTED)]
+    assert found.rate.value == pytest.approx(0.75) and math.isnan(found.rate.low)
+    assert percent(found.rate) == "75 % (no interval)"
+
+
+def test_an_attacker_that_did_not_learn_leaves_no_rate():
+    found = table(LOSSES | {Condition(CLEAN): {0: [1.1, 1.1]}})
+    assert not any(row.rate.defined or row.over_control.defined for row in found.values())
+    assert "did not learn the clean pictures" in found[Condition(PROTECTED)].rate.note
+    said = verdict(list(found.values()))
+    assert said.worst is None and said.headline == NO_VERDICT and "guarantee" in said.sentences[-1]
+    without = table({c: s for c, s in LOSSES.items() if c.kind != CLEAN})
+    assert verdict(list(without.values())).headline == NO_VERDICT
+
+
+def test_the_verdict_puts_the_worst_case_first():
+    ours = list(table().values())
+    said = verdict(ours)
+    assert said.worst == worst(ours) and said.worst.condition == Condition(PROTECTED, PURE)
+    assert said.headline == "Worst case tried: protection rate 15 % (13 to 17), dreambooth after diffpure:0.15."
+    assert said.sentences[0] == "This attacker learned the subject nearly as well as from clean pictures."
+    assert said.sentences[1] == (
+        "dreambooth: protection rate 70 % (67 to 75) without countermeasure, 20 % (17 to 25) after jpeg:75, "
+        "15 % (13 to 17) after diffpure:0.15. Random noise of the same size gives 2 % (0 to 5)."
+    )
+    assert "not a guarantee" in said.sentences[-1]
+
+
+def test_the_worst_attacker_counts():
+    weak = [Row("lora", row.condition, rate=Estimate(row.rate.value - 0.1)) for row in table().values()]
+    assert verdict([*table().values(), *weak]).worst.attack == "lora"
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        (Estimate(0.9, 0.8, 1.0), "learned little"),
+        (Estimate(0.9, 0.5, 1.2), "learned part"),  # the value alone would say too much
+        (Estimate(0.9), "learned little"),
+        (Estimate(0.2, 0.1, 0.9), "nearly as well as"),
+        (Estimate(-0.1, -0.2, 0.1), "at least as well as"),
+    ],
+)
+def test_only_the_lower_end_speaks_for_the_protection(rate, words):
+    assert words in meaning(rate)
+
+
+def test_numbers_for_people():
+    shares = (-0.174, -0.004, 0.995, math.inf, -math.inf, math.nan)
+    assert [number(share) for share in shares] == ["−17", "0", "100", "∞", "−∞", "–"]
+    assert percent(Estimate(0.62, 0.41, 0.8)) == "62 % (41 to 80)" and percent(Estimate()) == "undefined"
