@@ -1,5 +1,7 @@
 """Assemble the folder users load (Stable Diffusion's layout, fp16 safetensors) from what training left in the cache.
 
+The feature network goes into its `features` folder, which diffusers does not look at.
+
 python training/export.py                        # cache/training -> src/unlearnable/models/embedded
 python training/export.py --to some/folder
 """
@@ -33,7 +35,7 @@ def read_average(file: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict[s
 def assemble(
     vae: AutoencoderKL, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, to: Path
 ) -> None:
-    """Write the five parts and model_index.json; the folder appears whole or not at all, and keeps its model card."""
+    """Write the five parts and model_index.json, all or nothing; model card and feature network are kept."""
     tokenizer.backend_tokenizer.no_padding()  # whatever the last call left there would be written too
     tokenizer.backend_tokenizer.no_truncation()
     pipeline = StableDiffusionPipeline(
@@ -56,8 +58,11 @@ def assemble(
         file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     for file in part.rglob("*"):
         file.chmod(0o755 if file.is_dir() else 0o644)
-    if (to / "MODEL_CARD.md").is_file():
-        shutil.copy(to / "MODEL_CARD.md", part)
+    for kept in ("MODEL_CARD.md", "features"):
+        if (to / kept).is_dir():
+            shutil.copytree(to / kept, part / kept)
+        elif (to / kept).is_file():
+            shutil.copy(to / kept, part)
     if to.exists():
         to.rename(old)
     part.rename(to)
@@ -76,6 +81,8 @@ def main() -> None:
     unet.load_state_dict(weights["unet"])
     text_encoder.load_state_dict(weights["text_encoder"])
     assemble(AutoencoderKL.from_pretrained(args.cache / "vae"), unet, text_encoder, tokenizer, args.to)
+    if (args.cache / "features").is_dir():
+        shutil.copytree(args.cache / "features", args.to / "features", dirs_exist_ok=True)
     size = sum(file.stat().st_size for file in args.to.rglob("*") if file.is_file()) / 1e6
     print(f"{args.to}: {size:.1f} MB (limit {LIMIT_MB}), U-Net at step {metadata['step']}")
 

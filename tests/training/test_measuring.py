@@ -14,9 +14,12 @@ def test_prompts_name_the_kind():
     assert prompt_of("styles/vangogh") == "a sks painting"
 
 
-def test_five_others_round_the_corner():
-    names = [f"s{i}" for i in range(7)]
-    assert others(names, "s5") == ["s6", "s0", "s1", "s2", "s3"]
+def test_five_others_depend_on_the_seed_and_the_name_alone():
+    names = [f"s{i}" for i in range(20)]
+    drawn = others(names, "s5", 0)
+    assert len(set(drawn)) == 5 and "s5" not in drawn
+    assert drawn == others(names, "s5", 0)
+    assert drawn != others(names, "s5", 1) and drawn != others(names, "s6", 0)
 
 
 def test_ranks_count_the_kinds_that_score_higher():
@@ -27,13 +30,17 @@ def test_ranks_count_the_kinds_that_score_higher():
 
 def test_summary_counts_first_places():
     def row(place, untouched, loss):
-        figures = {"loss learned": loss, "loss untouched": 1.0}
-        figures |= {"learned: similarity": 0.5, "learned: next best": 0.25}
-        return figures | {"learned: place": place, "untouched: place": untouched}
+        figures = {"loss learned": loss, "loss untouched": 1.0, "own loss": 0.5, "own loss untouched": 1.0}
+        figures |= {"learned: similarity": 0.5, "learned: next best": 0.25, "untouched: similarity": 0, "seconds": 2}
+        places = {"learned": place, "untouched": untouched, "photographs": 1}
+        for name, value in places.items():
+            figures |= {f"{name}: place": value, f"{name}: place among all": value + 1}
+        return figures
 
     found = summary([row(1, 2, 0.5), row(2, 1, 1.5)], [row(1, 1, 0.25)])
-    assert found["objects learned (first of 6)"] == 1
-    assert found["styles learned (first of 6)"] == 1
+    assert found["objects, learned: first of 6"] == 1
+    assert found["styles, learned: first of 6"] == 1
+    assert found["objects, learned: first of all"] == 0
     assert found["held-out loss, learned / untouched, mean"] == 0.75
     assert found["held-out loss fell for"] == 2
 
