@@ -50,9 +50,8 @@ class FeatureNetwork(nn.Module):
         inputs = (widths[0], *widths[:-1])
         self.stages = nn.ModuleList(Block(*row) for row in zip(inputs, widths, strides))
         self.head = nn.Linear(widths[-1], len(labels))
-        dim = sum(widths[1:])
-        self.register_buffer("centre", torch.zeros(dim))
-        self.register_buffer("spread", torch.ones(dim))
+        self.register_buffer("centre", torch.zeros(widths[-1]))
+        self.register_buffer("spread", torch.ones(widths[-1]))
 
     @property
     def dim(self) -> int:
@@ -70,12 +69,14 @@ class FeatureNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[n, labels]`` of pictures scaled to 64 px."""
-        return self.head(self.maps(fitted(images))[-1].mean((2, 3)))
+        return self.head(self._pooled(images))
 
     def embed(self, images: Tensor) -> Tensor:
-        """``[n, dim]``: mean features of the last three stages at 64 px, standardised on the training pictures."""
-        pooled = torch.cat([part.mean((2, 3)) for part in self.maps(fitted(images))[1:]], 1)
-        return (pooled - self.centre) / self.spread
+        """``[n, dim]``: what the logits are made from, standardised on the training pictures."""
+        return (self._pooled(images) - self.centre) / self.spread
+
+    def _pooled(self, images: Tensor) -> Tensor:
+        return self.maps(fitted(images))[-1].mean((2, 3))
 
     @classmethod
     def from_folder(cls, folder: Path = FOLDER) -> FeatureNetwork:
