@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unlearnable.rng import image_keys, plain
 
-LEAST = 0.8  # of the side is what an augmented view shows at least
+LEAST = 0.6  # of the side is what an augmented view shows at least
 
 
 def square(images: Tensor, side: int) -> Tensor:

@@ -24,7 +24,7 @@ from unlearnable.personalization.prompts import behind, mentions, without
 from unlearnable.rng import image_keys
 
 Progress = Callable[[int, int, float], None]
-VIEWS = 8  # of each picture, with `augment`
+VIEWS = 16  # of each picture, with `augment`
 UNETS = ("sd1", "sd2", "sdxl")
 
 
