@@ -1,0 +1,133 @@
+"""Phi: what brings shifted latents down in k steps. A shortcut model where there is one; else what the user has.
+
+As text: ``auto``, ``ddim``, ``shortcut:FILE``, ``lcm:FILE``, ``turbo:MODEL``. `auto` is the shortcut that ships where
+the model is the one it was made for (the embedded model), else plain DDIM.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from unlearnable.errors import UsageError, shown
+from unlearnable.ldu.consistency import finest
+from unlearnable.ldu.invert import Step, ddim, denoise, descent
+from unlearnable.ldu.shortcut import Shortcut
+from unlearnable.models.base import Condition, Model
+
+SHIPPED = Path(__file__).parent / "embedded" / "shortcut.safetensors"
+KINDS = ("auto", "ddim", "shortcut:FILE", "lcm:FILE", "turbo:MODEL")
+LCM_TIMES = 50  # evenly spaced times that LCM-LoRA knows, the schedule's last among them (arXiv 2311.05556)
+
+
+@dataclass(frozen=True)
+class Phi:
+    """`model` is the network that is asked (with text conditions of its own); `source` says where it came from."""
+
+    kind: str
+    model: Model
+    step: Step = ddim
+    source: str = ""
+
+    def __call__(self, z: Tensor, c: Condition, times: Sequence[int]) -> Tensor:
+        """Latents ``[b c h w]`` at ``times[0]`` to those at ``times[-1]``; `c` comes from this model's `condition`."""
+        return denoise(self.model, z, c, times, self.step)
+
+    def times(self, k: int, depth: float) -> list[int]:
+        """`k` times from `depth` (a share of the schedule) down, and `CLEAN`; raises UsageError where it cannot."""
+        schedule = self.model.schedule
+        if k < 1 or k & (k - 1):
+            raise UsageError(f"k {k} is not a power of two: give 1, 2, 4 or 8 steps")
+        if not 0 < depth <= 1:
+            raise UsageError(f"depth {depth:g} is out of range: give a share of the schedule above 0 and up to 1")
+        top = round(depth * len(schedule)) - 1
+        if top + 1 < k:
+            raise UsageError(f"depth {depth:g} has {top + 1} times, too few for {k} steps: go deeper")
+        if self.kind == "shortcut":
+            halved = math.log2(k / depth)
+            if not halved.is_integer() or halved > finest(schedule):
+                most = 2.0 ** (finest(schedule) - math.log2(k))
+                give = f"give 1, 0.5, 0.25 and so on down to {1 / most:g}"
+                raise UsageError(f"the shortcut has no {k} jumps from depth {depth:g}: {give} for that k, or phi=ddim")
+            return descent(schedule, 2 ** int(halved))[-k - 1 :]
+        times = descent(schedule, k, top)
+        if self.kind == "lcm":
+            grid = len(schedule) / LCM_TIMES
+            times[:-1] = [min(top, round(math.ceil((t + 1) / grid) * grid) - 1) for t in times[:-1]]
+        return times
+
+    def describe(self) -> str:
+        of = f" {shown(self.source)}" if self.source else ""
+        return {
+            "ddim": "plain DDIM (no shortcut model was named)",
+            "shortcut": f"the shortcut model{of}",
+            "lcm": f"the LCM-LoRA{of}",
+            "turbo": f"the few-step checkpoint{of}",
+        }[self.kind]
+
+
+def load_phi(text: str, model: Model) -> Phi:
+    """The Phi of a text, for latents of `model`; raises UsageError for one that does not fit it."""
+    kind, _, source = text.partition(":")
+    if kind not in LOADERS or (kind in ("auto", "ddim")) == bool(source):
+        raise UsageError(f"unknown phi {text!r}: use one of {', '.join(KINDS)}")
+    return LOADERS[kind](source, model)
+
+
+def _auto(source: str, model: Model) -> Phi:
+    if SHIPPED.is_file():
+        try:
+            return Phi("shortcut", model, Shortcut.load(SHIPPED, model).step, "that ships")
+        except UsageError:  # made for other weights than this model's
+            pass
+    return Phi("ddim", model)
+
+
+def _ddim(source: str, model: Model) -> Phi:
+    return Phi("ddim", model)
+
+
+def _shortcut(source: str, model: Model) -> Phi:
+    return Phi("shortcut", model, Shortcut.load(Path(source), model).step, source)
+
+
+def _lcm(source: str, model: Model) -> Phi:
+    """Its boundary scalings differ from (0, 1) by less than 1e-5 at any time that is asked, and are left out.
+
+    The noise of the next time is the one the network implies, not a fresh one, so that the result is deterministic.
+    """
+    from unlearnable.models.load import guarded
+    from unlearnable.models.quiet import quiet
+
+    if not Path(source).is_file():
+        raise UsageError(f"there is no file {shown(source)}: give the LCM-LoRA's safetensors file")
+    twin = model.copy(share=True)
+    with quiet(), guarded(source, offline=True):
+        folder, name = Path(source).parent, Path(source).name
+        twin.pipeline().load_lora_weights(str(folder), weight_name=name, use_safetensors=True, local_files_only=True)
+    twin.denoiser.requires_grad_(False)
+    return Phi("lcm", twin, ddim, source)
+
+
+def _turbo(source: str, model: Model) -> Phi:
+    from unlearnable.models.load import load_model
+
+    other = load_model(source, device=str(model.device), dtype="bfloat16" if model.amp else "float32")
+    side = 8 * max(model.multiple, other.multiple)
+    scales = [getattr(m, "scale", 1.0) for m in (model, other)]
+    if other.latent_shape(side, side) != model.latent_shape(side, side) or scales[0] != scales[1]:
+        raise UsageError(f"{other.name!r} works on other latents than {model.name!r}: use one of its kind")
+    return Phi("turbo", other, ddim, source)
+
+
+LOADERS: dict[str, Callable[[str, Model], Phi]] = {
+    "auto": _auto,
+    "ddim": _ddim,
+    "shortcut": _shortcut,
+    "lcm": _lcm,
+    "turbo": _turbo,
+}
