@@ -168,6 +168,16 @@ def test_a_training_that_diverges_is_said_and_the_others_go_on(case, tmp_path, m
     assert not any(row["failed"] for row in again) and len(calls) == 4  # only what failed is done again
 
 
+def test_a_countermeasure_that_fails_is_left_out_and_said(case, tmp_path, monkeypatch):
+    from unlearnable.purification.simple import Blur
+
+    clean, protected, model = case
+    monkeypatch.setattr(Blur, "__call__", lambda self, images, seed=0: images / 0)
+    done = audit(clean, protected, tmp_path, replace(QUICK, purify=("blur",)), model=model, network=features())
+    assert [row["purify"] for row in done.report["rows"]] == ["none"] * 4 and "blur" in done.problems[0]
+    assert "failed and was left out" in done.page.read_text(encoding="utf-8")
+
+
 def test_settings_that_make_no_sense_are_one_sentence(case, tmp_path):
     clean, protected, model = case
     for change, words in [

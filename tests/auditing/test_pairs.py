@@ -59,6 +59,15 @@ def test_bad_files_are_one_sentence_each_and_the_others_go_on(folders):
         assert any(name in sentence and words in sentence for sentence in said)
 
 
+def test_the_same_picture_twice_cannot_be_seen_and_held_out(folders):
+    clean, protected = folders
+    for folder in folders:
+        (folder / "again.png").write_bytes((folder / "1.png").read_bytes())
+    found = subject(clean, protected)
+    contents = [item.content for item in (*found.train, *found.held_out)]
+    assert len(set(contents)) == len(contents) == len(NAMES) and "is the same picture as" in found.problems[0]
+
+
 def test_comparison_pages_beside_a_journal_are_no_pictures_of_the_subject(folders):
     clean, protected = folders
     save(protected / "compare", ("0.png",))

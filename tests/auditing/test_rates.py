@@ -75,6 +75,39 @@ def test_against_a_slow_bootstrap_of_many_photographs():
         assert estimate.low == pytest.approx(low[k], abs=0.03) and estimate.high == pytest.approx(high[k], abs=0.03)
 
 
+def test_several_seeds_are_drawn_anew_as_well():
+    """Against a slow bootstrap that draws seeds and photographs: wider than over photographs alone."""
+    rng = np.random.default_rng(1)
+    seeds, photos = 5, 6
+    clean = rng.normal(0.5, 0.02, (1, photos)) + rng.normal(0, 0.02, (seeds, 1))
+    mine, untouched = clean + rng.normal(0.1, 0.01, photos) + rng.normal(0, 0.05, (seeds, 1)), np.full(photos, 0.8)
+    found = table(
+        {
+            Condition(UNTOUCHED): {0: untouched.tolist()},
+            Condition(CLEAN): dict(enumerate(clean.tolist())),
+            Condition(PROTECTED): dict(enumerate(mine.tolist())),
+        }
+    )[Condition(PROTECTED)]
+
+    def drawn() -> float:
+        rows, columns = rng.integers(seeds, size=seeds), rng.integers(photos, size=photos)
+        c, p = (values[rows][:, columns].mean() for values in (clean, mine))
+        return (p - c) / (untouched[columns].mean() - c)
+
+    low, high = np.percentile([drawn() for _ in range(20000)], [2.5, 97.5])
+    assert (found.rate.low, found.rate.high) == pytest.approx((low, high), abs=0.02)
+    means = {CLEAN: clean.mean(0), PROTECTED: mine.mean(0), UNTOUCHED: untouched}
+    alone = table({Condition(kind): {0: values.tolist()} for kind, values in means.items()})[Condition(PROTECTED)].rate
+    assert alone.value == pytest.approx(found.rate.value)
+    assert alone.high - alone.low < 0.7 * (found.rate.high - found.rate.low)
+
+
+def test_one_photograph_and_several_seeds_have_an_interval():
+    losses = {Condition(UNTOUCHED): {0: [1.0]}, Condition(CLEAN): {0: [0.5], 1: [0.5]}}
+    row = table(losses | {Condition(PROTECTED): {0: [0.6], 1: [0.8]}})[Condition(PROTECTED)]
+    assert (row.rate.low, row.rate.value, row.rate.high) == pytest.approx((0.2, 0.4, 0.6))
+
+
 def test_seeds_are_averaged_photograph_by_photograph():
     losses = LOSSES | {
         Condition(CLEAN): {0: [0.6, 0.6], 1: [0.5, 0.5]},

@@ -26,10 +26,15 @@ CODE = ("models", "personalization", "images/square.py", "rng.py", "metrics/subj
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures ``[n 3 s s]`` in [0, 1] as a model sees them, and the content hashes of the files they come from."""
+    """Pictures ``[n 3 s s]`` in [0, 1] as a model sees them, and the content hashes of the files they come from.
+
+    `names` are those of the clean pictures that they show: they name the training's randomness, so that attackers of
+    all conditions see the same crops and noise, and differ by what was done to the pictures alone.
+    """
 
     images: Tensor
     contents: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Trial:
             settings["prompt"] = without(self.prompt, self.attacker.token)
         return Cell(
             {"kind": "attack", "code": code(*CODE), "model": fingerprint(model), "trial": settings,
-             "seen": seen and list(seen.contents), "held_out": list(held_out.contents)}
+             "seen": seen and [seen.contents, seen.names], "held_out": list(held_out.contents)}
         )  # fmt: skip
 
     def __call__(
@@ -92,6 +97,6 @@ class Trial:
         if seen is None:
             return {}, attacker.start(model, self.seed), without(self.prompt, attacker.token)
         x, how = seen.images, {"checkpoint": checkpoint, "progress": progress}
-        concept = attacker.fit(model, x, self.prompt, seed=self.seed, **how)
+        concept = attacker.fit(model, x, self.prompt, seed=self.seed, keys=seen.names or None, **how)
         own = fit_of(model, concept, x, draws=self.draws, seed=self.seed)
         return {"own_before": own.before, "own_after": own.after}, concept.model, self.prompt

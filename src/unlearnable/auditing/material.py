@@ -89,7 +89,8 @@ def collect(subject: Subject, size: int, seeds: tuple[int, ...], network: Featur
         rows.append(measured(pair, before.pixels, after.pixels, network))
     held = [files.read(photo.path) for photo in subject.held_out]
     unseen = torch.stack([small(picture, size) for picture in held])
-    made = {kind: Pictures(torch.stack(images), tuple(contents)) for kind, (images, contents) in kinds.items()}
+    names = tuple(pair.content for pair in subject.train)
+    made = {kind: Pictures(torch.stack(images), tuple(contents), names) for kind, (images, contents) in kinds.items()}
     controls = {seed: made[seed] for seed in seeds}
     out = Pictures(unseen, tuple(photo.content for photo in subject.held_out))
     return Material(made[CLEAN], made[PROTECTED], controls, out, rows)
@@ -125,4 +126,4 @@ def purified(chain: Chain, pictures: Pictures, seed: int, model: Model, store: S
     if result is None:
         result = store.put(cell, {}, chain(pictures.images, seed=seed))
     images = store.load(cell, result)
-    return Pictures(images, tuple(image_keys(images)))
+    return Pictures(images, tuple(image_keys(images)), pictures.names)

@@ -81,7 +81,8 @@ def unpaired(folders: Pairing, protected: Path) -> list[str]:
 
 
 def checked(folders: Pairing, problems: list[str]) -> Iterable[Pair]:
-    """The pairs that can be read and are of one size."""
+    """The pairs that can be read, are of one size, and show what no other pair does."""
+    seen: dict[str, Path] = {}
     for name, (first, second) in folders.pairs.items():
         try:
             before, after = files.read(first), files.read(second)
@@ -93,7 +94,11 @@ def checked(folders: Pairing, problems: list[str]) -> Iterable[Pair]:
             sizes = f"{shown(first)} has {w} x {h} px and its protected twin {shown(second)} {w2} x {h2}"
             problems.append(f"{sizes}: protect the picture again, or bring both to one size")
             continue
-        yield Pair(name, first, second, files.content_hash(before))
+        content = files.content_hash(before)
+        if seen.setdefault(content, first) != first:
+            problems.append(f"{shown(first)} is the same picture as {shown(seen[content])}: leave one of them out")
+            continue
+        yield Pair(name, first, second, content)
 
 
 def split(pairs: list[Pair], found: Subject) -> None:
@@ -116,7 +121,7 @@ def apart(pairs: list[Pair], folder: Path, found: Subject) -> None:
     if not folder.exists():
         raise UsageError(f"{shown(folder)} does not exist: name a folder of clean photographs with --held-out")
     seen = {p.content: p for p in pairs}
-    for path, name in files.find([folder], True, None):
+    for path, name in files.sources([folder], True):
         try:
             content = files.content_hash(files.read(path))
         except PictureError as error:

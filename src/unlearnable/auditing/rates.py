@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition
-from unlearnable.metrics.base import Score, bootstrap, mean
+from unlearnable.metrics.base import bootstrap, mean, percentiles
 from unlearnable.metrics.subject import protection_rate
+from unlearnable.rng import generator
 
 
 @dataclass(frozen=True)
@@ -87,37 +88,55 @@ def rated(
     line: Row, seeds: Mapping[int, Result], clean: Mapping[int, Result], untouched: Tensor,
     control: Mapping[int, Result] | None,
 ) -> Row:  # fmt: skip
-    """The same row with its rates. Seeds are averaged for each photograph; intervals are over photographs."""
-    if not seeds or line.condition.kind == UNTOUCHED:
+    """The same row with its rates, over the seeds that all of its conditions have."""
+    both = [seed for seed in seeds if seed in clean]
+    if not both or line.condition.kind == UNTOUCHED:
         return line
-    learned, mine = losses(clean).mean(0), losses(seeds).mean(0)
-    rate = of(protection_rate(learned, mine, untouched))
-    over = Estimate(note=rate.note)
-    if rate.defined and control:
-        stacked = torch.stack([learned, mine, untouched, losses(control).mean(0)], 1)
-        over = Estimate(above(stacked), *bootstrap(stacked, above))
-    both = [seed for seed in seeds if seed in clean] if rate.defined else []
-    alone = tuple(protection_rate(clean[s].held_out, seeds[s].held_out, untouched).mean for s in both)
-    return replace(line, rate=rate, by_seed=alone, over_control=over)
+    learned, mine = losses(clean, both), losses(seeds, both)
+    score = protection_rate(learned.mean(0), mine.mean(0), untouched)
+    if math.isnan(score.mean):
+        undefined = Estimate(note=score.note)
+        return replace(line, rate=undefined, over_control=undefined)
+    before = untouched.expand_as(mine)
+    rate = Estimate(score.mean, *crossed(mine - learned, before - learned), score.note)
+    over = Estimate()
+    if control and all(seed in control for seed in both):
+        apart = mine - losses(control, both)
+        over = Estimate(ratio(apart, before - learned), *crossed(apart, before - learned))
+    alone = tuple(ratio(a - b, untouched - b) for a, b in zip(mine, learned))
+    return replace(line, rate=rate, over_control=over, by_seed=alone)
 
 
-def losses(seeds: Mapping[int, Result]) -> Tensor:
+def losses(seeds: Mapping[int, Result], wanted: Sequence[int] | None = None) -> Tensor:
     """``[seeds, photographs]``."""
-    return torch.stack([r.held_out.double() for r in seeds.values()])
+    return torch.stack([seeds[seed].held_out.double() for seed in (seeds if wanted is None else wanted)])
 
 
-def above(stacked: Tensor) -> float:
-    """How much more of the attacker's gain is lost than with the control: rows clean, this, untouched, control."""
-    clean, this, untouched, control = stacked.mean(0).tolist()
-    return float((this - control) / (untouched - clean)) if untouched != clean else math.inf
+def ratio(part: Tensor, whole: Tensor) -> float:
+    """A ratio of means."""
+    return float(part.mean() / whole.mean())
+
+
+def crossed(part: Tensor, whole: Tensor, rounds: int = 2000, level: float = 0.95) -> tuple[float, float]:
+    """Percentile bootstrap of a ratio of means, both ``[seeds, photographs]``: seeds and photographs are drawn anew.
+
+    Crossed, as each seed sees each photograph (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2),
+    2007); pairs stay together. With one seed this is the paired bootstrap over photographs. NaN for one of each.
+    """
+    seeds, photographs = part.shape
+    if seeds * photographs < 2:
+        return math.nan, math.nan
+    rng, ones = generator(0, "crossed bootstrap"), torch.ones(rounds, max(part.shape), dtype=torch.float64)
+    rows, columns = (  # how often each is drawn
+        torch.zeros_like(ones[:, :count]).scatter_add_(1, torch.randint(count, (rounds, count), generator=rng), ones)
+        for count in part.shape
+    )
+    upper, lower = (torch.einsum("rs,sp,rp->r", rows, values, columns) for values in (part, whole))
+    return percentiles((upper / lower).tolist(), level)
 
 
 def estimate(values: Tensor) -> Estimate:
     return Estimate(mean(values), *bootstrap(values))
-
-
-def of(score: Score) -> Estimate:
-    return Estimate(score.mean, *score.interval(), note=score.note)
 
 
 def worst(found: Sequence[Row]) -> Row | None:

@@ -72,7 +72,10 @@ def content(facts: Facts, run: Run, pictures: Subject, known: Defender | None, c
         "cells": [{k: v for k, v in cell.items() if k != "seconds"} for cell in run.cells],
         "sources": [asdict(source) for source in sources(used)],
         "command": shown(command),
-        "run": stamp() | {"seconds": sum(cell["seconds"] for cell in run.cells), "machine": machine()},
+        "run": stamp() | {
+            "seconds": round(sum(cell["seconds"] for cell in run.cells), 1), "machine": machine(),
+            "seconds by cell": {cell["cell"]: cell["seconds"] for cell in run.cells},
+        },
     }  # fmt: skip
 
 

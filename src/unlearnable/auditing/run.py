@@ -58,7 +58,10 @@ def audit(
     attackers = {name: s.attacker(name, model) for name in s.attacks}
     ready = {name: chain.with_model(model) for name, chain in chains.items()}
     material = collect(pictures, model.size, s.seeds, network)
-    run, todo = Run(s, model, network, attackers, ready, material, Store(out / CELLS)), tasks(s, conditions(chains))
+    run = Run(s, model, network, attackers, ready, material, Store(out / CELLS))
+    tell(0, len(tasks(s, conditions(ready))), "countermeasures")
+    pictures.problems += run.purify()
+    todo = tasks(s, conditions(run.chains))
     for done, task in enumerate(todo):
         tell(done, len(todo), str(task))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from unlearnable.auditing.attack import Pictures, Trial
 from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition, Material, purified
@@ -69,6 +71,26 @@ class Run:
             return pictures
         return purified(self.chains[condition.purify], pictures, seed, self.model, self.store)
 
+    def purify(self) -> list[str]:
+        """Put all pictures through the countermeasures; a sentence for each that fails, which is then left out."""
+        problems = []
+        for name in list(self.chains):
+            try:
+                for seed in self.settings.seeds:
+                    for kind in (CLEAN, PROTECTED):
+                        self.seen(Condition(kind, name), seed)
+            except (UsageError, SetupError, PictureError):
+                raise
+            except UnlearnableError as error:
+                problems.append(f"the countermeasure {name!r} failed and was left out: {error}")
+                del self.chains[name]
+        return problems
+
+    @cached_property
+    def real(self) -> Tensor:
+        """Features of all clean photographs of the subject."""
+        return self.network(torch.cat([self.material.clean.images, self.material.held_out.images]))
+
     def do(self, task: Task, progress: Callable[[int, int, float], None]) -> None:
         """Do a task, or find it done. One that fails by itself is noted, and the others go on."""
         s, unseen = self.settings, self.material.held_out
@@ -87,9 +109,8 @@ class Run:
             result = self.store.put(cell, *found)
         before, after = (result.get(name, math.nan) for name in ("own_before", "own_after"))
         losses = torch.tensor(result["held_out"], dtype=torch.float64)
-        drawn = self.network(self.store.load(cell, result))
-        real = self.network(torch.cat([self.material.clean.images, unseen.images]))
-        seeds[task.seed] = Result(losses, before, after, similarity(drawn, real))
+        alike = similarity(self.network(self.store.load(cell, result)), self.real)
+        seeds[task.seed] = Result(losses, before, after, alike)
         where = [path.relative_to(self.store.folder.parent).as_posix() for path in self.store.pictures(cell, result)]
         facts = {"attack": task.attack, "condition": task.condition.kind, "purify": task.condition.purify}
         self.cells.append({"cell": cell.key, "seed": task.seed} | facts | result | {"pictures": where})

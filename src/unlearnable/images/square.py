@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,12 +29,13 @@ def square(images: Tensor, side: int) -> Tensor:
     return x[..., top : top + side, left : left + side].clamp(0, 1)
 
 
-def augmented(images: Tensor, count: int, seed: int = 0) -> Tensor:
+def augmented(images: Tensor, count: int, seed: int = 0, keys: Sequence[str] | None = None) -> Tensor:
     """`count` views of each picture ``[n 3 s s]``, ``[n * count 3 s s]``: the picture first, then crops, half mirrored.
 
-    Which ones is named by (seed, content, view).
+    Which ones is named by (seed, key, view); the keys are the pictures' content unless given.
     """
-    return torch.cat([view(x[None], i, key, seed) for x, key in zip(images, image_keys(images)) for i in range(count)])
+    keys = image_keys(images) if keys is None else keys
+    return torch.cat([view(x[None], i, key, seed) for x, key in zip(images, keys) for i in range(count)])
 
 
 def view(x: Tensor, number: int, key: str, seed: int) -> Tensor:

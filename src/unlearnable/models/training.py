@@ -110,12 +110,16 @@ class Trainer:
         *,
         prior: Prior | None = None,
         after: Callable[[Trainer], None] | None = None,
+        keys: Sequence[str] | None = None,
     ) -> Model:
         """Train on pictures ``[n 3 h w]``; which ones, t and noise follow from (seed, step) and their content.
 
+        `keys` replace the content, so that runs on different pictures draw the same noise.
+
         `after` is called behind every step. Raises UnlearnableError when the loss is no longer finite.
         """
-        subject = self._data(images, c)
+        z, content, c = self._data(images, c)
+        subject = z, content if keys is None else list(keys), c
         kind = self._data(prior.images, prior.condition) if prior else None
         for p in self.parameters:
             p.requires_grad_(True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -85,27 +85,30 @@ class Personalizer(abc.ABC):
         *,
         seed: int = 0,
         class_images: Tensor | None = None,
+        keys: Sequence[str] | None = None,
         checkpoint: str | Path | None = None,
         progress: Progress | None = None,
     ) -> Concept:
         """Learn pictures ``[n 3 h w]`` in [0, 1] under `prompt`, on a copy: the caller's model stays as it is.
 
         Pictures are scaled and centre-cropped to the model's size. `class_images` ``[m 3 h w]`` switch prior
-        preservation on. With `checkpoint`, the state is written there at least every half minute (large models: less
-        often) and when interrupted; the same call goes on from it and ends with the same bits. One of another run is
-        refused. `progress` is told (steps done, steps in all, loss). Raises UsageError for a model, a prompt or a
-        checkpoint that does not fit, UnlearnableError when the training diverges.
+        preservation on. `keys` name the pictures' randomness (default: their content): under the same names, attackers
+        of a picture and of its protected twin see the same crops and noise. With `checkpoint`, the state is written
+        there at least every half minute (large models: less often) and when interrupted; the same call goes on from it
+        and ends with the same bits. One of another run is refused. `progress` is told (steps done, steps in all, loss).
+        Raises UsageError for a model, a prompt or a checkpoint that does not fit, UnlearnableError when the training
+        diverges.
         """
         self.check(model, prompt)
         x = sized(model, images)
         kind = None if class_images is None else sized(model, class_images)
-        run = identity(self, model, x, prompt, seed, kind)
+        run = identity(self, model, x, prompt, seed, kind, keys)
         student = self.begin(model, prompt, seed)
         fine = FineTune(self.steps, self.lr, self.batch, weight_decay=self.weight_decay, clip=self.clip, ema=self.ema)
         trainer = Trainer(student.model, fine, seed, student.groups)
         store = Checkpoint(Path(checkpoint), run) if checkpoint else None
         if not (store and store.load(trainer)):
-            self._train(trainer, student, x, prompt, kind, store, progress)
+            self._train(trainer, student, x, keys, prompt, kind, store, progress)
         if student.token:
             student.token.settle()
         return Concept(student.model, prompt, trainer.losses, self, student.token)
@@ -115,6 +118,7 @@ class Personalizer(abc.ABC):
         trainer: Trainer,
         student: Student,
         x: Tensor,
+        keys: Sequence[str] | None,
         prompt: str,
         kind: Tensor | None,
         store: Checkpoint | None,
@@ -131,9 +135,11 @@ class Personalizer(abc.ABC):
             if progress:
                 progress(trainer.done, self.steps, trainer.losses[-1])
 
-        views = augmented(x, VIEWS, trainer.seed) if self.augment else x
+        if self.augment:
+            x = augmented(x, VIEWS, trainer.seed, keys)
+            keys = keys and [f"{key}:{i}" for key in keys for i in range(VIEWS)]
         try:
-            trainer.run(views, read(student, prompt), self.steps - trainer.done, prior=prior, after=after)
+            trainer.run(x, read(student, prompt), self.steps - trainer.done, prior=prior, after=after, keys=keys)
         except torch.OutOfMemoryError as error:
             remedy = "use a smaller batch, a smaller model, or lora"
             raise SetupError(f"{self.name} with batches of {self.batch} does not fit into memory: {remedy}") from error
@@ -178,10 +184,13 @@ def text_parameters(model: Model) -> list[nn.Parameter]:
     return [p for encoder in encoders for p in encoder.parameters()]
 
 
-def identity(settings: Personalizer, model: Model, x: Tensor, prompt: str, seed: int, kind: Tensor | None) -> str:
+def identity(
+    settings: Personalizer, model: Model, x: Tensor, prompt: str, seed: int, kind: Tensor | None,
+    keys: Sequence[str] | None = None,
+) -> str:  # fmt: skip
     """Hex digest of all that decides what comes out, the model by its name and a sample of its weights."""
     facts = [asdict(settings), prompt, seed, model.name, model.family, str(model.amp)]
-    facts += [image_keys(x), None if kind is None else image_keys(kind)]
+    facts += [image_keys(x), None if kind is None else image_keys(kind), keys and list(keys)]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for network in model.modules():
         for p in network.parameters():
