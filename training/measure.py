@@ -72,7 +72,7 @@ def main() -> None:
         keep(part, rows)
         print(part)
         for name, value in rows.items():
-            print(f"  {name:<66}{json.dumps(value) if isinstance(value, dict) else f'{value:9.3f}'}", flush=True)
+            print(f"  {name:<66}{f'{value:9.3f}' if isinstance(value, float) else json.dumps(value)}", flush=True)
 
 
 if __name__ == "__main__":
