@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from unlearnable import cli_audit, cli_measure, cli_personalize, cli_purify
+from unlearnable import cli_audit, cli_ldu, cli_measure, cli_personalize, cli_purify
 from unlearnable.errors import SetupError, UnlearnableError, UsageError
 
 app = typer.Typer(
@@ -98,6 +98,7 @@ app.command(epilog=cli_purify.EXAMPLES)(cli_purify.purify)
 app.command(epilog=cli_personalize.EXAMPLES)(cli_personalize.personalize)
 app.command(epilog=cli_measure.EXAMPLES)(cli_measure.measure)
 app.command(epilog=cli_audit.EXAMPLES)(cli_audit.audit)
+app.command(epilog=cli_ldu.SHORTCUT_EXAMPLES)(cli_ldu.train_shortcut)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What denoises in k steps: named by a text, refused in one sentence, and stock diffusers' answers where it has them."""
+"""What denoises in k steps: named by a text, refused in one sentence, and as stock diffusers where it has them."""
 
 import pytest
 import torch

@@ -44,7 +44,7 @@ class Shortcut:
         self.size = StepSize(self.model.denoiser, finest(base.schedule) + 1)
         if rank:
             lora = inject(self.model.denoiser, rank, LAYERS, seed, "shortcut")
-            self.parameters: list[nn.Parameter] = [*lora, self.size.projection.weight]
+            self.parameters: list[nn.Parameter] = [*lora, *self.size.projection.parameters()]
         else:
             self.parameters = list(self.model.denoiser.parameters())
 

@@ -1,0 +1,91 @@
+"""`unlearnable train-shortcut` and `unlearnable train-ldu`: what Latent Diffusion Unlearning needs, trained once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+SHORTCUT_EXAMPLES = """[bold]Examples[/bold]
+
+unlearnable train-shortcut pictures -r -o shortcut.safetensors
+
+unlearnable train-shortcut pictures -o sd15.safetensors --model stable-diffusion-v1-5/stable-diffusion-v1-5 --batch 8
+
+unlearnable protect photos -o protected --method ldu --option phi=shortcut:shortcut.safetensors
+
+A caption beside a picture (x.txt by x.jpg) is its text. The same command goes on where it was interrupted."""
+INTERRUPTED = 130
+
+
+def train_shortcut(
+    inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
+    prompt: Annotated[str, typer.Option(help="Text of pictures that have no caption of their own.")] = "a photo",
+    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    rank: Annotated[int | None, typer.Option(help="Rank of the LoRA.")] = None,
+    share: Annotated[float | None, typer.Option(help="Share of a batch that learns self-consistency.")] = None,
+    model: Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.")] = "embedded",
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, more time.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+) -> None:
+    """Train a shortcut model, a LoRA that samples in 1 to 8 steps; the method ldu denoises with it."""
+    from unlearnable.ldu import train
+    from unlearnable.ldu.teach import Teaching
+
+    given: dict[str, Any] = {"steps": steps, "lr": lr, "batch": batch, "rank": rank, "share": share}
+    where: dict[str, Any] = {
+        "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
+        "checkpointing": checkpointing,
+    }  # fmt: skip
+    with learning() as tell:
+        settings = Teaching(**{name: value for name, value in given.items() if value is not None})
+        report = train.train_shortcut(
+            inputs, out, prompt=prompt, settings=settings, seed=seed, recursive=recursive, progress=tell, **where
+        )
+    rows = report["few steps"]
+    told = [f"{'steps':>5}  " + "  ".join(f"{name:>8}" for name in rows)]
+    told += [f"{k:>5}  " + "  ".join(f"{row[k]:8.3f}" for row in rows.values()) for k in rows["ddim"]]
+    say(report, as_json, ["distance from the samples of 64 DDIM steps, their spread being 1:", *told])
+
+
+@contextmanager
+def learning() -> Iterator[Any]:
+    """A progress bar with the time that is left; an interruption says how to go on."""
+    from unlearnable import cli_protect
+
+    try:
+        with cli_protect.bar("learning") as tell:
+            yield lambda done, total, loss: tell(done, total, f"learning, loss {loss:.4f}")
+    except KeyboardInterrupt as error:
+        cli_protect.talk.print("unlearnable: interrupted; the same command goes on from here")
+        raise typer.Exit(INTERRUPTED) from error
+
+
+def say(report: dict[str, Any], as_json: bool, lines: list[str]) -> None:
+    """The report on stdout; what could not be read on stderr, which makes the exit code 1."""
+    from unlearnable.cli_protect import talk
+    from unlearnable.errors import shown
+
+    for message in report["failed"]:
+        talk.print(f"failed: {message}", style="red", markup=False)
+    if as_json:
+        sys.stdout.write(json.dumps(report) + "\n")
+    else:
+        done = f"{shown(report['file'])}: {report['pictures']} pictures, {report['seconds']:g} s"
+        sys.stdout.write("\n".join([done, *lines]) + "\n")
+    if report["failed"]:
+        raise typer.Exit(1)

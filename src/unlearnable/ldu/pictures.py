@@ -1,0 +1,92 @@
+"""Many pictures with captions, as training sees them: squares of the model's size, kept as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unlearnable.errors import PictureError, shown
+from unlearnable.models.base import Condition, Model
+from unlearnable.rng import image_keys
+
+LONGEST = 2000  # characters of a caption that are read
+
+
+@dataclass
+class Pictures:
+    """`levels` uint8 ``[n 3 s s]``; a caption and a group (the folder it lay in) for each; what could not be read."""
+
+    levels: Tensor
+    captions: list[str]
+    groups: list[str]
+    failed: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    def images(self, rows: Tensor | slice, device: torch.device) -> Tensor:
+        """Pictures ``[m 3 s s]`` in [0, 1]."""
+        return self.levels[rows].to(device, torch.float32) / 255
+
+    @torch.no_grad()
+    def latents(self, model: Model, batch: int = 16) -> Tensor:
+        """All pictures' latents, ``[n c h w]``, in main memory."""
+        parts = range(0, len(self), batch)
+        return torch.cat([model.encode(self.images(slice(i, i + batch), model.device)).cpu() for i in parts])
+
+    def keys(self) -> list[str]:
+        """Content keys."""
+        return [image_keys(level[None].float() / 255)[0] for level in self.levels]
+
+
+def load(inputs: Sequence[str | Path], side: int, prompt: str, recursive: bool = False) -> Pictures:
+    """The pictures of files and folders, scaled and centre-cropped to `side` px.
+
+    A caption is the text file of the picture's name (``x.txt`` beside ``x.jpg``), as trainers of diffusion models have
+    it, or else `prompt`. A picture that cannot be read is named in `failed`; PictureError if none can.
+    """
+    from unlearnable.images import files
+    from unlearnable.images.square import square
+    from unlearnable.work import tensor
+
+    levels, captions, groups, failed = [], [], [], []
+    for source, relative in files.sources([Path(i) for i in inputs], recursive):
+        try:
+            x = square(tensor(files.read(source).pixels)[None] / 255, side)
+            captions.append(caption(source, prompt))
+        except PictureError as error:
+            failed.append(str(error))
+            continue
+        levels.append((x * 255).round().to(torch.uint8))
+        groups.append(relative.parent.as_posix())
+    if not levels:
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise PictureError(f"none of the pictures can be read: {failed[0]}{more}")
+    return Pictures(torch.cat(levels), captions, groups, failed)
+
+
+def caption(source: Path, prompt: str) -> str:
+    """The text beside a picture, on one line, or `prompt`."""
+    beside = source.with_suffix(".txt")
+    if not beside.is_file():
+        return prompt
+    try:
+        text = " ".join(beside.read_text(encoding="utf-8")[:LONGEST].split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise PictureError(f"cannot read the caption {shown(beside)}: make it UTF-8 text, or remove it") from error
+    return text or prompt
+
+
+@torch.no_grad()
+def texts(model: Model, captions: Sequence[str], batch: int = 16) -> tuple[Condition, list[int]]:
+    """Each different caption's condition and, last, the empty text's; and which of them every caption is."""
+    unique = sorted(set(captions))
+    wanted = [*unique, ""]
+    parts = [model.condition(wanted[i : i + batch]).tensors for i in range(0, len(wanted), batch)]
+    joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    place = {text: i for i, text in enumerate(unique)}
+    return Condition(joined), [place[text] for text in captions]
