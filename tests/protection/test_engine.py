@@ -85,13 +85,16 @@ def test_surrogates_learn_what_they_say():
 
     model, x = fitted("sd1"), 1 - pictures(4, seed=21)  # negatives, which the model has never seen
     noisy = (x + 0.2 * torch.randn(x.shape, generator=generator("n"))).clamp(0, 1)
-    c, fit = model.condition([PROMPT]), FineTune(100, lr=1e-3)
-    learned = replace(fsmg.LEARNED, fit=fit).begin(model, c, 0).before(x, noisy)
+    fit = FineTune(100, lr=1e-3)
+
+    def begun(settings):
+        return replace(settings, fit=fit).begin(model, PROMPT, 0)
+
+    learned = begun(fsmg.LEARNED).before(x, noisy)[0].model
     assert loss_of(learned, x) < 0.9 * loss_of(model, x)
-    game = replace(udp.GAME, fit=fit).begin(model, c, 0)
-    assert loss_of(game.before(x, noisy), noisy) < 0.9 * loss_of(model, noisy)
-    turn = replace(aspl.ALTERNATING, fit=fit).begin(model, c, 0)
-    aside = turn.before(x, noisy)
+    assert loss_of(begun(udp.GAME).before(x, noisy)[0].model, noisy) < 0.9 * loss_of(model, noisy)
+    turn = begun(aspl.ALTERNATING)
+    aside = turn.before(x, noisy)[0].model
     assert loss_of(aside, x) < 0.9 * loss_of(model, x)
     assert loss_of(turn.trainer.model, x) == pytest.approx(loss_of(model, x)), "the clean lesson is forgotten"
     turn.after(x, noisy)

@@ -42,8 +42,8 @@ class Constraint(Protocol):
         """An allowed perturbation in whole levels, for `x` in whole levels (both ``[3 h w]`` float, 0 .. 255)."""
         ...
 
-    def holds(self, change: Tensor) -> bool:
-        """Whether a change in levels, as measured on a written file, is within the budget."""
+    def holds(self, change: Tensor, x: Tensor | None = None) -> bool:
+        """Whether a change of `x` in levels, as measured on a written file, is within the budget."""
         ...
 
     def describe(self) -> str: ...
@@ -79,7 +79,7 @@ class Linf:
         whole = (torch.minimum(delta.abs(), bound) + ROUND_OFF).floor() * delta.sign()
         return (x + whole).clamp(0, GRID) - x
 
-    def holds(self, change: Tensor) -> bool:
+    def holds(self, change: Tensor, x: Tensor | None = None) -> bool:
         return bool(change.abs().max() <= self.eps)
 
     def describe(self) -> str:
@@ -126,7 +126,7 @@ class L2:
                 high = scale
         return best
 
-    def holds(self, change: Tensor) -> bool:
+    def holds(self, change: Tensor, x: Tensor | None = None) -> bool:
         return float(change.double().square().mean().sqrt()) <= self.rms
 
     def describe(self) -> str:

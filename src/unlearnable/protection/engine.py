@@ -1,4 +1,4 @@
-"""The only optimisation loop: projected gradient ascent on pictures, against a surrogate that may be in training."""
+"""The only optimisation loop: gradient ascent within a budget, against surrogates that may be in training."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from torch import Tensor
 
 from unlearnable import rng
 from unlearnable.errors import UnlearnableError, UsageError
-from unlearnable.models.base import Condition, Model
+from unlearnable.models.base import Model
 from unlearnable.protection.constraints import Constraint, Linf
 from unlearnable.protection.objectives import Batch, Objective, denoising
-from unlearnable.protection.surrogates import Frozen, Surrogate
+from unlearnable.protection.perturbation import Perturbation, Pixels, Scene
+from unlearnable.protection.surrogates import Frozen, Surrogate, View
 from unlearnable.protection.timesteps import draw, probabilities
 from unlearnable.protection.transforms import Transform, pick
 
@@ -71,29 +72,32 @@ class Protection:
         x = images.to(model.device, torch.float32)
         keys = list(keys) if keys is not None else rng.image_keys(x)
         allowed = torch.ones_like(x[:, :1]) if mask is None else mask.to(x)
-        grey = (x == x[:, :1]).flatten(1).all(1).view(-1, 1, 1, 1)
-        delta = self._project(x, self._start(x, keys, seed, grey), allowed)
+        scene = Scene(x, keys, allowed, self.constraint, prompt, seed)
+        change = self.begin(model, scene)
         total, done = self.rounds * self.steps, 0
         if not total or not self.constraint.size:
-            return x + delta
+            return x + change.delta
         with torch.no_grad():
-            condition = model.condition([prompt])
             goal = self._goal(model, x, target)
-        state = self.surrogate.begin(model, condition, seed)
+        state = self.surrogate.begin(model, prompt, seed)
         p = self._law(model)
         for _ in range(self.rounds):
-            surrogate = state.before(x, x + delta)
+            views = state.before(x, x + change.delta)
             for _ in range(self.steps):
-                gradient = self._gradient(surrogate, x + delta, condition, goal, p, keys, seed, done)
-                move = self.constraint.direction(tied(gradient, grey) * allowed) * (
-                    self.step * self.constraint.size / 255
-                )
-                delta = self._project(x, delta + move, allowed)
+                change.move(self._gradient(views, change.seen, x.shape[-2:], goal, p, keys, seed, done))
                 done += 1
                 if callback:
                     callback(done, total)
-            state.after(x, x + delta)
-        return x + delta
+            state.after(x, x + change.delta)
+        return x + change.delta
+
+    def begin(self, model: Model, scene: Scene) -> Perturbation:
+        """What is moved, before the first step."""
+        return Pixels(scene, self.start, self.step)
+
+    def remark(self, model: Model) -> str:
+        """What a user should know about a run with this model, or nothing."""
+        return ""
 
     def evaluate(
         self, model: Model, images: Tensor, *, prompt: str = "", target: Tensor | None = None, draws: int = 16
@@ -112,39 +116,29 @@ class Protection:
 
     def _gradient(
         self,
-        model: Model,
-        x: Tensor,
-        c: Condition,
+        views: Sequence[View],
+        seen: Tensor,
+        size: Sequence[int],
         goal: Tensor | None,
         p: Tensor,
         keys: Sequence[str],
         seed: int,
         step: int,
     ) -> Tensor:
-        x = x.detach().requires_grad_(True)
-        shape = model.latent_shape(*x.shape[-2:])
+        """Of the objective summed over draws and surrogates, at `seen`: pictures of `size` px, transformed or not."""
+        x = seen.detach().requires_grad_(True)
+        shape = views[0].model.latent_shape(*size)
         for i in range(self.draws):
             name = (seed, step, i)
             t = draw(p, keys, "time", *name, device=x.device)
             noise = rng.normal(keys, shape, "noise", *name, device=x.device)
-            seen = pick(self.transforms, x, rng.plain("transform", *name))
-            self.objective(model, seen, Batch(t, noise, c, goal)).sum().backward()
+            for view in views:
+                shown = pick(self.transforms, x, rng.plain("transform", *name))
+                self.objective(view.model, shown, Batch(t, noise, view.condition, goal)).sum().backward()
         gradient = x.grad
         if gradient is None or not torch.isfinite(gradient).all():
             raise UnlearnableError(f"the gradient of {self.name!r} is not finite at step {step}: use --dtype float32")
         return gradient
-
-    def _start(self, x: Tensor, keys: Sequence[str], seed: int, grey: Tensor) -> Tensor:
-        if self.start == "zero":
-            return torch.zeros_like(x)
-        noise = 2 * rng.uniform(keys, x.shape[1:], "start", seed, device=x.device) - 1
-        noise = tied(noise, grey)
-        if self.start == "sign":
-            return self.constraint.start(noise)
-        return noise * (self.constraint.size / 255)
-
-    def _project(self, x: Tensor, delta: Tensor, allowed: Tensor) -> Tensor:
-        return self.constraint.project(x, delta, allowed)
 
     def _goal(self, model: Model, x: Tensor, target: Tensor | None) -> Tensor | None:
         if self.goal is None:
@@ -168,8 +162,3 @@ class Protection:
                 f"the time span {self.span} holds no time: give two shares between 0 and 1, the lower first"
             )
         return inside / inside.sum()
-
-
-def tied(delta: Tensor, grey: Tensor) -> Tensor:
-    """The same change in all channels of grey pictures (`grey` ``[b 1 1 1]``), which so stay grey."""
-    return torch.where(grey, delta.mean(1, keepdim=True), delta)

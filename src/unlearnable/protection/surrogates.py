@@ -1,14 +1,15 @@
-"""The defender's copy of the attacker: which model a protection's ascent looks at, round by round.
+"""The defender's copies of the attacker: which models a protection's ascent looks at, round by round.
 
 A surrogate is settings; `begin` makes its state for one group of pictures, and the engine calls that state as
-``before(clean, protected) -> model`` ahead of a round's ascent and ``after(clean, protected)`` behind it.
+``before(clean, protected) -> views`` ahead of a round's ascent and ``after(clean, protected)`` behind it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from unlearnable.models.base import Condition, Model
@@ -17,21 +18,28 @@ from unlearnable.models.training import FineTune, Trainer
 Data = Literal["clean", "protected"]
 
 
+class View(NamedTuple):
+    """A model, and the text under which its attacker has learnt or will learn the pictures."""
+
+    model: Model
+    condition: Condition
+
+
 class State(Protocol):
-    def before(self, clean: Tensor, protected: Tensor) -> Model: ...
+    def before(self, clean: Tensor, protected: Tensor) -> list[View]: ...
     def after(self, clean: Tensor, protected: Tensor) -> None: ...
 
 
 class Surrogate(Protocol):
-    def begin(self, model: Model, c: Condition, seed: int) -> State: ...
+    def begin(self, model: Model, prompt: str, seed: int) -> State: ...
 
 
 @dataclass(frozen=True)
 class Frozen:
     """The model as it was loaded."""
 
-    def begin(self, model: Model, c: Condition, seed: int) -> State:
-        return _Frozen(model)
+    def begin(self, model: Model, prompt: str, seed: int) -> State:
+        return _Frozen(view(model, prompt))
 
 
 @dataclass(frozen=True)
@@ -49,35 +57,40 @@ class Training:
     scratch: bool = False
     fit: FineTune = field(default_factory=lambda: FineTune(3))
 
-    def begin(self, model: Model, c: Condition, seed: int) -> State:
-        return _Training(self, model.copy(scratch=self.scratch, seed=seed), c, seed)
+    def begin(self, model: Model, prompt: str, seed: int) -> State:
+        return _Training(self, view(model.copy(scratch=self.scratch, seed=seed), prompt), seed)
+
+
+@torch.no_grad()
+def view(model: Model, prompt: str) -> View:
+    return View(model, model.condition([prompt]))
 
 
 @dataclass
 class _Frozen:
-    model: Model
+    view: View
 
-    def before(self, clean: Tensor, protected: Tensor) -> Model:
-        return self.model
+    def before(self, clean: Tensor, protected: Tensor) -> list[View]:
+        return [self.view]
 
     def after(self, clean: Tensor, protected: Tensor) -> None:
         pass
 
 
 class _Training:
-    def __init__(self, settings: Training, model: Model, c: Condition, seed: int) -> None:
-        self.settings, self.c, self.seed, self.round = settings, c, seed, 0
-        self.trainer = Trainer(model, settings.fit, seed)
+    def __init__(self, settings: Training, view: View, seed: int) -> None:
+        self.settings, self.c, self.seed, self.round = settings, view.condition, seed, 0
+        self.trainer = Trainer(view.model, settings.fit, seed)
 
-    def before(self, clean: Tensor, protected: Tensor) -> Model:
+    def before(self, clean: Tensor, protected: Tensor) -> list[View]:
         data, self.round = self.settings.before, self.round + 1
         if data is None:
-            return self.trainer.model
+            return [View(self.trainer.model, self.c)]
         images = clean if data == "clean" else protected
-        if not self.settings.aside:
-            return self.trainer.run(images, self.c)
-        aside = Trainer(self.trainer.model.copy(), self.settings.fit, self.seed + self.round)
-        return aside.run(images, self.c)
+        trainer = self.trainer
+        if self.settings.aside:
+            trainer = Trainer(self.trainer.model.copy(), self.settings.fit, self.seed + self.round)
+        return [View(trainer.run(images, self.c), self.c)]
 
     def after(self, clean: Tensor, protected: Tensor) -> None:
         if self.settings.after is not None:

@@ -1,0 +1,111 @@
+"""A perceptual budget: how different two pictures look to the feature network that ships, beside a floor in PSNR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlearnable.errors import SetupError, UsageError
+from unlearnable.models.features import FOLDER, FeatureNetwork
+from unlearnable.protection.constraints import GRID, L2, psnr_of
+
+ROUNDS = 12  # of bisection
+AREA = 2**20  # pixels above which pictures are scaled down before the network sees them, as the metric does
+
+
+def distance(x: Tensor, y: Tensor, network: FeatureNetwork) -> Tensor:
+    """Perceptual distance of pictures ``[b 3 h w]`` in [0, 1], ``[b]``; 0 for equal ones, differentiable.
+
+    Zhang et al., arXiv 1801.03924, equation 1 with unit weights: the metric `features-distance`.
+    """
+    total = torch.zeros(len(x), device=x.device)
+    for one, other in zip(network.maps(shrunk(x)), network.maps(shrunk(y))):
+        squared = (F.normalize(one, dim=1) - F.normalize(other, dim=1)).square().sum(1)
+        total = total + squared.flatten(1).mean(1)
+    return total
+
+
+def shrunk(x: Tensor) -> Tensor:
+    h, w = x.shape[-2:]
+    if h * w <= AREA:
+        return x
+    scale = (AREA / (h * w)) ** 0.5
+    size = [max(1, round(h * scale)), max(1, round(w * scale))]
+    return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+@cache
+def network(device: torch.device) -> FeatureNetwork:
+    """The feature network that ships, on a device."""
+    if not (FOLDER / "model.safetensors").is_file():
+        raise SetupError("the embedded feature network is missing: reinstall the package, or use a PSNR budget")
+    return FeatureNetwork.from_folder().to(device)
+
+
+@dataclass(frozen=True)
+class Perceptual:
+    """The perceptual distance is at most `bound`, and the root mean square change at most `rms`/255 (10: 28 dB)."""
+
+    bound: float
+    rms: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.bound > 0:
+            raise UsageError(
+                f"a perceptual distance of {self.bound:g} allows no change: give 0.1 (hardly seen) or more"
+            )
+
+    @property
+    def size(self) -> float:
+        return self.rms
+
+    def start(self, noise: Tensor) -> Tensor:
+        return L2(self.rms).start(noise)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        return L2(self.rms).direction(gradient)
+
+    def project(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
+        delta = L2(self.rms).project(x, delta, free)
+        return delta * self._fitting(x, delta.detach()).view(-1, 1, 1, 1)
+
+    @torch.no_grad()
+    def _fitting(self, x: Tensor, delta: Tensor) -> Tensor:
+        """The largest factor up to 1 at which each picture looks near enough, ``[b]``, about."""
+        inside = self._distance(x, x + delta) <= self.bound
+        if inside.all():
+            return torch.ones(len(x), device=x.device)
+        low, high = torch.zeros(len(x), device=x.device), torch.ones(len(x), device=x.device)
+        for _ in range(ROUNDS):
+            middle = (low + high) / 2
+            fits = self._distance(x, x + delta * middle.view(-1, 1, 1, 1)) <= self.bound
+            low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+        return torch.where(inside, 1.0, low)
+
+    @torch.no_grad()
+    def seal(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
+        # The largest root mean square, of those L2 can make of this change, at which the file looks near enough.
+        low, high, best = 0.0, self.rms, torch.zeros_like(delta)
+        for _ in range(ROUNDS):
+            middle = (low + high) / 2
+            whole = L2(middle).seal(x, delta, free)
+            if self.holds(whole, x):
+                best, low = whole, middle
+            else:
+                high = middle
+        return best
+
+    def holds(self, change: Tensor, x: Tensor | None = None) -> bool:
+        assert x is not None, "how a change looks depends on the picture"
+        one, other = x[None] / GRID, (x + change)[None] / GRID
+        return L2(self.rms).holds(change) and bool(self._distance(one, other) <= self.bound)
+
+    def describe(self) -> str:
+        return f"perceptual distance <= {self.bound:g}, PSNR >= {psnr_of(self.rms):.2f} dB"
+
+    def _distance(self, x: Tensor, y: Tensor) -> Tensor:
+        return distance(x, y, network(x.device))
