@@ -30,9 +30,9 @@ def save(folder: Path, names=NAMES, side: int = 64, shift: int = 0) -> Path:
     return folder
 
 
-def guarded(clean: Path, out: Path, model, steps: int = 2) -> Path:
+def guarded(clean: Path, out: Path, model, steps: int = 2, eps: float = 8) -> Path:
     """The protected twins, with the journal that `protect` writes."""
-    recipe = Recipe(method="advdm", strength="paper", eps=8, steps=steps, prompt="a disc", model="tiny")
+    recipe = Recipe(method="advdm", strength="paper", eps=eps, steps=steps, prompt="a disc", model="tiny")
     assert all(r.status == "protected" for r in protect([clean], out, recipe, model=model, recursive=True))
     return out
 

@@ -120,7 +120,7 @@ def test_killed_again_and_again_it_ends_as_if_it_had_not_been(case, tmp_path):
     settings = replace(QUICK, seeds=(0, 1), purify=("none", "jpeg:50"))
     total = len(tasks(settings, conditions(settings.chains())))
     straight = audit(clean, protected, tmp_path / "straight", settings, model=model, network=features())
-    out, stops, kept = tmp_path / "out", [0, 1.5, 5.25, 6, total], {}
+    out, stops, kept = tmp_path / "out", [0, 1.5, 6.25, total], {}
     for stop in stops:
 
         def progress(done: float, _, what: str, stop: float = stop) -> None:
@@ -207,13 +207,13 @@ def test_doing_nothing_is_always_tried_and_once():
 @pytest.mark.slow
 def test_on_a_fitted_model_clean_is_learned_protected_less_and_the_control_as_clean(tmp_path):
     model = tiny.fitted("sd1")
-    clean = save(tmp_path / "clean")
-    protected = guarded(clean, tmp_path / "protected", model, steps=60)
+    clean = save(tmp_path / "clean", side=32)
+    protected = guarded(clean, tmp_path / "protected", model, steps=40, eps=24)
     settings = Settings(prompt=PROMPT, steps=100, generated=2, sampling=5, purify=("none",), model="tiny")
     found = audit(clean, protected, tmp_path / "out", settings, model=model, network=features()).report
     untouched, learned, guarded_, control = found["rows"]
     assert learned["loss"]["value"] < 0.9 * untouched["loss"]["value"]
-    assert guarded_["rate"]["low"] > 0.1 > control["rate"]["high"]
-    assert guarded_["over_control"]["low"] > 0
+    assert guarded_["rate"]["low"] > 0.5 and control["rate"]["high"] < 0.3
+    assert guarded_["over_control"]["low"] > 0.3
     assert torch.tensor([row["own_after"] < row["own_before"] for row in found["rows"][1:]]).all()
     assert not {"attacker-did-not-learn", "no-better-than-random"} & {check["id"] for check in found["checks"]}

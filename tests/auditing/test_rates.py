@@ -142,6 +142,13 @@ def test_an_attacker_that_did_not_learn_leaves_no_rate():
     assert verdict(list(without.values())).headline == NO_VERDICT
 
 
+def test_a_gain_of_next_to_nothing_is_none():
+    """Rates are shares of the gain: of one in a thousand, any noise is a large share."""
+    losses = LOSSES | {Condition(CLEAN): {0: [0.998, 1.198]}, Condition(PROTECTED): {0: [0.999, 1.199]}}
+    found = table(losses)[Condition(PROTECTED)]
+    assert not found.rate.defined and "fell by 0.18 %, less than 1 %" in found.rate.note
+
+
 def test_the_verdict_puts_the_worst_case_first():
     ours = list(table().values())
     said = verdict(ours)

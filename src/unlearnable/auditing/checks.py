@@ -40,15 +40,18 @@ def not_learned(facts: Facts) -> Finding | None:
     for r in tried:
         if r.failed:
             said.append(f"{r.attack} failed on the clean pictures ({r.failed})")
+            continue
+        fit = Fit(r.own_before, r.own_after)
+        losses = f"the loss of its own pictures went from {fit.before:.3g} to {fit.after:.3g}"
+        if not fit.learned:
+            said.append(f"{r.attack} did not even fit the clean pictures ({losses}): try more --steps")
         elif not r.rate.defined:
-            said.append(f"{r.attack} did not learn the subject from the clean pictures ({r.rate.note})")
-        elif not Fit(r.own_before, r.own_after).learned:
-            losses = f"loss {r.own_before:.3g} before training, {r.own_after:.3g} after"
-            said.append(f"{r.attack} did not even fit the clean pictures it was trained on ({losses})")
+            why = f"{r.rate.note}; {losses}"
+            said.append(f"{r.attack} learned the clean pictures but not their subject ({why}): try fewer --steps")
     if not said:
         return None
-    remedy = "what it made of protected pictures says nothing; try more --steps, another --preset or more pictures"
-    return Finding("attacker-did-not-learn", f"{'; '.join(said)}: {remedy}.", grave=len(said) == len(tried))
+    text = f"{'; '.join(said)}. So nothing tested the protected pictures; more pictures or another --preset may help."
+    return Finding("attacker-did-not-learn", text, grave=len(said) == len(tried))
 
 
 def no_better_than_random(facts: Facts) -> Finding | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition
 from unlearnable.metrics.base import bootstrap, mean, percentiles
 from unlearnable.metrics.subject import protection_rate
+from unlearnable.personalization.learned import LEAST
 from unlearnable.rng import generator
 
 
@@ -93,11 +94,11 @@ def rated(
     if not both or line.condition.kind == UNTOUCHED:
         return line
     learned, mine = losses(clean, both), losses(seeds, both)
-    score = protection_rate(learned.mean(0), mine.mean(0), untouched)
-    if math.isnan(score.mean):
-        undefined = Estimate(note=score.note)
-        return replace(line, rate=undefined, over_control=undefined)
     before = untouched.expand_as(mine)
+    score, gain = protection_rate(learned.mean(0), mine.mean(0), untouched), ratio(before - learned, before)
+    if math.isnan(score.mean) or gain < LEAST:
+        why = score.note or f"undefined: the held-out loss fell by {100 * gain:.2g} %, less than {100 * LEAST:g} %"
+        return replace(line, rate=Estimate(note=why), over_control=Estimate(note=why))
     rate = Estimate(score.mean, *crossed(mine - learned, before - learned), score.note)
     over = Estimate()
     if control and all(seed in control for seed in both):
