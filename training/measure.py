@@ -18,11 +18,11 @@ from diffusers import StableDiffusionPipeline
 
 from common import EMBEDDED, pick_device
 from data import data_folder, load
+from personalised import EVAL, subject_figures
 from quality import autoencoder_figures, denoising_figures, model_figures
 from samples import sample_figures, text_figures
 from sheets import reconstruction_sheet, sample_sheet
 from speed import speed_figures
-from subjects import EVAL, subject_figures
 
 
 def main() -> None:

@@ -3,13 +3,13 @@
 from functools import cache
 from typing import Any
 
-import by_hand
 import pytest
 import torch
 from diffusers import DDIMPipeline
 from torch import Tensor
 from torch.testing import assert_close
 
+import by_hand
 import tiny
 from unlearnable.models.base import Model
 from unlearnable.models.load import adapt

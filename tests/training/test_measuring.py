@@ -3,8 +3,8 @@
 import torch
 
 from autoencoder import colour_error
+from personalised import others, prompt_of, summary
 from samples import ranks
-from subjects import others, prompt_of, summary
 from unlearnable.models.features import FeatureNetwork
 
 
