@@ -79,7 +79,7 @@ def test_embedded_features_from_a_folder(tmp_path):
     network.save(tmp_path)
     found = features(f"embedded-features:{tmp_path}", device="cpu")
     images = pictures(70, side=48)
-    assert (found.name, found.dim) == ("embedded-features", 24) and found(images).shape == (70, 24)
+    assert (found.name, found.dim) == ("embedded-features", 16) and found(images).shape == (70, 16)
     with torch.no_grad():
         expected = FeatureNetwork.from_folder(tmp_path).embed(images)
     torch.testing.assert_close(found(images), expected, rtol=1e-4, atol=1e-5)
