@@ -10,7 +10,7 @@ from audited import unfitted
 from tiny import pictures
 from unlearnable import registry
 from unlearnable.auditing.attack import Pictures, Trial
-from unlearnable.auditing.store import Cell, Store, code, fingerprint
+from unlearnable.auditing.store import Cell, Store, code
 from unlearnable.errors import WriteError
 from unlearnable.personalization.scratch import Scratch
 
@@ -80,7 +80,7 @@ def test_a_cell_is_known_by_all_that_decides_its_result():
         Trial(registry.attacker("lora", model), "a photo of sks", 0, 2, 2, 2).cell(model, seen, held).key,
     }
     assert len(keys) == 8
-    assert fingerprint(model) != fingerprint(other) and code("rng.py") != code("models")
+    assert model.fingerprint() != other.fingerprint() and code("rng.py") != code("models")
 
 
 def test_an_untouched_model_is_one_cell_for_all_attackers_that_start_from_it():

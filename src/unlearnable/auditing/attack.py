@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnable.auditing.store import Cell, code, fingerprint
+from unlearnable.auditing.store import Cell, code
 from unlearnable.errors import SetupError, UnlearnableError
 from unlearnable.metrics.subject import held_out_loss
 from unlearnable.models.base import Model
@@ -58,7 +58,7 @@ class Trial:
             settings["attacker"] = None  # an untouched model is the same for every attacker
             settings["prompt"] = without(self.prompt, self.attacker.token)
         return Cell(
-            {"kind": "attack", "code": code(*CODE), "model": fingerprint(model), "trial": settings,
+            {"kind": "attack", "code": code(*CODE), "model": model.fingerprint(), "trial": settings,
              "seen": seen and [seen.contents, seen.names], "held_out": list(held_out.contents)}
         )  # fmt: skip
 

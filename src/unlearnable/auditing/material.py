@@ -14,7 +14,7 @@ from unlearnable.auditing.attack import Pictures
 from unlearnable.auditing.control import control
 from unlearnable.auditing.pairs import Pair, Subject
 from unlearnable.auditing.settings import NONE
-from unlearnable.auditing.store import Cell, Store, code, fingerprint
+from unlearnable.auditing.store import Cell, Store, code
 from unlearnable.errors import UsageError
 from unlearnable.images import files
 from unlearnable.images.square import square
@@ -87,8 +87,7 @@ def collect(subject: Subject, size: int, seeds: tuple[int, ...], network: Featur
         for seed in seeds:
             see(seed, files.Picture(control(before.pixels, after.pixels, size, seed, pair.content)))
         rows.append(measured(pair, before.pixels, after.pixels, network))
-    held = [files.read(photo.path) for photo in subject.held_out]
-    unseen = torch.stack([small(picture, size) for picture in held])
+    unseen = torch.stack([small(files.read(photo.path), size) for photo in subject.held_out])
     names = tuple(pair.content for pair in subject.train)
     made = {kind: Pictures(torch.stack(images), tuple(contents), names) for kind, (images, contents) in kinds.items()}
     controls = {seed: made[seed] for seed in seeds}
@@ -120,7 +119,7 @@ def purified(chain: Chain, pictures: Pictures, seed: int, model: Model, store: S
     """
     cell = Cell(
         {"kind": "purified", "code": code(*CODE), "chain": chain.name, "seed": seed, "size": model.size,
-         "model": fingerprint(model) if chain.needs_model else None, "pictures": list(pictures.contents)}
+         "model": model.fingerprint() if chain.needs_model else None, "pictures": list(pictures.contents)}
     )  # fmt: skip
     result = store.get(cell)
     if result is None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,9 +22,6 @@ from unlearnable.errors import WriteError, shown
 from unlearnable.images import files
 from unlearnable.images.sheet import levels
 from unlearnable.work import tensor
-
-if TYPE_CHECKING:
-    from unlearnable.models.base import Model
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -108,15 +105,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def fingerprint(model: Model) -> str:
-    """Hex digest of a model's name and of a sample of its weights."""
-    digest = hashlib.sha256(f"{model.name} {model.family} {model.amp}".encode())
-    for network in model.modules():
-        for p in network.parameters():
-            digest.update(p.detach().flatten()[:8].float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:32]
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -128,6 +129,14 @@ class Model(abc.ABC):
     @property
     def large(self) -> bool:
         return sum(p.numel() for p in self.denoiser.parameters()) >= LARGE
+
+    def fingerprint(self) -> str:
+        """Hex digest of the name, the computing type and a sample of the weights: other weights, another digest."""
+        digest = hashlib.sha256(f"{self.name} {self.family} {self.amp}".encode())
+        for network in self.modules():
+            for p in network.parameters():
+                digest.update(p.detach().flatten()[:8].float().cpu().numpy().tobytes())
+        return digest.hexdigest()[:32]
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
