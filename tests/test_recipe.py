@@ -5,7 +5,7 @@ import pytest
 from unlearnable import recipe as recipes
 from unlearnable import registry
 from unlearnable.errors import UsageError
-from unlearnable.protection.constraints import L2, Linf
+from unlearnable.protection.constraints import L2, Linf, psnr
 from unlearnable.recipe import Recipe
 
 
@@ -24,15 +24,18 @@ def test_the_hash_knows_what_decides_the_result():
 
 @pytest.mark.parametrize("name", registry.METHODS)
 def test_strengths_and_budgets(name):
-    assert Recipe(method=name, strength="subtle").protection().constraint == Linf(4)
+    own = registry.protection(name, "paper").constraint
+    subtle = L2(own.rms * 4 / 6) if isinstance(own, L2) else Linf(4)
+    assert Recipe(method=name, strength="subtle").protection().constraint == subtle
     assert Recipe(method=name, strength="strong").protection().transforms
     assert not Recipe(method=name, strength="paper").protection().transforms
     assert isinstance(Recipe(method=name, psnr=36.1).protection().constraint, L2)
     settings = Recipe(method=name, steps=30).protection()
-    assert name == "random" or 30 <= settings.steps * settings.rounds <= 30 + settings.rounds
+    assert name in ("random", "ldu-fast") or 30 <= settings.steps * settings.rounds <= 30 + settings.rounds
 
 
 def test_papers_true_budgets():
+    assert all(registry.protection(name).constraint == psnr(36.1) for name in ("ldu", "ldu-fast", "ldu-paper"))
     budgets = {n: registry.protection(n, "paper").constraint.size for n in registry.METHODS}
     assert budgets["fsmg"] == budgets["aspl"] == pytest.approx(0.05 * 255 / 2)
     assert budgets["photoguard"] == pytest.approx(0.06 * 255 / 2)

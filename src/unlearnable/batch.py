@@ -53,20 +53,21 @@ def protect(
     recursive: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    remark: Callable[[str], None] | None = None,
 ) -> Iterator[Result]:
     """Protect files and folders, yielding a `Result` for each picture as it is done.
 
     Folders are mirrored under `out`. Finished files are skipped by (content hash, recipe hash) unless `overwrite`;
     to resume, call it again. `mask` is a picture, or a folder of pictures with the inputs' names: light parts may
     change. `progress` is told how many pictures are done, with fractions, and how many there are. Inputs are never
-    changed. A bad picture is a
+    changed. `remark` is told what the method has to say about the run. A bad picture is a
     failed result; UsageError and SetupError end the run.
     """
     recipe, out = recipe or Recipe(), Path(out)
     run = _Run.open(
         [Path(i) for i in inputs], out, recipe, Path(mask) if mask else None, recursive, overwrite, progress
     )
-    yield from run.results(model)
+    yield from run.results(model, remark or (lambda said: None))
 
 
 @dataclass
@@ -108,7 +109,7 @@ class _Run:
             sources={s.resolve() for s, _ in pairs},
         )
 
-    def results(self, model: Model | None) -> Iterator[Result]:
+    def results(self, model: Model | None, remark: Callable[[str], None]) -> Iterator[Result]:
         from unlearnable.models.load import load_model
         from unlearnable.work import sizes
 
@@ -117,6 +118,8 @@ class _Run:
             options = ("device", "dtype", "revision", "offline", "checkpointing")
             model = load_model(r.model, **{name: getattr(r, name) for name in options})
         self.journal.append(header(r, model))
+        if said := r.protection().remark(model):
+            remark(said)
         scale = sizes(model, r.resolution)
         groups: dict[tuple[int, int], list[Job]] = {}
         for source, name in self.pairs:
@@ -253,6 +256,7 @@ def header(recipe: Recipe, model: Model) -> dict[str, Any]:
     return {
         "run": asdict(recipe) | {"hash": recipe.hash},
         "budget": recipe.protection().constraint.describe(),
+        "remark": recipe.protection().remark(model),
         "model": {"name": model.name, "family": model.family, "device": str(model.device), "amp": str(model.amp)},
     } | stamp()
 

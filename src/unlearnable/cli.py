@@ -47,7 +47,9 @@ def protect(
     strength: Annotated[str | None, typer.Option(help="subtle (4/255), standard (6), strong (12) or paper.")] = None,
     eps: Annotated[float | None, typer.Option(help="Largest change of a sample, in levels of 255.")] = None,
     psnr: Annotated[float | None, typer.Option(help="Least PSNR in dB, in place of eps.")] = None,
+    perceptual: Annotated[float | None, typer.Option(help="Largest distance in embedded features.")] = None,
     steps: Annotated[int | None, typer.Option(help="Ascent steps: more take longer and protect better.")] = None,
+    options: Annotated[str | None, typer.Option(help="More settings of the method, as in k=4,depth=0.5.")] = None,
     model: Annotated[str | None, typer.Option(help="embedded, a diffusers folder or a hub id.")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
     prompt: Annotated[str | None, typer.Option(help="What the pictures show, as an attacker would put it.")] = None,
@@ -71,18 +73,19 @@ def protect(
 ) -> None:
     """Write protected twins of pictures: same size, same colours, looking unchanged."""
     from unlearnable.cli_protect import run
-    from unlearnable.recipe import Recipe, load
+    from unlearnable.recipe import BUDGETS, Recipe, load
 
     flags: dict[str, Any] = {
-        "method": method, "strength": strength, "eps": eps, "psnr": psnr, "steps": steps, "model": model,
-        "revision": revision, "prompt": prompt, "seed": seed, "resolution": resolution, "batch": batch,
-        "format": format, "quality": quality, "keep_metadata": keep_metadata, "device": device, "dtype": dtype,
-        "offline": offline, "checkpointing": checkpointing,
+        "method": method, "strength": strength, "eps": eps, "psnr": psnr, "perceptual": perceptual, "steps": steps,
+        "options": options, "model": model, "revision": revision, "prompt": prompt, "seed": seed,
+        "resolution": resolution, "batch": batch, "format": format, "quality": quality,
+        "keep_metadata": keep_metadata, "device": device, "dtype": dtype, "offline": offline,
+        "checkpointing": checkpointing,
     }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
     base = Recipe(**load(recipe)) if recipe else Recipe()
-    if "eps" in given or "psnr" in given:  # a budget on the command line replaces the recipe's, of either kind
-        base = replace(base, eps=None, psnr=None)
+    if given.keys() & BUDGETS:  # a budget on the command line replaces the recipe's, of any kind
+        base = replace(base, eps=None, psnr=None, perceptual=None)
     try:
         failed = run(
             inputs, out, replace(base, **given), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
@@ -99,6 +102,7 @@ app.command(epilog=cli_personalize.EXAMPLES)(cli_personalize.personalize)
 app.command(epilog=cli_measure.EXAMPLES)(cli_measure.measure)
 app.command(epilog=cli_audit.EXAMPLES)(cli_audit.audit)
 app.command(epilog=cli_ldu.SHORTCUT_EXAMPLES)(cli_ldu.train_shortcut)
+app.command(epilog=cli_ldu.LDU_EXAMPLES)(cli_ldu.train_ldu)
 
 
 @app.command()

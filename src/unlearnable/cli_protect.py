@@ -47,6 +47,7 @@ def run(
     counts = {"protected": 0, "skipped": 0, "failed": 0}
     with bar() as tell:
         options: dict[str, Any] = {"mask": mask, "recursive": recursive, "overwrite": overwrite, "progress": tell}
+        options["remark"] = lambda said: talk.print(said, style="dim", markup=False)
         for result in batch.protect(inputs, out, recipe, **options):
             counts[result.status] += 1
             show(result, as_json)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unlearnable.protection.engine import Protection
 
 DEFAULT_METHOD = "advdm"
+BUDGETS = ("eps", "psnr", "perceptual")
 WHERE_ONLY = ("device", "offline", "checkpointing")  # settings that say where the work is done, not what comes out
 
 
@@ -23,7 +24,8 @@ WHERE_ONLY = ("device", "offline", "checkpointing")  # settings that say where t
 class Recipe:
     """What `protect` does to a picture. Every field has a flag of the same name on the command line.
 
-    `eps` (levels of 255) or `psnr` (dB) replace the strength's budget, `steps` its number of ascent steps. A picture of
+    `eps` (levels of 255), `psnr` (dB) or `perceptual` (a distance in the embedded features) replace the strength's
+    budget, `steps` its number of ascent steps, `options` other settings of the method (see `options`). A picture of
     more than ``resolution ** 2`` pixels is protected at that scale and its perturbation enlarged (0: the model's size,
     or twice that for models below 512 px; a large value means the picture's own scale, by tiles, and takes longer).
     `batch` views are worked on at once. `format` and `quality` choose another file format for the results.
@@ -34,7 +36,9 @@ class Recipe:
     strength: str = "standard"
     eps: float | None = None
     psnr: float | None = None
+    perceptual: float | None = None
     steps: int | None = None
+    options: str = ""
     model: str = "embedded"
     revision: str | None = None
     prompt: str = "a photo"
@@ -50,8 +54,10 @@ class Recipe:
     checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        if self.eps is not None and self.psnr is not None:
-            raise UsageError(f"eps {self.eps:g} and psnr {self.psnr:g} are two budgets: give one of them")
+        budgets = {name: getattr(self, name) for name in BUDGETS if getattr(self, name) is not None}
+        if len(budgets) > 1:
+            both = " and ".join(f"{name} {value:g}" for name, value in budgets.items())
+            raise UsageError(f"{both} are {len(budgets)} budgets: give one of them")
         for name, least in (("steps", 0), ("batch", 1), ("resolution", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -77,6 +83,7 @@ class Recipe:
 
     def protection(self) -> Protection:
         """The method at this recipe's budget."""
+        from unlearnable.options import applied
         from unlearnable.protection.constraints import Linf, psnr
 
         settings = registry.protection(self.method, self.strength)
@@ -84,9 +91,13 @@ class Recipe:
             settings = replace(settings, constraint=Linf(self.eps))
         if self.psnr is not None:
             settings = replace(settings, constraint=psnr(self.psnr))
+        if self.perceptual is not None:
+            from unlearnable.protection.perceptual import Perceptual
+
+            settings = replace(settings, constraint=Perceptual(self.perceptual))
         if self.steps is not None and settings.steps:
             settings = replace(settings, steps=-(-self.steps // settings.rounds))
-        return settings
+        return applied(settings, self.options)
 
     def toml(self) -> str:
         """The recipe as TOML; `None` fields are left out."""

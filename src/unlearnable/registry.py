@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 METHODS = {
     name: f"unlearnable.protection.methods.{name.replace('-', '_')}"
     for name in ("random", "advdm", "photoguard", "mist", "sds", "sds-plus", "ace", "fsmg", "aspl", "udp", "eudp")
-}
+} | {name: f"unlearnable.ldu.methods.{name.replace('-', '_')}" for name in ("ldu", "ldu-fast", "ldu-paper")}
 ATTACKERS = {
     name: f"unlearnable.personalization.{name.replace('-', '_')}"
     for name in ("dreambooth", "lora", "textual-inversion", "scratch")
@@ -109,17 +109,20 @@ def protection(name: str, strength: str = "standard") -> Protection:
     """A protection's settings at one strength.
 
     ``paper``: its paper's own budget and no transforms. ``subtle``, ``standard``, ``strong``: 4, 6 or 12 of 255, with
-    EOT transforms in the loop so that more of it survives JPEG, blur and resizing.
+    EOT transforms in the loop so that more of it survives JPEG, blur and resizing; for methods whose budget is a PSNR
+    that one as standard, and as much less or more for the others.
     """
     settings: Protection = thing(name, "method").PAPER
     if strength == PAPER:
         return settings
     if strength not in STRENGTHS:
         raise UsageError(f"unknown strength {strength!r}: {suggestion(strength, [*STRENGTHS, PAPER])}")
-    from unlearnable.protection.constraints import Linf
+    from unlearnable.protection.constraints import L2, Constraint, Linf
     from unlearnable.protection.transforms import EOT
 
-    return replace(settings, constraint=Linf(STRENGTHS[strength]), transforms=EOT)
+    budget, own = STRENGTHS[strength], settings.constraint
+    scaled: Constraint = L2(own.rms * budget / STRENGTHS["standard"]) if isinstance(own, L2) else Linf(budget)
+    return replace(settings, constraint=scaled, transforms=EOT)
 
 
 def attacker(name: str, model: Model, preset: str = "auto") -> Personalizer:

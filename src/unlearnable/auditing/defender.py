@@ -81,8 +81,9 @@ def broken(known: Defender, pairs: list[Pair]) -> list[str]:
         if pair.name not in known.constraints:
             continue
         constraint = known.constraints[pair.name]
-        change = tensor(files.read(pair.protected).pixels) - tensor(files.read(pair.clean).pixels)
-        if not constraint.holds(change):
+        x = tensor(files.read(pair.clean).pixels)
+        change = tensor(files.read(pair.protected).pixels) - x
+        if not constraint.holds(change, x):
             rms = float(change.square().mean().sqrt())
             moved = f"moves by up to {int(change.abs().max())}/255 ({rms:.2f} root mean square)"
             found.append(f"{shown(pair.name)} {moved}, and {constraint.describe()} was promised")

@@ -18,8 +18,9 @@ from unlearnable.ldu.consistency import finest
 from unlearnable.ldu.invert import Step, ddim, denoise, descent
 from unlearnable.ldu.shortcut import Shortcut
 from unlearnable.models.base import Condition, Model
+from unlearnable.models.load import EMBEDDED_FOLDER
 
-SHIPPED = Path(__file__).parent / "embedded" / "shortcut.safetensors"
+SHIPPED = EMBEDDED_FOLDER / "shortcut" / "shortcut.safetensors"
 KINDS = ("auto", "ddim", "shortcut:FILE", "lcm:FILE", "turbo:MODEL")
 LCM_TIMES = 50  # evenly spaced times that LCM-LoRA knows, the schedule's last among them (arXiv 2311.05556)
 
@@ -131,3 +132,12 @@ LOADERS: dict[str, Callable[[str, Model], Phi]] = {
     "lcm": _lcm,
     "turbo": _turbo,
 }
+
+
+def phi_of(text: str, model: Model) -> Phi:
+    """`load_phi`, once for a model: files are read and networks built for the first group of pictures only."""
+    known: dict[tuple[str, int], Phi] = vars(model).setdefault("_phi", {})
+    key = (text, id(model.denoiser))  # copies of a model share the rest of what it holds
+    if key not in known:
+        known[key] = load_phi(text, model)
+    return known[key]

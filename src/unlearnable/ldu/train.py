@@ -1,4 +1,4 @@
-"""Pictures in, a trained file out: shortcuts, resumable, and a report of what was learnt."""
+"""Pictures in, a trained file out: shortcuts and rho, resumable, and a report of what was learnt."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from unlearnable.errors import SetupError, UsageError, shown
+from unlearnable.ldu.amortise import Amortising, RhoTrainer, attackers
+from unlearnable.ldu.course import Course
+from unlearnable.ldu.method import TrajectoryShift
 from unlearnable.ldu.phi import Phi, load_phi
 from unlearnable.ldu.pictures import Pictures, load, texts
+from unlearnable.ldu.shift import Rho
 from unlearnable.ldu.shortcut import Shortcut, fingerprint
 from unlearnable.ldu.teach import Teacher, Teaching
-from unlearnable.models.base import Model
+from unlearnable.ldu.workers import workers
+from unlearnable.models.base import Condition, Model
 from unlearnable.models.checkpoint import Checkpoint
 from unlearnable.models.load import EMBEDDED, load_model
 from unlearnable.models.training import Trainer
@@ -53,9 +58,11 @@ def train_shortcut(
     table, captions = texts(model, pictures.captions)
     teacher = Teacher(shortcut, settings, captions, seed)
     store = Checkpoint(beside(out), identity("shortcut", model, pictures, asdict(settings), seed))
-    carry_on(
-        teacher, store, lambda after, left: teacher.run(pictures.latents(model), table, left, after=after), progress
-    )
+
+    def run(after: Any, left: int) -> object:
+        return teacher.run(pictures.latents(model), table, left, after=after)
+
+    carry_on(teacher, store, run, progress)
     facts = {"settings": asdict(settings), "pictures": len(pictures), "seed": seed}
     shortcut.save(out, **facts)
     report = facts | {"file": str(out), "model": model.name, "failed": pictures.failed}
@@ -63,13 +70,66 @@ def train_shortcut(
     return report | {"loss": teacher.losses[-1], "seconds": round(time.monotonic() - started, 1)}
 
 
-def carry_on(trainer: Trainer, store: Checkpoint, run: Callable[[Any, int], object], progress: Progress | None) -> None:
+def train_rho(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    method: TrajectoryShift,
+    *,
+    model: Model | str = EMBEDDED,
+    prompt: str = "a photo",
+    settings: Amortising | None = None,
+    seed: int = 0,
+    recursive: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train rho of `method` (its route, objective, budget, transforms) on pictures and write it to the file `out`.
+
+    As `train_shortcut`, captions and resuming included; each folder inside is one subject. Started by `accelerate
+    launch`, the processes share each batch. The report has the loss on some of the pictures: clean, with random noise
+    of the same budget, and as rho protects them. Raises UsageError, SetupError, PictureError where no picture can be
+    read.
+    """
+    out, settings, started = file(out), settings or Amortising(), time.monotonic()
+    crew = workers(settings.batch)
+    if isinstance(model, str):
+        model = load_model(model, **options | ({"device": crew.device} if crew.device else {}))
+    pictures = load(inputs, model.size, prompt, recursive)
+    facts = {"prompt": prompt, "settings": asdict(settings), "budget": method.constraint.describe(), "seed": seed}
+    facts["route"] = {name: value for name, value in asdict(method.route).items() if name != "phi"}
+    course = Course(method.route, model, prompt)
+    rho = Rho(model.latent_shape(model.size, model.size)[0], settings.width, seed).to(model.device)
+    store = Checkpoint(beside(out), identity("rho", model, pictures, facts | {"method": told(method)}, seed))
+    targets = attackers(model, pictures, prompt, settings, seed)
+    trainer = RhoTrainer(method, course, rho, pictures, targets, settings, crew, seed)
+
+    def run(after: Any, left: int) -> object:
+        return trainer.run(pictures.levels, Condition(), left, after=after)
+
+    carry_on(trainer, store, run, progress, crew.first)
+    facts |= {"phi": course.phi.kind, "pictures": len(pictures), "attackers": len(targets)}
+    report = facts | {"file": str(out), "model": model.name, "failed": pictures.failed}
+    report["lambda"] = trainer.dual.value.flatten().tolist()
+    if crew.first:
+        rho.save(out, model, **facts)
+        report["loss"] = effect(replace(method, start="rho", steps=0, rho=str(out)), model, pictures, prompt, seed)
+    return report | {"seconds": round(time.monotonic() - started, 1)}
+
+
+def carry_on(
+    trainer: Trainer,
+    store: Checkpoint,
+    run: Callable[[Any, int], object],
+    progress: Progress | None,
+    write: bool = True,
+) -> None:
     """Train to the end from where the file left off, writing now and then, and when interrupted."""
     steps = trainer.settings.steps
 
     def after(trainer: Trainer) -> None:
-        store(trainer)
-        if progress:
+        if write:
+            store(trainer)
+        if progress and write:
             progress(trainer.done, steps, trainer.losses[-1])
 
     if store.load(trainer):
@@ -79,11 +139,12 @@ def carry_on(trainer: Trainer, store: Checkpoint, run: Callable[[Any, int], obje
     except torch.OutOfMemoryError as error:
         raise SetupError("the training does not fit into memory: use a smaller --batch or a smaller model") from error
     except KeyboardInterrupt:
-        if trainer.whole:
+        if trainer.whole and write:
             store.save(trainer)
         raise
     trainer.settle()
-    store.save(trainer, finished=True)
+    if write:
+        store.save(trainer, finished=True)
 
 
 @torch.no_grad()
@@ -100,6 +161,16 @@ def few_steps(model: Model, phi: Phi, prompt: str, seed: int) -> dict[str, dict[
     return {name: {k: miss(each, k) for k in FEW} for name, each in (("ddim", plain), (phi.kind, phi))}
 
 
+def effect(method: TrajectoryShift, model: Model, pictures: Pictures, prompt: str, seed: int) -> dict[str, float]:
+    """Mean loss of the model as it is on some pictures: clean, with random noise of the same budget, and protected."""
+    from unlearnable import registry
+
+    x = pictures.images(slice(SAMPLES), model.device)
+    noise = replace(registry.protection("random", registry.PAPER), constraint=method.constraint)
+    made = {"clean": x, "random": noise(model, x, seed=seed), "rho": method(model, x, prompt=prompt, seed=seed)}
+    return {name: round(float(method.evaluate(model, y, prompt=prompt).mean()), 4) for name, y in made.items()}
+
+
 def file(out: str | Path) -> Path:
     """The file to be written; raises UsageError where that cannot be."""
     out = Path(out)
@@ -110,6 +181,13 @@ def file(out: str | Path) -> Path:
 
 def beside(out: Path) -> Path:
     return out.with_name(f"{out.stem}.training.safetensors")
+
+
+def told(method: TrajectoryShift) -> dict[str, str]:
+    """A method's settings in words that are the same in every process: functions by their names."""
+    return {name: getattr(value, "__qualname__", str(value)) for name, value in vars(method).items()} | {
+        "transforms": str([getattr(t, "__name__", str(t)) for t in method.transforms])
+    }
 
 
 def identity(kind: str, model: Model, pictures: Pictures, settings: dict[str, Any], seed: int) -> str:

@@ -63,6 +63,7 @@ def tensors(trainer: Trainer, finished: bool) -> dict[str, Tensor]:
     kept = {f"parameter.{i}": p.detach() for i, p in enumerate(trainer.parameters)}
     if finished:
         return kept
+    kept |= {f"extra.{name}": value for name, value in trainer.extra().items()}
     for i, state in trainer.optimiser.state_dict()["state"].items():
         kept |= {f"optimiser.{i}.{name}": value for name, value in state.items()}
     if trainer.average:
@@ -77,6 +78,8 @@ def restore(trainer: Trainer, found: dict[str, Tensor]) -> None:
         kind, number, *rest = name.split(".")
         if kind == "parameter":
             trainer.parameters[int(number)].copy_(value)
+        elif kind == "extra":
+            trainer.extra()[number].copy_(value)
         elif kind == "optimiser":
             whole["state"].setdefault(int(number), {})[rest[0]] = value
         else:

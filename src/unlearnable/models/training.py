@@ -166,6 +166,10 @@ class Trainer:
         self.done += 1
         self.whole = True
 
+    def extra(self) -> dict[str, Tensor]:
+        """More tensors that a checkpoint keeps, and changes in place when it is read."""
+        return {}
+
     def settle(self) -> None:
         """The end of training: the running average, if there is one, replaces the weights."""
         if self.average:

@@ -1,0 +1,107 @@
+"""Latent Diffusion Unlearning as a protection: the engine's loop and objectives, on shifted trajectories."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from unlearnable.errors import SetupError, UsageError
+from unlearnable.ldu.course import Course, Route
+from unlearnable.ldu.lagrangian import check
+from unlearnable.ldu.phi import phi_of
+from unlearnable.ldu.shift import COMMAND, Rho
+from unlearnable.ldu.trajectory import Trajectory
+from unlearnable.models.base import Model
+from unlearnable.models.load import EMBEDDED_FOLDER
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.perturbation import Perturbation, Scene
+from unlearnable.protection.surrogates import View
+
+SHIPPED = EMBEDDED_FOLDER / "ldu" / "rho.safetensors"
+CHOICES = {
+    "shift": ("free", "network"), "start": ("noise", "zero", "rho"), "optimiser": ("adam", "normalised"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrajectoryShift(Protection):
+    """Settings of LDU (arXiv 2510.03089) beside those of any protection; `step` times the budget is one step's change.
+
+    `phi`, `k`, `depth`, `inversion`, `refine`, `decode`: the way of the trajectory, see `course.Route`.
+    `shift`: "free" (one for each picture) or "network" (one rho for the group, trained here with Adam at `lr`).
+    `start`: "noise", "zero", or "rho", the trained network of the file `rho` (auto: the one that ships).
+    `optimiser`: "adam", or "normalised" for gradients of unit length. `rate` is that of the dual ascent.
+    `residual`: share of the budget that pixels of their own may use beside the trajectory. `latent`: the objective
+    sees the trajectory's end rather than the re-encoded picture, which is cheaper and knows no transforms.
+    """
+
+    start: str = "noise"
+    phi: str = "auto"
+    k: int = 1
+    depth: float = 0.125
+    inversion: int = 10
+    refine: int = 0
+    decode: str = "difference"
+    shift: str = "free"
+    rho: str = "auto"
+    optimiser: str = "adam"
+    lr: float = 1e-3
+    width: int = 32
+    rate: float = 0.5
+    residual: float = 0.0
+    latent: bool = False
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise UsageError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(known)}")
+        if not 0 <= self.residual < 1 or (self.residual and self.latent):
+            raise UsageError(f"residual {self.residual:g}: give a share from 0 up to 1, and 0 for the latent variant")
+        if self.start == "rho" and self.shift == "network":
+            raise UsageError("a network that is trained here cannot start from rho: use shift=free")
+        check(self.constraint)
+        _ = self.route
+
+    @property
+    def route(self) -> Route:
+        return Route(**{field.name: getattr(self, field.name) for field in fields(Route)})
+
+    def begin(self, model: Model, scene: Scene) -> Perturbation:
+        route, rho, prompt = self.route, None, scene.prompt
+        if self.start == "rho":
+            rho, facts = self._rho(model)
+            route, prompt = replace(route, **facts["route"]), facts["prompt"]
+            made, here = facts["phi"], phi_of(route.phi, model)
+            if made != here.kind:
+                raise UsageError(f"rho was trained with phi {made!r}, and this is {here.kind!r}: name the one it knows")
+        return Trajectory(self, Course(route, model, prompt), scene, rho)
+
+    def remark(self, model: Model) -> str:
+        return f"{self.name}: trajectories are brought down by {phi_of(self.phi, model).describe()}"
+
+    def _rho(self, model: Model) -> tuple[Rho, dict[str, Any]]:
+        if self.rho != "auto":
+            return Rho.load(Path(self.rho), model)
+        try:
+            return Rho.load(SHIPPED, model)
+        except UsageError as error:
+            said = f"no trained rho for {model.name!r} ships: make one with `{COMMAND}` and name it with rho=FILE"
+            raise SetupError(said) from error
+
+    def _gradient(self, views: Sequence[View], seen: Tensor, *rest: Any) -> Tensor:
+        if not self.latent:
+            return super()._gradient(views, seen, *rest)
+        inside = [View(in_latents(view.model), view.condition) for view in views]
+        return replace(self, transforms=(), latent=False)._gradient(inside, seen, *rest)
+
+
+def in_latents(model: Model) -> Any:
+    """The model, asked about latents where others ask about pictures."""
+    twin: Any = copy.copy(model)
+    twin.encode = lambda z: z
+    return twin

@@ -1,0 +1,1 @@
+"""The protections of Latent Diffusion Unlearning, a file each; `registry.METHODS` names them."""

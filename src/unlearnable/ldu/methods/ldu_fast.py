@@ -1,0 +1,12 @@
+"""LDU-fast: one pass through a network that has learnt which shift to give a trajectory; no ascent.
+
+The amortised form of LDU (Devulapally et al., arXiv 2510.03089): ``z'_T = z_T + rho(z_T)`` with a small U-Net rho
+trained once over many pictures (`unlearnable train-ldu`), which fits the model it was trained with only. Budget: PSNR
+36.1 dB. `--steps` have no meaning here: ``--method ldu --options start=rho`` goes on from where this ends.
+"""
+
+from dataclasses import replace
+
+from unlearnable.ldu.methods import ldu
+
+PAPER = replace(ldu.PAPER, name="ldu-fast", start="rho", steps=0)

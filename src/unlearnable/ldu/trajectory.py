@@ -1,0 +1,110 @@
+"""The perturbation of Latent Diffusion Unlearning: what is moved is the start of a picture's denoising trajectory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from unlearnable import rng
+from unlearnable.ldu.course import Course
+from unlearnable.ldu.lagrangian import Dual, spent, steepest
+from unlearnable.ldu.shift import Free, Rho
+from unlearnable.protection.constraints import L2, Constraint, Linf
+from unlearnable.protection.perturbation import Scene, tied
+
+if TYPE_CHECKING:
+    from unlearnable.ldu.method import TrajectoryShift
+
+PROBE = 0.05  # of a latent's spread: the shift by which the gain of a trajectory is measured
+FIRST = 2.0  # steps' length of the noise that a shift starts from
+
+
+class Trajectory:
+    """Shifts the trajectories of a scene's pictures; see `TrajectoryShift` for the settings.
+
+    The gradient of the objective, taken at the picture within its budget, goes down through the decoder and all k
+    steps to the shift, together with the Lagrangian's gradient of the unbounded change.
+    """
+
+    def __init__(self, settings: TrajectoryShift, course: Course, scene: Scene, rho: Rho | None) -> None:
+        self.settings, self.course, self.scene = settings, course, scene
+        self.z = course.start(scene.x)
+        self.origin = course.origin(scene.x, self.z)
+        self.residual = torch.zeros_like(scene.x)
+        start = self._start(rho)
+        shared = settings.shift == "network"
+        if shared:
+            self.shift: Free | Rho = Rho(self.z.shape[1], settings.width, scene.seed).to(self.z.device)
+        else:
+            self.shift = Free(start, self._length())
+        self.parameters = list(self.shift.parameters())
+        kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.SGD
+        self.optimiser = kind(self.parameters, lr=settings.lr if shared else 1.0)
+        self._refresh()
+        parts = len(self.used)
+        self.dual = Dual(torch.zeros(parts, 1 if shared else len(self.z), device=self.z.device), settings.rate)
+
+    @property
+    def seen(self) -> Tensor:
+        """The picture within its budget, as an attacker gets it; or, for the latent variant, the trajectory's end."""
+        return self.z_0.detach() if self.settings.latent else self.scene.x + self.delta
+
+    def move(self, gradient: Tensor) -> None:
+        push = steepest(self.scene.constraint, gradient)
+        aim = self.z_0 if self.settings.latent else self.raw
+        with torch.enable_grad():
+            loss = self.dual.penalty(self.used).sum() - (push * aim).sum()
+            self.optimiser.zero_grad()
+            loss.backward()
+        if self.settings.optimiser == "normalised" and isinstance(self.shift, Free):
+            g = self.shift.value.grad
+            assert g is not None
+            self.shift.value.grad = L2(1.0).direction(g)
+        self.optimiser.step()
+        self.dual.ascend(self.used.detach())
+        if self.settings.residual:
+            self._move_residual(gradient)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Follow the shifted trajectories down; their graph is kept for the next move."""
+        with torch.set_grad_enabled(self.settings.steps > 0):
+            self.z_0 = self.course.arrive(self.z + self.shift(self.z))
+            change = self.course.change(self.z_0, self.origin)
+            self.raw = tied(change, self.scene.grey) * self.scene.allowed + self.residual
+            self.used = spent(self.scene.constraint, self.scene.x, self.raw)
+        self.delta = self.scene.project(self.raw.detach())
+
+    def _start(self, rho: Rho | None) -> Tensor:
+        if rho is not None:
+            with torch.no_grad():
+                return rho(self.z)
+        if self.settings.start == "zero":
+            return torch.zeros_like(self.z)
+        noise = rng.normal(self.scene.keys, self.z.shape[1:], "shift", self.scene.seed, device=self.z.device)
+        return FIRST * self._length() * noise
+
+    @torch.no_grad()
+    def _length(self) -> Tensor:
+        """The shift, ``[b 1 1 1]``, that changes a picture by `step` times its budget, about."""
+        s = self.settings
+        noise = rng.normal(self.scene.keys, self.z.shape[1:], "probe", device=self.z.device)
+        plain, moved = (self.course.model.decode(self.course.arrive(z)) for z in (self.z, self.z + PROBE * noise))
+        change = (moved - plain).square().flatten(1).mean(1).sqrt().view(-1, 1, 1, 1)
+        return s.step * s.constraint.size / 255 * PROBE / change.clamp_min(1e-6)
+
+    def _move_residual(self, gradient: Tensor) -> None:
+        """The pixels' own small share of the budget, by the same ascent as pixel methods take."""
+        scene, part = self.scene, scaled(self.scene.constraint, self.settings.residual)
+        move = part.direction(tied(gradient, scene.grey) * scene.allowed) * (self.settings.step * part.size / 255)
+        self.residual = part.project(scene.x, self.residual + move, scene.allowed)
+
+
+def scaled(constraint: Constraint, share: float) -> Constraint:
+    """A share of a budget, as root mean square where it is one of looks."""
+    if isinstance(constraint, Linf):
+        return replace(constraint, eps=share * constraint.eps)
+    return L2(share * constraint.size)

@@ -1,0 +1,62 @@
+"""Settings of a method beyond its budget and steps, as text: ``k=4, depth=0.5, surrogate=lora+token``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from unlearnable.errors import UsageError
+from unlearnable.registry import suggestion
+
+if TYPE_CHECKING:
+    from unlearnable.protection.engine import Protection
+
+WORDS = {"true": True, "false": False}
+
+
+def applied(settings: Protection, text: str) -> Protection:
+    """The settings with those of the text; raises UsageError for a name or a value that does not fit them."""
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals:
+            raise UsageError(f"option {part!r} has no value: write it as name=value, with commas between options")
+        settings = replace(settings, **changes(settings, name, value))
+    return settings
+
+
+def changes(settings: Protection, name: str, value: str) -> dict[str, Any]:
+    """The fields that one option sets."""
+    named = tables()
+    if name in named:
+        if name == "surrogate" and value not in named[name]:
+            from unlearnable.protection.personalised import parse
+
+            return {name: parse(value)}
+        if value not in named[name]:
+            raise UsageError(f"unknown {name} {value!r}: {suggestion(value, list(named[name]))}")
+        return dict(named[name][value])
+    plain = {k: v for k, v in vars(settings).items() if isinstance(v, (bool, int, float, str)) and k != "name"}
+    if name not in plain:
+        raise UsageError(f"{settings.name} has no option {name!r}: {suggestion(name, sorted([*plain, *named]))}")
+    kind = type(plain[name])
+    try:
+        return {name: WORDS[value.lower()] if kind is bool else kind(value)}
+    except (ValueError, KeyError) as error:
+        what = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise UsageError(f"option {name} is {value!r}: give {what}") from error
+
+
+def tables() -> dict[str, dict[str, dict[str, Any]]]:
+    """Options whose values are names."""
+    from unlearnable.protection.objectives import denoising, mist
+    from unlearnable.protection.surrogates import Frozen
+    from unlearnable.protection.transforms import EOT
+
+    return {
+        "objective": {
+            "denoising": {"objective": denoising, "goal": None},
+            "mist": {"objective": mist(1.0), "goal": "pattern"},
+        },
+        "transforms": {"eot": {"transforms": EOT}, "none": {"transforms": ()}},
+        "surrogate": {"base": {"surrogate": Frozen()}},
+    }
