@@ -5,7 +5,7 @@ from scipy.stats import chisquare
 from tiny import FAMILIES, build
 from unlearnable.errors import UsageError
 from unlearnable.models.schedule import from_scheduler
-from unlearnable.protection.timesteps import LAWS, draw, probabilities
+from unlearnable.protection.timesteps import LAWS, draw, probabilities, sample
 
 KEYS = [str(i) for i in range(4000)]
 
@@ -44,3 +44,35 @@ def test_laws_against_their_formulas():
 def test_unknown_law_is_refused():
     with pytest.raises(UsageError, match=r"unknown timestep law 'abc'.*uniform"):
         probabilities("abc", from_scheduler(build(FAMILIES[0]).scheduler))
+
+
+def test_strata_cover_the_law_and_pairs_have_opposite_noise():
+    """All strata together are draws of p(t), each within its own part; a single draw's mean is the law's."""
+    p = probabilities("ab", from_scheduler(build("sd1").scheduler))
+    edges = p.cumsum(0)
+    seen = []
+    for i in range(4):
+        t, _ = sample(p, KEYS[:2000], (1,), (0, 0), i, 4, stratified=True)
+        assert (edges[t] >= i / 4 - 1e-9).all() and (edges[t] - p[t] <= (i + 1) / 4 + 1e-9).all()
+        seen.append(t)
+    tenths = torch.bincount((edges[torch.cat(seen)] * 10).long().clamp_max(9), minlength=10)
+    assert chisquare(tenths.double()).pvalue > 1e-3
+    pair = [sample(p, KEYS[:3], (2, 4), (7, 1), i, 4, stratified=True, antithetic=True) for i in range(4)]
+    for even, odd in ((0, 1), (2, 3)):
+        assert torch.equal(pair[even][0], pair[odd][0]) and torch.equal(pair[even][1], -pair[odd][1])
+    assert not torch.equal(pair[0][1], pair[2][1]) and (pair[0][0] <= pair[2][0]).all()
+
+
+def test_variance_reduction_keeps_the_mean_and_lowers_the_variance():
+    """Of a known function of (t, noise): its mean over p(t) in closed form, and fewer errors around it."""
+    p = probabilities("uniform", from_scheduler(build("sd1").scheduler))
+    exact = float((p * torch.arange(1000)).sum() / 1000)  # E[t / 1000 + noise]
+
+    def errors(**how):
+        draws = [sample(p, KEYS[:1000], (), (3, 0), i, 4, **how) for i in range(4)]
+        return sum(t.double() / 1000 + noise for t, noise in draws) / 4 - exact
+
+    plain, better = errors(), errors(stratified=True, antithetic=True)
+    for found in (plain, better):
+        assert abs(float(found.mean())) < 4 * float(found.std()) / 1000**0.5
+    assert float(better.std()) < 0.3 * float(plain.std())

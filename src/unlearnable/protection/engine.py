@@ -15,7 +15,7 @@ from unlearnable.protection.constraints import Constraint, Linf
 from unlearnable.protection.objectives import Batch, Objective, denoising
 from unlearnable.protection.perturbation import Perturbation, Pixels, Scene
 from unlearnable.protection.surrogates import Frozen, Surrogate, View
-from unlearnable.protection.timesteps import draw, probabilities
+from unlearnable.protection.timesteps import probabilities, sample
 from unlearnable.protection.transforms import Transform, pick
 
 Progress = Callable[[int, int], None]
@@ -27,6 +27,7 @@ class Protection:
 
     Each of `rounds` lets the surrogate train, then takes `steps` ascent steps of `step` times the budget, each on the
     mean gradient of `draws` draws of (t, noise, transform). `law` is p(t), limited to the share `span` of all times.
+    The draws of a step may be `stratified` in t and come in pairs of opposite noise (`antithetic`).
     `start`: "zero", "uniform" inside the budget, or "sign" on its boundary. `goal` names the target picture of a
     targeted objective. `score` replaces the objective where results are compared (`evaluate`).
     """
@@ -41,6 +42,8 @@ class Protection:
     start: str = "uniform"
     law: str = "uniform"
     span: tuple[float, float] = (0.0, 1.0)
+    stratified: bool = False
+    antithetic: bool = False
     goal: str | None = None
     surrogate: Surrogate = field(default_factory=Frozen)
     transforms: tuple[Transform, ...] = ()
@@ -130,8 +133,7 @@ class Protection:
         shape = views[0].model.latent_shape(*size)
         for i in range(self.draws):
             name = (seed, step, i)
-            t = draw(p, keys, "time", *name, device=x.device)
-            noise = rng.normal(keys, shape, "noise", *name, device=x.device)
+            t, noise = sample(p, keys, shape, (seed, step), i, self.draws, self.stratified, self.antithetic, x.device)
             for view in views:
                 shown = pick(self.transforms, x, rng.plain("transform", *name))
                 self.objective(view.model, shown, Batch(t, noise, view.condition, goal)).sum().backward()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unlearnable.errors import UsageError
 from unlearnable.models.schedule import Schedule
-from unlearnable.rng import uniform
+from unlearnable.rng import normal, uniform
 
 RATIO_CLIP = 10.0  # sqrt(ab / (1 - ab)) grows without bound as t goes to 0
 
@@ -35,7 +35,29 @@ def probabilities(law: str, schedule: Schedule) -> Tensor:
     return weight / weight.sum()
 
 
-def draw(p: Tensor, keys: Sequence[str], *name: object, device: torch.device | None = None) -> Tensor:
-    """One time per key from p(t), ``[b]`` int64, by inverting the distribution function."""
-    u = uniform(keys, (), *name).double()
+def draw(
+    p: Tensor, keys: Sequence[str], *name: object, stratum: tuple[int, int] = (0, 1), device: torch.device | None = None
+) -> Tensor:
+    """One time per key from p(t), ``[b]`` int64, by inverting the distribution function.
+
+    `stratum` (i, n) draws from the i-th of n parts of p(t) that are equally likely.
+    """
+    u = (stratum[0] + uniform(keys, (), *name).double()) / stratum[1]
     return torch.searchsorted(p.cumsum(0), u, right=True).clamp_max(len(p) - 1).to(device)
+
+
+def sample(
+    p: Tensor, keys: Sequence[str], shape: Sequence[int], name: tuple[int, int], i: int, of: int,
+    stratified: bool = False, antithetic: bool = False, device: torch.device | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Times ``[b]`` and noise ``[b, *shape]`` of the i-th of a step's draws; `name` is (seed, step).
+
+    `stratified`: each of the draws takes its time from a part of p(t) of its own, so that together they cover it.
+    `antithetic`: draws come in pairs of one time and opposite noise, whose odd errors cancel. Neither changes what a
+    single draw is distributed as (Owen, Monte Carlo theory, methods and examples, sections 8.2 and 8.4).
+    """
+    if antithetic:
+        i, of, sign = i // 2, -(-of // 2), 1 - 2 * (i % 2)
+    t = draw(p, keys, "time", *name, i, stratum=(i, of) if stratified else (0, 1), device=device)
+    noise = normal(keys, shape, "noise", *name, i, device=device)
+    return t, sign * noise if antithetic else noise

@@ -3,14 +3,15 @@
 Zhao et al., "Unlearnable Examples for Diffusion Models", arXiv 2306.01902:
 ``max_{|delta| <= eps} min_theta E_{t,eps} L(x + delta; theta)``. Each round the surrogate trains on the protected
 pictures, then the ascent moves them; t is uniform. Deviation: the authors' code was never published, so the numbers of
-steps are ours (10 rounds of 5 and 10); this preset starts from the loaded weights.
+steps are ours: 10 rounds of 10 ascent steps, the surrogate taking 5 ahead of each for a group of pictures, which starts
+from the loaded weights, and 50 for a whole data set (`--surrogate scratch` or `checkpoint`; `protection.maxmin`).
 """
 
 from unlearnable.models.training import FineTune
 from unlearnable.protection.constraints import Linf
-from unlearnable.protection.engine import Protection
+from unlearnable.protection.maxmin import MaxMin
 from unlearnable.protection.objectives import denoising
 from unlearnable.protection.surrogates import Training
 
 GAME = Training(before="protected", fit=FineTune(5))
-PAPER = Protection("udp", denoising, Linf(8), step=1 / 10, steps=10, rounds=10, surrogate=GAME)
+PAPER = MaxMin("udp", denoising, Linf(8), step=1 / 10, steps=10, rounds=10, surrogate=GAME)

@@ -1,0 +1,42 @@
+"""A pixel DDPM with random weights, for those who train one from scratch: ``pixel:32`` wherever a model is named."""
+
+from __future__ import annotations
+
+from unlearnable.errors import UsageError
+from unlearnable.models.base import Model
+
+PREFIX = "pixel:"
+WIDTHS = {8: (32, 64), 16: (32, 64), 32: (32, 64, 64), 64: (32, 64, 96, 96)}  # for a laptop's CPU
+TIMES = 1000
+
+
+def pixel(side: int, widths: tuple[int, ...] = (), seed: int = 0) -> Model:
+    """A small U-Net over `side` px with the linear schedule of DDPM (Ho et al., arXiv 2006.11239), untrained.
+
+    `widths` are its channels by resolution, attention at the last; default: those of `WIDTHS`, by size.
+    """
+    import diffusers
+
+    from unlearnable.models.load import adapt
+    from unlearnable.rng import seeded
+
+    widths = widths or WIDTHS[min((known for known in WIDTHS if known >= side), default=64)]
+    if side < 8 or side % 2 ** (len(widths) - 1):
+        raise UsageError(f"a pixel model of {side} px cannot be built: give a multiple of {2 ** (len(widths) - 1)}")
+    plain = len(widths) - 1
+    with seeded(seed, "scratch"):
+        network = diffusers.UNet2DModel(
+            sample_size=side, in_channels=3, out_channels=3, block_out_channels=widths, layers_per_block=1,
+            down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",), norm_num_groups=8,
+            up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * plain, attention_head_dim=8,
+        )  # fmt: skip
+    scheduler = diffusers.DDPMScheduler(num_train_timesteps=TIMES)
+    return adapt(diffusers.DDPMPipeline(unet=network, scheduler=scheduler), f"{PREFIX}{side}")
+
+
+def named(name: str) -> Model:
+    """The model of a name such as ``pixel:32``."""
+    side = name.removeprefix(PREFIX)
+    if not side.isdecimal():
+        raise UsageError(f"{name!r} is no pixel model: write pixel: and its side in px, as in pixel:32")
+    return pixel(int(side))

@@ -1,0 +1,243 @@
+"""The max-min game over a whole data set: a surrogate trains on the protected pictures, which ascend against it.
+
+Zhao et al., arXiv 2306.01902: ``max_{|delta_i| <= eps} min_theta sum_i E_{t,eps} L(x_i + delta_i; theta)``. Here theta
+and the deltas take turns: `MaxMin.train` steps of theta on mini-batches of ``x + delta``, then `steps` ascent steps of
+every picture's own delta with theta held still. Everything lies on disk and is kept turn by turn, so that memory does
+not grow with the data set and a run that was killed goes on to the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlearnable.errors import UsageError
+from unlearnable.images.square import square
+from unlearnable.models.base import Model
+from unlearnable.models.checkpoint import Checkpoint, read, write
+from unlearnable.models.training import FineTune, Trainer
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.perturbation import Pixels, Scene
+from unlearnable.protection.probe import MEASURED, measured
+from unlearnable.protection.shelf import Deltas, Views
+from unlearnable.protection.surrogates import view
+
+AUTO = -1
+FRESH_LR, FRESH_WARMUP, CLIP = (
+    1e-3,
+    10,
+    1.0,
+)  # from random weights: the rate, and rounds of training ahead of any ascent
+PROBES = 16  # pictures that a measured law is measured on
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class MaxMin(Protection):
+    """UDP's settings. What follows is for whole data sets (`--surrogate`); groups of pictures have `surrogate`.
+
+    `train` steps of the surrogate on `learn` pictures each, ahead of every round's ascent, at the rate `lr` (0: the
+    model's own, or 1e-3 from random weights); `warmup` steps ahead of the first (-1: none on loaded weights, ten
+    rounds' worth from random ones).
+    """
+
+    train: int = 50
+    learn: int = 32
+    lr: float = 0.0
+    warmup: int = AUTO
+
+    def __post_init__(self) -> None:
+        for name, least in (("train", 0), ("learn", 1), ("lr", 0), ("warmup", AUTO)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} {getattr(self, name)} is too small: give {least} or more")
+
+    def fit(self, scratch: bool) -> FineTune:
+        rate = self.lr or (FRESH_LR if scratch else None)
+        return FineTune(self.train, rate, self.learn, weight_decay=0.0 if scratch else 1e-2, clip=CLIP)
+
+    def steps_until(self, turn: int, scratch: bool) -> int:
+        """Training steps that lie behind the ascent of a turn."""
+        warmup = self.warmup if self.warmup != AUTO else FRESH_WARMUP * self.train if scratch else 0
+        return warmup + (turn + 1) * self.train
+
+
+class Protected:
+    """The pictures as they are behind a turn, in the surrogate's latents; rows are read and encoded when asked for."""
+
+    def __init__(self, model: Model, views: Views, deltas: Deltas, turn: int) -> None:
+        self.model, self.views, self.deltas, self.turn = model, views, deltas, turn
+        self.keys, self.device = views.keys, model.device
+        self.shape = (len(views), *model.latent_shape(model.size, model.size))
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    @torch.no_grad()
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        seen = [self.views.get([i])[0] + self.deltas.get(i, self.turn) for i in rows.tolist()]
+        shown = torch.cat([square(x, self.model.size) for x in seen])
+        return torch.cat([self.model.encode(x) for x in shown.to(self.device).split(8)])
+
+
+class SetTrainer(Trainer):
+    """The one training loop, on pictures that are read as they are needed."""
+
+    def _data(self, images: Any, c: Any) -> Any:
+        return images, images.keys, c
+
+
+class Game:
+    """One game: `views` and everything else in `folder`; `run` names it, and a folder of another run is refused.
+
+    `scratch`: the surrogate starts from random weights, not from the model's. `batch` pictures ascend at once.
+    """
+
+    def __init__(
+        self,
+        settings: MaxMin,
+        model: Model,
+        views: Views,
+        folder: Path,
+        *,
+        prompt: str = "",
+        scratch: bool = False,
+        seed: int = 0,
+        batch: int = 8,
+        run: str = "",
+    ) -> None:
+        if not isinstance(settings.constraint, Linf):
+            said = settings.constraint.describe()
+            raise UsageError(f"a data set is protected within a largest change, not {said}: give eps instead")
+        self.settings, self.views, self.scratch, self.seed, self.batch = settings, views, scratch, seed, batch
+        self.trainer = SetTrainer(model.copy(scratch=scratch, seed=seed), settings.fit(scratch), seed)
+        self.view = view(self.trainer.model, prompt)
+        self.prompt = prompt
+        self.deltas = Deltas(folder, views.shapes, settings.constraint.size / 255)
+        self.store, self.law = Checkpoint(folder / "surrogate.safetensors", run), folder / "law.safetensors"
+
+    def play(self, progress: Progress | None = None) -> None:
+        """To the end, from wherever the folder says; `progress` is told the share that is done.
+
+        Raises UnlearnableError when training diverges or a gradient is not finite; what was done is kept.
+        """
+        if self.store.load(self.trainer):
+            return
+        tell, rounds = progress or (lambda share: None), self.settings.rounds
+        first = 0
+        while self.trainer.done > self.settings.steps_until(first, self.scratch):
+            first += 1
+        if not first:
+            self._start()
+        for turn in range(first, rounds):
+            self._train(turn, partial(half, tell, turn, rounds))
+            self._ascend(turn, partial(half, tell, turn + 0.5, rounds))
+        write(self.law, {"p": self._law(rounds)}, {})
+        self.store.save(self.trainer, finished=True)
+
+    def delta(self, i: int) -> Tensor:
+        """The perturbation of picture `i` at the end, ``[3 h w]``."""
+        return self.deltas.get(i, self.settings.rounds)
+
+    def add(self, x: Tensor, allowed: Tensor, keys: Sequence[str]) -> Tensor:
+        """Perturbations of pictures that came later ``[b 3 h w]``: their ascent against the surrogate as it ended.
+
+        As many steps as the others had; theta has seen the others' noise and stays as it is.
+        """
+        delta, p = None, read(self.law)[0]["p"]
+        for turn in range(self.settings.rounds):
+            delta = self._climb(x, allowed, keys, delta, p, turn)
+        return torch.zeros_like(x) if delta is None else delta.cpu()
+
+    def close(self) -> None:
+        self.deltas.close()
+
+    def _start(self) -> None:
+        for rows in self._batches():
+            if not all(self.deltas.has(i, 0) for i in rows):
+                x, allowed = self.views.get(rows)
+                self._keep(rows, 0, self._pixels(x, allowed, [self.views.keys[i] for i in rows]).delta)
+        self.deltas.flush(0)
+
+    def _train(self, turn: int, tell: Progress) -> None:
+        trainer, until = self.trainer, self.settings.steps_until(turn, self.scratch)
+        left = until - trainer.done
+        if left <= 0:
+            return
+
+        def after(trainer: Trainer) -> None:
+            self.store(trainer)
+            tell(1 - (until - trainer.done) / left)
+
+        data: Any = Protected(trainer.model, self.views, self.deltas, turn)
+        try:
+            trainer.run(data, self.view.condition, left, after=after)
+        except KeyboardInterrupt:
+            if trainer.whole:
+                self.store.save(trainer)
+            raise
+        self.store.save(trainer)  # before this turn's ascent writes over what an earlier state would need
+
+    def _ascend(self, turn: int, tell: Progress) -> None:
+        p, done = self._law(turn), 0
+        for rows in self._batches():
+            if not all(self.deltas.has(i, turn + 1) for i in rows):
+                x, allowed = self.views.get(rows)
+                delta = torch.stack([self.deltas.get(i, turn) for i in rows])
+                keys = [self.views.keys[i] for i in rows]
+                self._keep(rows, turn + 1, self._climb(x, allowed, keys, delta, p, turn))
+            done += len(rows)
+            tell(done / len(self.views))
+        self.deltas.flush(turn + 1)
+
+    def _climb(
+        self, x: Tensor, allowed: Tensor, keys: Sequence[str], delta: Tensor | None, p: Tensor, turn: int
+    ) -> Tensor:
+        """One turn's ascent, from `delta` or from the start."""
+        s, change = self.settings, self._pixels(x, allowed, keys)
+        if delta is not None:
+            change.delta = change.scene.project(delta.to(change.scene.x))
+        with torch.no_grad():
+            goal = s._goal(self.view.model, change.scene.x, None)
+        for step in range(turn * s.steps, (turn + 1) * s.steps):
+            change.move(s._gradient([self.view], change.seen, x.shape[-2:], goal, p, keys, self.seed, step))
+        return change.delta
+
+    def _pixels(self, x: Tensor, allowed: Tensor, keys: Sequence[str]) -> Pixels:
+        place = self.view.model.device
+        scene = Scene(x.to(place), keys, allowed.to(place), self.settings.constraint, self.prompt, self.seed)
+        return Pixels(scene, self.settings.start, self.settings.step)
+
+    def _keep(self, rows: Sequence[int], turn: int, delta: Tensor) -> None:
+        for i, each in zip(rows, delta):
+            self.deltas.put(i, turn, each)
+
+    def _law(self, turn: int) -> Tensor:
+        if self.settings.law != MEASURED:
+            return self.settings._law(self.view.model)
+        return measured(self.settings, self.view, *self._probe(turn), self.seed)
+
+    def _probe(self, turn: int) -> tuple[list[Tensor], list[str]]:
+        """Some of the pictures as they are behind a turn, evenly spread over the data set."""
+        rows = range(0, len(self.views), max(1, len(self.views) // PROBES))[:PROBES]
+        return [self.views.get([i])[0] + self.deltas.get(i, turn) for i in rows], [self.views.keys[i] for i in rows]
+
+    def _batches(self) -> Iterator[list[int]]:
+        """Rows of one shape, `batch` at a time; the same ones whatever has been done."""
+        shapes: dict[tuple[int, ...], list[int]] = {}
+        for i, shape in enumerate(self.views.shapes):
+            shapes.setdefault(tuple(shape), []).append(i)
+        for rows in shapes.values():
+            yield from (rows[i : i + self.batch] for i in range(0, len(rows), self.batch))
+
+
+def half(tell: Progress, begun: float, rounds: int, share: float) -> None:
+    """Tell how much of the game is done, `share` being that of half a round."""
+    tell((begun + share / 2) / rounds)
