@@ -87,3 +87,10 @@ def test_smooth_parts_get_less_of_the_budget():
 def test_impossible_budgets_are_refused(make):
     with pytest.raises(UsageError, match="out of range: give"):
         make()
+
+
+@pytest.mark.parametrize("constraint", [L2(4.0), Linf(4)])
+def test_a_projection_of_no_change_has_a_gradient(constraint):
+    delta = torch.zeros(2, 3, 4, 4, requires_grad=True)
+    constraint.project(torch.full_like(delta, 0.5), delta).sum().backward()
+    assert torch.isfinite(delta.grad).all()

@@ -146,5 +146,5 @@ def psnr_of(rms_levels: float) -> float:
 
 
 def rms(delta: Tensor) -> Tensor:
-    """Root mean square per picture, ``[b 1 1 1]``."""
-    return delta.square().flatten(1).mean(1).sqrt().view(-1, 1, 1, 1)
+    """Root mean square per picture, ``[b 1 1 1]``. Where nothing changed, its gradient is zero, not infinite."""
+    return delta.square().flatten(1).mean(1).clamp_min(1e-24).sqrt().view(-1, 1, 1, 1)
