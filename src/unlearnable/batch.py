@@ -63,8 +63,10 @@ def protect(
     changed. `remark` is told what the method has to say about the run. A bad picture is a
     failed result; UsageError and SetupError end the run.
     """
-    recipe, out = recipe or Recipe(), Path(out)
-    run = _Run.open(
+    recipe, out, kind = recipe or Recipe(), Path(out), _Run
+    if recipe.surrogate:
+        from unlearnable.dataset import Whole as kind
+    run = kind.open(
         [Path(i) for i in inputs], out, recipe, Path(mask) if mask else None, recursive, overwrite, progress
     )
     yield from run.results(model, remark or (lambda said: None))
@@ -110,16 +112,9 @@ class _Run:
         )
 
     def results(self, model: Model | None, remark: Callable[[str], None]) -> Iterator[Result]:
-        from unlearnable.models.load import load_model
         from unlearnable.work import sizes
 
-        r = self.recipe
-        if model is None:
-            options = ("device", "dtype", "revision", "offline", "checkpointing")
-            model = load_model(r.model, **{name: getattr(r, name) for name in options})
-        self.journal.append(header(r, model))
-        if said := r.protection().remark(model):
-            remark(said)
+        r, model = self.recipe, self._begin(model, remark)
         scale = sizes(model, r.resolution)
         groups: dict[tuple[int, int], list[Job]] = {}
         for source, name in self.pairs:
@@ -136,6 +131,19 @@ class _Run:
                 yield from self._group(model, groups.pop(next(iter(groups))))
         for jobs in groups.values():
             yield from self._group(model, jobs)
+
+    def _begin(self, model: Model | None, remark: Callable[[str], None]) -> Model:
+        """The model, loaded if need be; the journal knows of the run."""
+        from unlearnable.models.load import load_model
+
+        r = self.recipe
+        if model is None:
+            options = ("device", "dtype", "revision", "offline", "checkpointing")
+            model = load_model(r.model, **{name: getattr(r, name) for name in options})
+        self.journal.append(header(r, model))
+        if said := r.protection().remark(model):
+            remark(said)
+        return model
 
     def _job(self, source: Path, name: Path, scale: Sizes) -> Job:
         from unlearnable import work

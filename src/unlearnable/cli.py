@@ -50,6 +50,7 @@ def protect(
     perceptual: Annotated[float | None, typer.Option(help="Largest distance in embedded features.")] = None,
     steps: Annotated[int | None, typer.Option(help="Ascent steps: more take longer and protect better.")] = None,
     options: Annotated[str | None, typer.Option(help="More settings of the method, as in k=4,depth=0.5.")] = None,
+    surrogate: Annotated[str | None, typer.Option(help="udp, eudp: scratch or checkpoint, for a whole set.")] = None,
     model: Annotated[str | None, typer.Option(help="embedded, a diffusers folder or a hub id.")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
     prompt: Annotated[str | None, typer.Option(help="What the pictures show, as an attacker would put it.")] = None,
@@ -77,8 +78,8 @@ def protect(
 
     flags: dict[str, Any] = {
         "method": method, "strength": strength, "eps": eps, "psnr": psnr, "perceptual": perceptual, "steps": steps,
-        "options": options, "model": model, "revision": revision, "prompt": prompt, "seed": seed,
-        "resolution": resolution, "batch": batch, "format": format, "quality": quality,
+        "options": options, "surrogate": surrogate, "model": model, "revision": revision, "prompt": prompt,
+        "seed": seed, "resolution": resolution, "batch": batch, "format": format, "quality": quality,
         "keep_metadata": keep_metadata, "device": device, "dtype": dtype, "offline": offline,
         "checkpointing": checkpointing,
     }  # fmt: skip

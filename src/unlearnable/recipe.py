@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unlearnable.protection.engine import Protection
 
 DEFAULT_METHOD = "advdm"
+SURROGATES = ("scratch", "checkpoint")
 BUDGETS = ("eps", "psnr", "perceptual")
 WHERE_ONLY = ("device", "offline", "checkpointing")  # settings that say where the work is done, not what comes out
 
@@ -28,8 +29,9 @@ class Recipe:
     budget, `steps` its number of ascent steps, `options` other settings of the method (see `options`). A picture of
     more than ``resolution ** 2`` pixels is protected at that scale and its perturbation enlarged (0: the model's size,
     or twice that for models below 512 px; a large value means the picture's own scale, by tiles, and takes longer).
-    `batch` views are worked on at once. `format` and `quality` choose another file format for the results.
-    `checkpointing` trades time for memory.
+    `surrogate` ("scratch" or "checkpoint") plays one game over the whole data set, against a surrogate that starts from
+    random or the model's weights. `batch` views are worked on at once. `format` and `quality` choose another file
+    format for the results. `checkpointing` trades time for memory.
     """
 
     method: str = DEFAULT_METHOD
@@ -39,6 +41,7 @@ class Recipe:
     perceptual: float | None = None
     steps: int | None = None
     options: str = ""
+    surrogate: str | None = None
     model: str = "embedded"
     revision: str | None = None
     prompt: str = "a photo"
@@ -58,6 +61,10 @@ class Recipe:
         if len(budgets) > 1:
             both = " and ".join(f"{name} {value:g}" for name, value in budgets.items())
             raise UsageError(f"{both} are {len(budgets)} budgets: give one of them")
+        if self.surrogate is not None and self.surrogate not in SURROGATES:
+            raise UsageError(
+                f"unknown surrogate {self.surrogate!r}: {registry.suggestion(self.surrogate, [*SURROGATES])}"
+            )
         for name, least in (("steps", 0), ("batch", 1), ("resolution", 0)):
             value = getattr(self, name)
             if value is not None and value < least:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from unlearnable.errors import UsageError
-from unlearnable.models.base import Model
+
+if TYPE_CHECKING:
+    import torch
+
+    from unlearnable.models.base import Model
 
 PREFIX = "pixel:"
 WIDTHS = {8: (32, 64), 16: (32, 64), 32: (32, 64, 64), 64: (32, 64, 96, 96)}  # for a laptop's CPU
 TIMES = 1000
 
 
-def pixel(side: int, widths: tuple[int, ...] = (), seed: int = 0) -> Model:
+def pixel(
+    side: int,
+    widths: tuple[int, ...] = (),
+    seed: int = 0,
+    device: torch.device | None = None,
+    amp: torch.dtype | None = None,
+) -> Model:
     """A small U-Net over `side` px with the linear schedule of DDPM (Ho et al., arXiv 2006.11239), untrained.
 
     `widths` are its channels by resolution, attention at the last; default: those of `WIDTHS`, by size.
@@ -31,12 +43,13 @@ def pixel(side: int, widths: tuple[int, ...] = (), seed: int = 0) -> Model:
             up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * plain, attention_head_dim=8,
         )  # fmt: skip
     scheduler = diffusers.DDPMScheduler(num_train_timesteps=TIMES)
-    return adapt(diffusers.DDPMPipeline(unet=network, scheduler=scheduler), f"{PREFIX}{side}")
+    pipe = diffusers.DDPMPipeline(unet=network.to(device), scheduler=scheduler)
+    return adapt(pipe, f"{PREFIX}{side}", amp=amp)
 
 
-def named(name: str) -> Model:
+def named(name: str, device: torch.device | None = None, amp: torch.dtype | None = None) -> Model:
     """The model of a name such as ``pixel:32``."""
     side = name.removeprefix(PREFIX)
     if not side.isdecimal():
         raise UsageError(f"{name!r} is no pixel model: write pixel: and its side in px, as in pixel:32")
-    return pixel(int(side))
+    return pixel(int(side), device=device, amp=amp)

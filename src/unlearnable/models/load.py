@@ -56,16 +56,21 @@ def load_model(
 ) -> Model:
     """Load a diffusion model.
 
-    `name` is ``embedded``, a local folder or a hub id. `device` is ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-    `dtype` is ``float32``, ``bfloat16`` or ``auto`` (bfloat16 where the device computes in it natively). `offline`
-    never touches the network (as ``HF_HUB_OFFLINE=1`` does); downloads live under ``HF_HOME``. Only safetensors are
-    read. `checkpointing` trades time for memory. Raises SetupError when the model cannot be had here.
+    `name` is ``embedded``, a local folder, a hub id, or ``pixel:32``: an untrained pixel DDPM of that many px.
+    `device` is ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``. `dtype` is ``float32``, ``bfloat16`` or ``auto``
+    (bfloat16 where the device computes in it natively). `offline` never touches the network (as ``HF_HUB_OFFLINE=1``
+    does); downloads live under ``HF_HOME``. Only safetensors are read. `checkpointing` trades time for memory. Raises
+    SetupError when the model cannot be had here.
     """
     import diffusers
     import torch
 
+    from unlearnable.models import fresh
+
     place = resolve_device(device)
     amp = resolve_dtype(dtype, place)
+    if name.startswith(fresh.PREFIX):
+        return fresh.named(name, place, amp)
     source = str(EMBEDDED_FOLDER) if name == EMBEDDED else name
     offline = offline or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
     where: dict[str, Any] = {"revision": revision, "local_files_only": offline}

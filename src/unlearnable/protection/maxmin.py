@@ -159,6 +159,10 @@ class Game:
     def close(self) -> None:
         self.deltas.close()
 
+    def tidy(self) -> None:
+        """Remove what only a game that is still going on needs."""
+        self.deltas.files[(self.settings.rounds + 1) % 2].path.unlink(missing_ok=True)
+
     def _start(self) -> None:
         for rows in self._batches():
             if not all(self.deltas.has(i, 0) for i in rows):
