@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """[bold]Examples[/bold]
 
-unlearnable audit photos protected -o report --prompt "a photo of sks dog"
+unlearnable audit photos protected --prompt "a photo of sks dog" --held-out others
 
 unlearnable audit photos protected -o report --attack dreambooth,lora --purify none,jpeg:75+resize:0.5 --seeds 0,1,2
 
@@ -30,7 +30,7 @@ FAILED, INTERRUPTED = 1, 130
 def audit(
     clean: Annotated[Path, typer.Argument(help="Folder of the clean pictures of one subject.")],
     protected: Annotated[Path, typer.Argument(help="Folder of their protected twins, of the same names.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report; made if need be.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report; made if need be.")] = Path("audit"),
     attack: Annotated[str, typer.Option(help="Attackers, see `personalize --list`.")] = "dreambooth",
     purify: Annotated[str, typer.Option(help="Countermeasures, see `purify --list`.")] = "none,jpeg:75,diffpure",
     held_out: Annotated[Path | None, typer.Option(help="Other clean pictures of the subject, to test on.")] = None,

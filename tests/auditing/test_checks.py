@@ -78,6 +78,13 @@ def test_without_a_journal_nothing_is_guessed():
     assert "gradient was not checked" in checks.unmade(replace(SOUND, objective=None))[0]
 
 
+def test_a_control_that_failed_is_said():
+    gone = Row("dreambooth", Condition(CONTROL), failed="diverged")
+    bare = replace(SOUND, rows=(CLEAN_ROW, replace(PROTECTED_ROW, over_control=Estimate()), gone))
+    assert checks.no_better_than_random(bare) is None
+    assert checks.unmade(bare) == ["Against dreambooth the protection was not compared with random noise (diverged)."]
+
+
 def test_one_attacker_of_two_that_failed_is_no_grave_doubt():
     other = tuple(replace(row, attack="lora", failed="diverged") for row in SOUND.rows)
     (found,) = checks.findings(replace(SOUND, rows=(*SOUND.rows, *other)))

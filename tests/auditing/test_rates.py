@@ -8,7 +8,7 @@ import torch
 
 from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition
 from unlearnable.auditing.rates import Estimate, Result, Row, rows, worst
-from unlearnable.auditing.verdict import NO_VERDICT, meaning, number, percent, verdict
+from unlearnable.auditing.verdict import HELD, NOISE, NOT, PARTLY, UNDECIDED, UNKNOWN, number, percent, verdict
 
 JPEG, PURE = "jpeg:75", "diffpure:0.15"
 # Held-out losses of two photographs: the attacker's gain from clean pictures is 0.4 and 0.6, 0.5 in the mean
@@ -137,9 +137,9 @@ def test_an_attacker_that_did_not_learn_leaves_no_rate():
     assert not any(row.rate.defined or row.over_control.defined for row in found.values())
     assert "did not learn the clean pictures" in found[Condition(PROTECTED)].rate.note
     said = verdict(list(found.values()))
-    assert said.worst is None and said.headline == NO_VERDICT and "guarantee" in said.sentences[-1]
+    assert said.worst is None and said.level == UNKNOWN and "guarantee" in said.sentences[-1]
     without = table({c: s for c, s in LOSSES.items() if c.kind != CLEAN})
-    assert verdict(list(without.values())).headline == NO_VERDICT
+    assert verdict(list(without.values())).level == UNKNOWN
 
 
 def test_a_gain_of_next_to_nothing_is_none():
@@ -153,8 +153,8 @@ def test_the_verdict_puts_the_worst_case_first():
     ours = list(table().values())
     said = verdict(ours)
     assert said.worst == worst(ours) and said.worst.condition == Condition(PROTECTED, PURE)
-    assert said.headline == "Worst case tried: protection rate 15 % (13 to 17), dreambooth after diffpure:0.15."
-    assert said.sentences[0] == "This attacker learned the subject nearly as well as from clean pictures."
+    assert said.headline.startswith("Not protected: in the worst case tried, the attacker learned about as well")
+    assert said.sentences[0] == "Worst case tried: protection rate 15 % (13 to 17), dreambooth after diffpure:0.15."
     assert said.sentences[1] == (
         "dreambooth: protection rate 70 % (67 to 75) without countermeasure, 20 % (17 to 25) after jpeg:75, "
         "15 % (13 to 17) after diffpure:0.15. Random noise of the same size gives 2 % (0 to 5)."
@@ -168,17 +168,26 @@ def test_the_worst_attacker_counts():
 
 
 @pytest.mark.parametrize(
-    ("rate", "words"),
+    ("rate", "over", "level"),
     [
-        (Estimate(0.9, 0.8, 1.0), "learned little"),
-        (Estimate(0.9, 0.5, 1.2), "learned part"),  # the value alone would say too much
-        (Estimate(0.9), "learned little"),
-        (Estimate(0.2, 0.1, 0.9), "nearly as well as"),
-        (Estimate(-0.1, -0.2, 0.1), "at least as well as"),
+        (Estimate(0.9, 0.8, 1.0), 0.5, HELD),
+        (Estimate(0.9, 0.5, 1.2), 0.5, PARTLY),  # the value alone would say too much
+        (Estimate(0.3, 0.1, 0.4), 0.05, PARTLY),
+        (Estimate(0.9, 0.8, 1.0), -0.1, NOISE),  # noise of the same size did as much
+        (Estimate(0.3, 0.1, 0.4), math.nan, NOISE),  # and here nobody knows what noise does
+        (Estimate(0.9, -0.1, 1.8), 0.5, UNDECIDED),
+        (Estimate(-0.1, -0.3, 0.3), -0.3, UNDECIDED),
+        (Estimate(0.15, 0.1, 0.2), 0.05, NOT),
+        (Estimate(-0.1, -0.2, 0.1), -0.2, NOT),
+        (Estimate(0.9), 0.5, UNDECIDED),  # one photograph speaks for itself alone
+        (Estimate(-0.1), -0.2, NOT),
     ],
 )
-def test_only_the_lower_end_speaks_for_the_protection(rate, words):
-    assert words in meaning(rate)
+def test_the_interval_speaks_and_noise_has_to_be_beaten(rate, over, level):
+    row = Row("lora", Condition(PROTECTED), rate=rate, over_control=Estimate(over, over, over))
+    assert verdict([row]).level == level and verdict([row]).headline.endswith(".")
+    purified = Row("lora", Condition(PROTECTED, JPEG), rate=Estimate(2, 2, 2), over_control=Estimate(2, 2, 2))
+    assert verdict([purified, row]).level == level, "what a countermeasure left does not count against noise"
 
 
 def test_numbers_for_people():

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from unlearnable.auditing.facts import Facts
-from unlearnable.auditing.material import CLEAN, PROTECTED
-from unlearnable.auditing.settings import NONE
-from unlearnable.auditing.verdict import number
+from unlearnable.auditing.material import CLEAN, CONTROL
+from unlearnable.auditing.verdict import number, plain
 from unlearnable.personalization.learned import Fit
 from unlearnable.personalization.prompts import mentions
 
@@ -58,7 +57,7 @@ def no_better_than_random(facts: Facts) -> Finding | None:
     said = []
     for r in facts.rows:
         over = r.over_control
-        if r.condition.kind == PROTECTED and r.condition.purify == NONE and over.defined and not over.low > 0:
+        if plain(r) and over.defined and not over.low > 0:
             interval = "no interval" if math.isnan(over.low) else f"{number(over.low)} to {number(over.high)}"
             said.append(f"against {r.attack} the two rates differ by {number(over.value)} points ({interval})")
     if not said:
@@ -161,6 +160,10 @@ def findings(facts: Facts) -> list[Finding]:
 def unmade(facts: Facts) -> list[str]:
     """A sentence for each check that could not be made."""
     found = []
+    for r in facts.rows:
+        if plain(r) and r.rate.defined and not r.over_control.defined:
+            why = next((c.failed for c in facts.rows if (c.attack, c.condition.kind) == (r.attack, CONTROL)), "")
+            found.append(f"Against {r.attack} the protection was not compared with random noise{why and f' ({why})'}.")
     if facts.method is None:
         text = "how the pictures were protected is unknown, as no journal of `unlearnable protect` lies beside them"
         found.append(f"Budget, gradient and the defender's prompt and model were not checked: {text}.")

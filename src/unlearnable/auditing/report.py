@@ -48,7 +48,10 @@ def content(facts: Facts, run: Run, pictures: Subject, known: Defender | None, c
     used += [(link, "purifier") for chain in run.chains.values() for link, _ in chain.links]
     used = ([(known.recipe.method, "method")] if known else []) + used
     return {
-        "verdict": {"headline": said.headline, "sentences": said.sentences, "worst": said.worst and line(said.worst)},
+        "verdict": {
+            "level": said.level, "headline": said.headline, "sentences": said.sentences,
+            "worst": said.worst and line(said.worst),
+        },
         "rows": [line(row) for row in facts.rows],
         "checks": [asdict(finding) | {"see": finding.see} for finding in findings(facts)],
         "not_checked": unmade(facts),

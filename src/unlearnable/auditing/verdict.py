@@ -15,28 +15,62 @@ SCALE = (
     "0 % means learned as from clean pictures, 100 % learned nothing. Other attackers, models, prompts and "
     "countermeasures may do better than these: this is a measurement, not a guarantee."
 )
-NO_VERDICT = (
-    "No verdict: no attacker learned the subject from the clean pictures, so none of this tests the protection."
-)
+UNKNOWN, HELD, PARTLY, NOISE, NOT, UNDECIDED = "no verdict", "held", "partly", "noise", "not", "undecided"
+HEADLINES = {
+    UNKNOWN: "No verdict: no attacker learned the subject from the clean pictures, so nothing tested the protection.",
+    HELD: "Protected against what was tried: even in the worst case, the attacker learned little of the subject.",
+    PARTLY: "Partly protected: in the worst case tried, the attacker learned less than without protection.",
+    NOISE: "Not shown to protect: the attacker learned less, but random noise of the same size may have done as much.",
+    NOT: "Not protected: in the worst case tried, the attacker learned about as well as without protection.",
+    UNDECIDED: "Undecided: too few photographs or seeds to tell if the attacker learned less than without protection.",
+}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`headline` is the worst case, `sentences` the rest; `worst` is its row, None where there is no verdict."""
+    """`level` is one of those above and `headline` says it; `worst` is the worst case, None without a verdict."""
 
-    headline: str
+    level: str
     sentences: tuple[str, ...]
     worst: Row | None = None
+
+    @property
+    def headline(self) -> str:
+        return HEADLINES[self.level]
 
 
 def verdict(rows: Sequence[Row]) -> Verdict:
     """What the rows say about the protection."""
     least = worst(rows)
     if least is None:
-        return Verdict(NO_VERDICT, (SCALE,))
-    headline = f"Worst case tried: protection rate {percent(least.rate)}, {least.attack} {after(least)}."
+        return Verdict(UNKNOWN, (SCALE,))
+    case = f"Worst case tried: protection rate {percent(least.rate)}, {least.attack} {after(least)}."
     each = [of_attack(rows, attack) for attack in dict.fromkeys(r.attack for r in rows)]
-    return Verdict(headline, (meaning(least.rate), *each, SCALE), least)
+    return Verdict(level(least, rows), (case, *each, SCALE), least)
+
+
+def level(least: Row, rows: Sequence[Row]) -> str:
+    """What the worst case says of the protection.
+
+    The interval speaks, not the value: its lower end for the protection, its upper end against it. A protection that
+    did no more than random noise, against the same attacker without a countermeasure, has not shown that it protects.
+    """
+    low, high = least.rate.low, least.rate.high
+    if math.isnan(low):  # one photograph: nothing is known of others
+        return NOT if least.rate.value <= 0 else UNDECIDED
+    if high < LEAST:
+        return NOT
+    if not low > 0:
+        return UNDECIDED
+    over = [r.over_control for r in rows if r.attack == least.attack and plain(r)]
+    if not all(o.low > 0 for o in over):
+        return NOISE
+    return HELD if low >= MOST else PARTLY
+
+
+def plain(row: Row) -> bool:
+    """Whether this is an attack on the protected pictures as they are."""
+    return row.condition.kind == PROTECTED and row.condition.purify == NONE
 
 
 def of_attack(rows: Sequence[Row], attack: str) -> str:
@@ -54,18 +88,6 @@ def of_attack(rows: Sequence[Row], attack: str) -> str:
 
 def after(row: Row) -> str:
     return "without countermeasure" if row.condition.purify == NONE else f"after {row.condition.purify}"
-
-
-def meaning(rate: Estimate) -> str:
-    """What a rate says about the attacker. Only the interval's lower end may speak for the protection."""
-    sure = rate.value if math.isnan(rate.low) else rate.low
-    if sure >= MOST:
-        return "This attacker learned little of the subject."
-    if rate.value <= 0:
-        return "This attacker learned the subject at least as well as from clean pictures."
-    if rate.value < LEAST:
-        return "This attacker learned the subject nearly as well as from clean pictures."
-    return "This attacker learned part of the subject."
 
 
 def percent(rate: Estimate) -> str:

@@ -38,7 +38,7 @@ def sources(inputs: list[Path], recursive: bool, out: Path | None = None) -> lis
         for source, relative in _walk(given, recursive, out) if folder else [(given, Path(given.name))]:
             found.setdefault(os.path.abspath(source), (source, relative))
     if inputs and not found:
-        hint = "name files" if recursive else "look into subfolders with -r, or name files"
+        hint = "name files or another folder" if recursive else "look into subfolders with -r, or name files"
         raise UsageError(f"found no pictures in {', '.join(shown(given) for given in inputs)}; {hint}")
     return list(found.values())
 

@@ -12,17 +12,20 @@ from contextlib import contextmanager
 def quiet() -> Iterator[None]:
     """No warnings and no "loading" bars from diffusers and transformers; their settings come back afterwards.
 
-    The bars of downloads stay: those take minutes.
+    Nor a line for each time that the hub is asked again where there is no network. The bars of downloads stay: those
+    take minutes.
     """
     import diffusers.utils.logging as first
+    import huggingface_hub.utils.logging as hub
     import transformers.utils.logging as second
     from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 
     downloads = not are_progress_bars_disabled()
     with_bars = [library for library in (first, second) if library.is_progress_bar_enabled()]
-    levels = [(library, library.get_verbosity()) for library in (first, second)]
+    levels = [(library, library.get_verbosity()) for library in (first, second, hub)]
     for library, _ in levels:
         library.set_verbosity(logging.ERROR)
+    for library in (first, second):
         library.disable_progress_bar()
     if downloads:  # transformers switched these off as well
         enable_progress_bars()

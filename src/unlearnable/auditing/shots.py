@@ -1,0 +1,102 @@
+"""The pictures of a report's page: the owner's, what became of them, and what attackers drew, as data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from unlearnable.auditing.facts import Facts
+from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, Condition
+from unlearnable.auditing.pairs import Pair, Subject
+from unlearnable.auditing.rates import Row, worst
+from unlearnable.auditing.settings import NONE
+from unlearnable.images import files
+from unlearnable.images.sheet import levels
+
+if TYPE_CHECKING:
+    from unlearnable.auditing.tasks import Run
+
+SIDE = 320  # px a picture is at most shown at
+DETAIL = 160  # px of a file, shown one to one
+FEW = 4  # pictures in a panel of the first glance
+GAIN = 10
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture on the page: its caption, what to read out in its place, and its bytes as a data URI."""
+
+    caption: str
+    alt: str
+    uri: str
+
+
+def glance(facts: Facts, run: Run, pictures: Subject) -> list[tuple[str, list[Shot]]]:
+    """A few pictures under each title: the owner's, clean and protected, and what the worst attacker drew of each."""
+    least, shown = worst(facts.rows), pictures.train[:FEW]
+    attack = least.attack if least else run.settings.attacks[0]
+    found = []
+    for title, side in (("Your pictures", "clean"), ("The same, protected", "protected")):
+        paths = [(p.name, p.clean if side == CLEAN else p.protected) for p in shown]
+        shots = [Shot("", f"{name}, {side}, small", uri(files.read(path).pixels, DETAIL)) for name, path in paths]
+        found.append((title, shots))
+    wanted = [Condition(CLEAN), Condition(PROTECTED), Condition(CONTROL)]
+    if least and least.condition.purify != NONE:
+        wanted.insert(2, least.condition)
+    drawings = {row.condition: shots for row, shots in drawn(attack, facts, run, FEW, "at a glance, ")}
+    for condition in wanted:
+        if drawings.get(condition):
+            found.append((f"What {attack} drew after learning the {condition}", drawings[condition]))
+    return found
+
+
+def twins(pair: Pair, place: int, run: Run) -> list[Shot]:
+    """A picture, its protected twin, a detail of both and their difference; what else attackers saw at their size."""
+    before, after = files.read(pair.clean).pixels, files.read(pair.protected).pixels
+    change = after.astype(np.int16) - before
+    amplified = np.clip(128 + GAIN * change, 0, 255).astype(np.uint8)
+    m, seed = run.material, run.settings.seeds[0]
+    found = [
+        Shot("clean", f"{pair.name}, the clean picture", uri(before)),
+        Shot("protected", f"{pair.name}, protected", uri(after)),
+        Shot("clean, a detail at full size", f"{pair.name}, a detail of the clean picture", uri(middle(before))),
+        Shot("protected, the same detail", f"{pair.name}, the same detail protected", uri(middle(after))),
+        Shot(f"difference × {GAIN}", f"{pair.name}, the difference of both, amplified", uri(amplified)),
+    ]
+    for name in run.chains:
+        tensor = run.seen(Condition(PROTECTED, name), seed).images[place]
+        found.append(Shot(f"protected, {name}", f"{pair.name}, protected, after {name}", uri(levels(tensor).pixels)))
+    noisy = m.controls[seed].images[place]
+    return [*found, Shot("random control", f"{pair.name}, the random control", uri(levels(noisy).pixels))]
+
+
+def drawn(attack: str, facts: Facts, run: Run, most: int | None = None, said: str = "") -> list[tuple[Row, list[Shot]]]:
+    """What one attacker's models draw, row by row, with the first seed: all, or the first few."""
+    found = []
+    for row in (r for r in facts.rows if r.attack == attack):
+        wanted = {"attack": attack, "condition": row.condition.kind, "purify": row.condition.purify}
+        cells = [cell for cell in run.cells if all(cell[key] == value for key, value in wanted.items())]
+        paths = [run.store.folder.parent / path for path in cells[0]["pictures"]][:most] if cells else []
+        texts = [f"{said}{attack}, {row.condition}: generated picture {i}" for i, _ in enumerate(paths, 1)]
+        found.append((row, [Shot("", text, uri(files.read(path).pixels)) for text, path in zip(texts, paths)]))
+    return found
+
+
+def middle(pixels: np.ndarray) -> np.ndarray:
+    """The middle of a picture, `DETAIL` px a side at most."""
+    top, left = (max(0, (side - DETAIL) // 2) for side in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + DETAIL, left : left + DETAIL])
+
+
+def uri(pixels: np.ndarray, side: int = SIDE) -> str:
+    """uint8 ``[h w 3]`` as a data URI, lossless: a compression of the page's own would look like a protection."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    data = io.BytesIO()
+    image.save(data, "WEBP", lossless=True)
+    return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
