@@ -20,9 +20,7 @@ from diffusers import AutoencoderKL
 from common import EMBEDDED
 from data import Split, data_folder, load, random_crops, to_float
 from loop import Loop, parse, parser
-from perceptual import SqueezeFeatures, perceptual_distance
-
-DEFAULT_SQUEEZENET = "weights/squeezenet1_0_fp16.safetensors"
+from perceptual import SqueezeFeatures, perceptual_distance, weights_file
 
 
 @dataclass(frozen=True)
@@ -141,8 +139,8 @@ def train(args: argparse.Namespace, s: Settings) -> None:
     if args.from_embedded:
         vae = AutoencoderKL.from_pretrained(EMBEDDED / "vae").float()
     vae.to(memory_format=torch.channels_last)
-    weights = args.squeezenet or folder.parent.parent / DEFAULT_SQUEEZENET
-    features = SqueezeFeatures(weights) if Path(weights).is_file() else None
+    weights = weights_file(args.squeezenet, folder)
+    features = SqueezeFeatures(weights) if weights.is_file() else None
     if features is None:
         print(f"no SqueezeNet weights at {weights}: training without the perceptual loss")
 
@@ -169,7 +167,7 @@ def train(args: argparse.Namespace, s: Settings) -> None:
 def main() -> None:
     """Command line."""
     options = parser(__doc__)
-    options.add_argument("--squeezenet", help="SqueezeNet v1.0 weights for the perceptual loss (safetensors)")
+    options.add_argument("--squeezenet", type=Path, help="SqueezeNet v1.0 weights, for the perceptual loss")
     options.add_argument("--widths", type=int, nargs=4, default=Settings.widths)
     options.add_argument("--from-embedded", action="store_true", help="start from the exported weights")
     args = parse(options)

@@ -1,25 +1,31 @@
-"""Train the embedded model's feature network (`embedded-features`) on the labels, with strong augmentation.
+"""Train the embedded model's feature network (`embedded-features`) on labels and a teacher, with strong augmentation.
 
-    python training/features.py --minutes 15     # to resume, run the same command again
+    python training/features.py --minutes 25     # to resume, run the same command again
 
 Cross-entropy with label smoothing on 64 px views: random crops, mirrored, recoloured, greyed, blurred, with noise and
-holes, so that a soft generated picture is still recognised. The averaged weights go to `cache/training/features`.
+holes, so that a soft generated picture is still recognised. Labels alone teach kinds, not subjects: from each view the
+network also predicts SqueezeNet's features of the whole picture (distillation, Hinton et al., arXiv 1503.02531). The
+averaged weights go to `cache/training/features`.
 """
 
 import argparse
+from pathlib import Path
 
 import kornia.augmentation as K
 import torch
 import torch.nn.functional as F
 
-from data import Split, data_folder, load
+from common import pick_device
+from data import Split, data_folder, load, to_float
 from loop import Loop, parse, parser
+from perceptual import SqueezeFeatures, weights_file
 from unlearnable.models.features import SIDE, FeatureNetwork
 
 BATCH = 64
 PEAK_RATE = 2e-3
 WEIGHT_DECAY = 0.02
 SMOOTHING = 0.1
+TEACHING = 2.0  # weight of the teacher beside the labels
 
 
 def views() -> torch.nn.Module:
@@ -56,26 +62,40 @@ def standardise(network: FeatureNetwork, split: Split) -> None:
     network.spread.copy_(found.std(0).clamp_min(1e-3))
 
 
+@torch.no_grad()
+def taught(weights: Path, pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """What the teacher sees in each whole picture and its mirror image, [n, 512]: standardised, of length one."""
+    teacher = SqueezeFeatures(weights).to(device)
+    views = ((part, part.flip(3)) for part in pixels.split(64))
+    seen = torch.cat([sum(teacher.embed(to_float(view).to(device)) for view in pair).cpu() for pair in views])
+    return F.normalize((seen - seen.mean(0)) / seen.std(0).clamp_min(1e-3), dim=1)
+
+
 def train(args: argparse.Namespace) -> None:
     """Train until the budget is used up; the averaged network is written with every checkpoint."""
     folder = data_folder(args.data)
     pictures, held = load(folder, "train"), load(folder, "held-out")
     labels = sorted(set(pictures.labels))
     numbers = torch.tensor([labels.index(label) for label in pictures.labels])
+    lessons = taught(weights_file(args.squeezenet, folder), pictures.pixels, pick_device(args.device))
     torch.manual_seed(args.seed)
     network, augment = FeatureNetwork(labels), views()
+    pupil = torch.nn.Linear(network.dim, lessons.shape[1])
     network.to(memory_format=torch.channels_last)
 
     def draw(rng: torch.Generator, done: float) -> tuple[torch.Tensor, ...]:
         chosen = torch.randint(0, len(pictures), (args.batch,), generator=rng)
         torch.manual_seed(rng.initial_seed())  # kornia draws from the global generator
         x = augment(pictures.pixels[chosen].float() / 255)
-        return x.contiguous(memory_format=torch.channels_last), numbers[chosen]
+        return x.contiguous(memory_format=torch.channels_last), numbers[chosen], lessons[chosen]
 
-    def loss(x: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
-        logits = network(x)
+    def loss(x: torch.Tensor, wanted: torch.Tensor, lesson: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        pooled = network.pooled(x)
+        logits = network.head(pooled)
         value = F.cross_entropy(logits, wanted, label_smoothing=SMOOTHING)
-        return value, {"loss": value.item(), "right": (logits.argmax(1) == wanted).float().mean().item()}
+        apart = (1 - F.cosine_similarity(pupil(pooled), lesson)).mean()
+        right = (logits.argmax(1) == wanted).float().mean().item()
+        return value + TEACHING * apart, {"loss": value.item(), "apart": apart.item(), "right": right}
 
     def check() -> dict[str, float]:
         return {"held-out accuracy": round(accuracy(network, held), 4)}
@@ -84,7 +104,9 @@ def train(args: argparse.Namespace) -> None:
         standardise(network, Split(pictures.pixels[::16], pictures.labels[::16], pictures.paths[::16]))
         network.save(args.out / "features")
 
-    loop = Loop({"features": network}, loss, args.out / "features.safetensors", args, PEAK_RATE, WEIGHT_DECAY)
+    loop = Loop(
+        {"features": network, "pupil": pupil}, loss, args.out / "features.safetensors", args, PEAK_RATE, WEIGHT_DECAY
+    )
     loop.run(draw, write, every=250, check=check)
 
 
@@ -92,6 +114,7 @@ def main() -> None:
     """Command line."""
     options = parser(__doc__)
     options.add_argument("--batch", type=int, default=BATCH)
+    options.add_argument("--squeezenet", type=Path, help="SqueezeNet v1.0 weights, the teacher")
     train(parse(options))
 
 

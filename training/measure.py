@@ -4,19 +4,18 @@
     python training/measure.py --only samples --model FOLDER     # one part, another model
 
 Parts: model, autoencoder, denoiser, samples, text, speed, subjects (the slow one: an attacker for each subject; it
-goes on where it was stopped when --json names the same file).
+goes on where it was stopped, and keeps what the attackers drew in --drawn, so that another judge needs no new attack).
 """
 
 import argparse
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
 
-from common import EMBEDDED, pick_device
+from common import CACHE, EMBEDDED, pick_device
 from data import data_folder, load
 from personalised import EVAL, subject_figures
 from quality import autoencoder_figures, denoising_figures, model_figures
@@ -36,6 +35,7 @@ def main() -> None:
     parser.add_argument("--only", help="comma-separated parts")
     parser.add_argument("--limit", type=int, help="only this many held-out pictures")
     parser.add_argument("--count", type=int, default=461, help="generated pictures for accuracy and FID")
+    parser.add_argument("--drawn", type=Path, default=CACHE / "drawn", help="folder that keeps the attackers' pictures")
     parser.add_argument("--sheets", type=Path, help="also write contact sheets into this folder")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
@@ -49,9 +49,6 @@ def main() -> None:
         if args.json:
             args.json.write_text(json.dumps(figures, indent=1) + "\n")
 
-    subjects = partial(
-        subject_figures, args.model, args.eval, args.seed, args.device, figures.get("subjects", {}), args.sheets
-    )
     parts: dict[str, Callable[[], dict]] = {
         "model": lambda: model_figures(pipeline, args.model, held),
         "autoencoder": lambda: autoencoder_figures(pipeline.vae, held),
@@ -59,7 +56,7 @@ def main() -> None:
         "samples": lambda: sample_figures(pipeline, held, args.seed, args.count),
         "text": lambda: text_figures(pipeline, args.model, args.seed),
         "speed": lambda: speed_figures(str(args.model), args.device),
-        "subjects": lambda: subjects(keep=partial(keep, "subjects")),
+        "subjects": lambda: subject_figures(args.model, args.eval, args.seed, args.device, args.drawn, args.sheets),
     }
     if args.sheets:
         args.sheets.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,9 @@
-"""A perceptual distance for training: SqueezeNet v1.0's early features, written out in plain torch.
+"""SqueezeNet v1.0's features for training, in plain torch: the early ones a perceptual distance, the last a teacher.
 
 Architecture: Iandola et al. 2016, arXiv 1602.07360. Used while training only; nothing of it is shipped.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,6 +14,11 @@ MEANS_BGR = (104.0, 117.0, 123.0)
 TAPS = ("conv1", "fire3", "fire4", "fire6")
 
 
+def weights_file(argument: Path | None, data: Path) -> Path:
+    """Where SqueezeNet's weights lie: the argument, else `weights/` two folders above the tables."""
+    return argument or data.parent.parent / "weights" / "squeezenet1_0_fp16.safetensors"
+
+
 class SqueezeFeatures(torch.nn.Module):
     """Frozen features of pictures in [-1, 1]: a list with one tensor per name in TAPS."""
 
@@ -20,22 +26,28 @@ class SqueezeFeatures(torch.nn.Module):
         super().__init__()
         tensors = load_file(weights)
         for name, value in tensors.items():
-            if name.startswith("conv") and not name.startswith("conv10") and name[4] <= "6":
+            if not name.startswith("conv10"):
                 self.register_buffer(name.replace(".", "_"), value.float())
         self.register_buffer("means", torch.tensor(MEANS_BGR).view(1, 3, 1, 1))
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [x for name, x in self._layers(images, 6) if name in TAPS]
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """The last layer's features averaged over the picture, [n, 512]."""
+        *_, (_, last) = self._layers(images, 9)
+        return last.mean((2, 3))
+
+    def _layers(self, images: torch.Tensor, end: int) -> Iterator[tuple[str, torch.Tensor]]:
         x = images.flip(1) * 127.5 + 127.5 - self.means
         x = F.relu(F.conv2d(x, self.conv1_weight, self.conv1_bias, stride=2))
-        taps = [x]
+        yield "conv1", x
         x = _pool(x)
-        for number in (2, 3, 4, 5, 6):
-            if number == 5:
+        for number in range(2, end + 1):
+            if number in (5, 9):
                 x = _pool(x)
             x = self._fire(x, number)
-            if f"fire{number}" in TAPS:
-                taps.append(x)
-        return taps
+            yield f"fire{number}", x
 
     def _fire(self, x: torch.Tensor, number: int) -> torch.Tensor:
         def conv(value: torch.Tensor, part: str, padding: int = 0) -> torch.Tensor:

@@ -6,14 +6,18 @@ model draws from the same noise, and, as the best this network can see, the phot
 """
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
+from common import write_atomically
 from data import DEFAULT_DATA
 from sheets import grid
 from unlearnable import load_model, registry
@@ -52,55 +56,71 @@ def others(names: list[str], name: str, seed: int) -> list[str]:
     return sorted(plain("others", seed, name).sample([other for other in names if other != name], WRONG))
 
 
-def one(model: Model, network: FeatureNetwork, sets: dict[str, Tensor], name: str, names: list[str], seed: int):
-    """The row of one subject, and pictures for its sheet."""
+def learn(model: Model, photos: Tensor, prompt: str, seed: int) -> tuple[dict, Tensor, Tensor]:
+    """Losses before and after learning every second photograph; pictures drawn after and before."""
     attacker = registry.thing("dreambooth", "attacker").PRESETS["embedded"]
     attacker = replace(attacker, steps=min(attacker.steps, MOST_STEPS))
-    photos, prompt = sets[name].to(model.device), prompt_of(name)
     train, held = photos[0::2], photos[1::2]
     bare = prompt.replace("sks ", "")
     began = time.monotonic()
     concept = attacker.fit(model, train, prompt, seed=seed)
     seconds = time.monotonic() - began
-    before, after = (fixed_losses(m, held, p).mean().item() for m, p in ((model, bare), (concept.model, prompt)))
-    fit_before, fit_after = (
-        fixed_losses(m, train, p).mean().item() for m, p in ((model, bare), (concept.model, prompt))
-    )
-    made = concept.generate([prompt] * GENERATED, seed=seed)
-    untouched = generate(model, [bare] * GENERATED, seed=seed)
     row = {"train": len(train), "held": len(held), "steps": attacker.steps, "seconds": round(seconds, 1)}
-    row |= {"loss untouched": before, "loss learned": after, "own loss untouched": fit_before, "own loss": fit_after}
-    with torch.no_grad():
-        references = {other: network.embed(sets[other][1::2]) for other in names}
-        six = {other: references[other] for other in [name, *others(names, name, seed)]}
-        for key, pictures in (("learned", made), ("untouched", untouched), ("photographs", train.cpu())):
-            order = rank(network.embed(pictures), six)
-            row[f"{key}: similarity"] = dict(order)[name]
-            row[f"{key}: next best"] = max(value for other, value in order if other != name)
-            row[f"{key}: place"] = [other for other, _ in order].index(name) + 1
-            row[f"{key}: place among all"] = [o for o, _ in rank(network.embed(pictures), references)].index(name) + 1
-    return row, (train.cpu(), held.cpu(), made[:8], untouched[:4])
+    for part, pictures in (("loss", held), ("own loss", train)):
+        row[f"{part} untouched"] = fixed_losses(model, pictures, bare).mean().item()
+        row[f"{part} learned" if part == "loss" else part] = fixed_losses(concept.model, pictures, prompt).mean().item()
+    made = concept.generate([prompt] * GENERATED, seed=seed)
+    return row, made, generate(model, [bare] * GENERATED, seed=seed)
 
 
-def subject_figures(
-    folder: Path, where: Path, seed: int, device: str, rows: dict, sheets: Path | None, keep: Callable[[dict], None]
+@torch.no_grad()
+def judged(
+    network: FeatureNetwork, sets: dict[str, Tensor], names: list[str], drawn: dict[str, Tensor], six: list[str]
 ) -> dict:
-    """A row for each subject and style, and how many were learned; rows of the same weights in `rows` are kept."""
-    weights = (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
-    made_with = hashlib.sha256(weights).hexdigest()[:12]
-    rows = dict(rows) if rows.get("model") == made_with else {"model": made_with}
-    model, network = load_model(str(folder), device=device), FeatureNetwork.from_folder()
+    """Where the subject, the first of `six`, comes among them and among all, for each kind of picture in `drawn`."""
+    name, row = six[0], {}
+    references = {other: network.embed(sets[other][1::2]) for other in names}
+    for kind, pictures in drawn.items():
+        order = rank(network.embed(pictures), {other: references[other] for other in six})
+        row[f"{kind}: similarity"] = dict(order)[name]
+        row[f"{kind}: next best"] = max(value for other, value in order if other != name)
+        row[f"{kind}: place"] = [other for other, _ in order].index(name) + 1
+        row[f"{kind}: place among all"] = [o for o, _ in rank(network.embed(pictures), references)].index(name) + 1
+    return row
+
+
+def remembered(file: Path, key: str, learn: Callable[[], tuple[dict, Tensor, Tensor]]) -> tuple[dict, Tensor, Tensor]:
+    """What `learn` returns, from the file if it was written under the same key: another judge needs no new attack."""
+    if file.exists():
+        with safe_open(file, "pt") as stored:
+            if stored.metadata()["key"] == key:
+                made, untouched = (stored.get_tensor(name).float() / 255 for name in ("made", "untouched"))
+                return json.loads(stored.metadata()["row"]), made, untouched
+    row, made, untouched = learn()
+    tensors = {name: (x * 255).round().byte().cpu() for name, x in (("made", made), ("untouched", untouched))}
+    write_atomically(tensors, file, {"key": key, "row": json.dumps(row)})
+    return row, made, untouched
+
+
+def subject_figures(folder: Path, where: Path, seed: int, device: str, drawn: Path, sheets: Path | None) -> dict:
+    """A row for each subject and style, and how many were learned; what was drawn is kept in the folder `drawn`."""
+    model, network = load_model(str(folder), device=device), FeatureNetwork.from_folder(folder / "features")
+    preset = registry.thing("dreambooth", "attacker").PRESETS["embedded"]
+    key = hashlib.sha256(f"{model.fingerprint()} {preset} {seed}".encode()).hexdigest()
     objects = sorted(p.name for p in (where / "objects").iterdir())
     styles = sorted(f"styles/{p.name}" for p in (where / "styles").iterdir())
     sets = {n: photographs(where / (n if "/" in n else f"objects/{n}"), model.size) for n in [*objects, *styles]}
-    for name in sets:
-        if name in rows:
-            continue
+    rows = {}
+    for name, photos in sets.items():
+        file = drawn / f"{name.replace('/', '-')}.safetensors"
+        do = partial(learn, model, photos.to(model.device), prompt_of(name), seed)
+        rows[name], made, untouched = remembered(file, key, do)
         names = objects if name in objects else [*styles, *objects]
-        rows[name], shown = one(model, network, sets, name, names, seed)
-        keep(rows)
+        pictures = {"learned": made, "untouched": untouched, "photographs": photos[0::2]}
+        rows[name] |= judged(network, sets, names, pictures, [name, *others(names, name, seed)])
         print(name, {k: round(v, 3) for k, v in rows[name].items()}, flush=True)
         if sheets is not None and name in SHEETS:
+            shown = (photos[0::2], photos[1::2], made[:8], untouched[:4])
             sheet(shown, sheets / f"subject-{name.rsplit('/', 1)[-1]}.png")
     return rows | summary([rows[n] for n in objects], [rows[n] for n in styles])
 

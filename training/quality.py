@@ -23,19 +23,31 @@ def reconstruct(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def autoencoder_figures(vae: AutoencoderKL, held: Split) -> dict[str, float]:
-    """Mean PSNR (dB) and SSIM of whole held-out pictures, beside those of 8 x area-averaging and bicubic enlarging."""
+    """Mean PSNR (dB) and SSIM of whole held-out pictures, beside those of two ways to keep as few or fewer numbers."""
     from skimage.metrics import structural_similarity
 
     small = torch.nn.functional.interpolate(held.pixels.float(), scale_factor=1 / 8, mode="area")
     enlarged = torch.nn.functional.interpolate(small, scale_factor=8, mode="bicubic").clamp(0, 255).to(torch.uint8)
     figures = {}
-    for name, out in (("autoencoder", reconstruct(vae, held.pixels)), ("shrunk 8 x and enlarged", enlarged)):
+    linear = principal(held.pixels, vae.config.latent_channels)
+    kept = {"autoencoder": reconstruct(vae, held.pixels), "shrunk 8 x and enlarged": enlarged, "linear": linear}
+    for name, out in kept.items():
         errors = (out.float() - held.pixels.float()).square().mean((1, 2, 3)).clamp_min(1e-3)
         figures[f"{name}: PSNR dB"] = (10 * torch.log10(255**2 / errors)).mean().item()
         pairs = zip(out.permute(0, 2, 3, 1).numpy(), held.pixels.permute(0, 2, 3, 1).numpy())
         values = [structural_similarity(a, b, channel_axis=2, data_range=255) for a, b in pairs]
         figures[f"{name}: SSIM"] = sum(values) / len(values)
     return figures
+
+
+def principal(pixels: torch.Tensor, count: int) -> torch.Tensor:
+    """Pictures from the first `count` principal components of their own 8 x 8 blocks: the best linear autoencoder."""
+    blocks = torch.nn.functional.unfold(pixels.float(), 8, stride=8).mT
+    rows = blocks.reshape(-1, blocks.shape[-1])
+    centre = rows.mean(0)
+    basis = torch.linalg.eigh(torch.cov((rows - centre).mT))[1][:, -count:]
+    back = (blocks - centre) @ basis @ basis.mT + centre
+    return torch.nn.functional.fold(back.mT, pixels.shape[-2:], 8, stride=8).round().clamp(0, 255).to(torch.uint8)
 
 
 @torch.no_grad()

@@ -1,9 +1,11 @@
 """The small decisions behind the model card's figures."""
 
+import numpy as np
 import torch
 
 from autoencoder import colour_error
 from personalised import others, prompt_of, summary
+from quality import principal
 from samples import ranks
 from unlearnable.models.features import FeatureNetwork
 
@@ -52,3 +54,13 @@ def test_colour_error_ignores_brightness_and_fine_grain():
     assert colour_error(x + 0.2 * checks * torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), x) < 1e-6
     tinted = x + 0.3 * torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1)
     assert torch.isclose(colour_error(tinted, x), torch.tensor((0.2 + 0.1 + 0.1) / 3), atol=1e-6)
+
+
+def test_the_best_linear_autoencoder_loses_what_the_other_components_hold():
+    torch.manual_seed(0)
+    pixels = torch.randint(0, 256, (20, 3, 16, 16), dtype=torch.uint8)
+    rows = torch.stack([pixels[:, :, i : i + 8, j : j + 8] for i in (0, 8) for j in (0, 8)], 1).reshape(80, -1).numpy()
+    values = np.linalg.svd(rows - rows.mean(0), compute_uv=False)
+    for count in (4, 40):
+        found = (principal(pixels, count).float() - pixels.float()).square().sum().item()
+        assert abs(found / (values[count:] ** 2).sum() - 1) < 0.02  # rounded and clamped to 8 bits

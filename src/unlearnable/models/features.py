@@ -69,13 +69,13 @@ class FeatureNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[n, labels]`` of pictures scaled to 64 px."""
-        return self.head(self._pooled(images))
+        return self.head(self.pooled(images))
 
     def embed(self, images: Tensor) -> Tensor:
         """``[n, dim]``: what the logits are made from, standardised on the training pictures."""
-        return (self._pooled(images) - self.centre) / self.spread
+        return (self.pooled(images) - self.centre) / self.spread
 
-    def _pooled(self, images: Tensor) -> Tensor:
+    def pooled(self, images: Tensor) -> Tensor:
         return self.maps(fitted(images))[-1].mean((2, 3))
 
     @classmethod

@@ -47,5 +47,5 @@ class DreamBooth(Personalizer):
 PRESETS = {
     "paper": DreamBooth(),
     "paper-text": DreamBooth(text_lr=5e-7),
-    "embedded": DreamBooth(steps=250, lr=2e-4, batch=4, token_lr=5e-3, augment=True),
+    "embedded": DreamBooth(steps=400, lr=5e-5, batch=4, token_lr=5e-3, augment=True),
 }

@@ -63,5 +63,5 @@ class LoRA(Personalizer):
 
 PRESETS = {
     "paper": LoRA(),
-    "embedded": LoRA(steps=250, lr=2e-3, batch=4, rank=8, token_lr=5e-3, augment=True),
+    "embedded": LoRA(steps=400, lr=1e-3, batch=4, rank=8, token_lr=5e-3, augment=True),
 }
