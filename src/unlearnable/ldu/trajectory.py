@@ -41,7 +41,7 @@ class Trajectory:
         else:
             self.shift = Free(start, self._length())
         self.parameters = list(self.shift.parameters())
-        kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.SGD
+        kind = torch.optim.Adam if shared or settings.optimiser == "adam" else torch.optim.SGD
         self.optimiser = kind(self.parameters, lr=settings.lr if shared else 1.0)
         self._refresh()
         parts = len(self.used)
