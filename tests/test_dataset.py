@@ -52,6 +52,8 @@ def test_a_folder_its_journal_and_a_later_picture(tmp_path):
     assert all((a != b).any() for a, b in itertools.pairwise(deltas)), "every picture has noise of its own"
     first = bytes_of(out)
     state = next((tmp_path / "out.state").iterdir())
+    shapes = [(m["views"], m["height"], m["width"]) for m in json.loads((state / "set.json").read_text())]
+    assert shapes == [(1, 16, 16)] * 5, "pictures of the model's size are seen as they are"
     assert {p.name for p in state.iterdir()} == {"set.json", "surrogate.safetensors", "law.safetensors", "deltas.0"}
     assert {p.name for p in out.iterdir()} == {*first, "unlearnable.jsonl"}, "the noise is not where it is published"
 

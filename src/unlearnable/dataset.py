@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ class Whole(_Run):
         if r.surrogate != "scratch" and r.model.startswith(PREFIX) and model is None:
             raise UsageError(f"{r.model} has random weights and no checkpoint: use --surrogate scratch")
         model = self._begin(model, remark)
-        scale, jobs = sizes(model, r.resolution or model.size), []
+        scale = sizes(model, r.resolution or model.size)
+        scale, jobs = replace(scale, minimum=min(scale.minimum, model.size)), []
         for source, name in self.pairs:
             try:
                 jobs.append(self._job(source, name, scale))

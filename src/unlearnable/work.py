@@ -31,9 +31,10 @@ class Sizes:
     resolution: int
     tile: int
     multiple: int
+    minimum: int = 64
 
     def plan(self, height: int, width: int) -> views.Canvas:
-        return views.plan(height, width, resolution=self.resolution, tile=self.tile, multiple=self.multiple)
+        return views.plan(height, width, **vars(self))
 
 
 def sizes(model: Model, resolution: int = 0) -> Sizes:
