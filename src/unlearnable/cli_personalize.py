@@ -94,6 +94,7 @@ def parsed(settings: list[str]) -> dict[str, Any]:
 
 def report(learned: Learned, as_json: bool) -> None:
     """The outcome on stdout; what could not be read and what to doubt on stderr."""
+    from unlearnable import personalizing
     from unlearnable.cli_protect import talk
     from unlearnable.errors import shown
 
@@ -103,13 +104,15 @@ def report(learned: Learned, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(facts) + "\n")
     else:
-        sys.stdout.write(f"{facts['attack']}: {facts['pictures']} pictures learned as {facts['prompt']!r}\n")
+        pictures = "1 picture" if facts["pictures"] == 1 else f"{facts['pictures']} pictures"
+        sys.stdout.write(f"{facts['attack']}: {pictures} learned as {facts['prompt']!r}\n")
         for what, name in (("fit", "its own pictures"), ("held_out", "held-out pictures")):
             if what in facts:
                 before, after = facts[what]["before"], facts[what]["after"]
                 sys.stdout.write(
                     f"loss on {name}: {before:.4f} before, {after:.4f} after ({after / before - 1:+.1%})\n"
                 )
-        sys.stdout.write(f"{shown(learned.folder)}  ({facts['seconds']:g} s, samples in samples.png)\n")
+        sheet = f", samples in {personalizing.SHEET}" if facts["samples"] else ""
+        sys.stdout.write(f"{shown(learned.folder)}  ({facts['seconds']:g} s{sheet})\n")
     for note in learned.notes:
         talk.print(f"note: {note}", style="yellow", markup=False)

@@ -93,6 +93,7 @@ def personalize(
     report: dict[str, Any] = {
         "attack": attack, "settings": asdict(attacker), "prompt": prompt, "seed": seed, "model": model.name,
         "pictures": len(seen), "class_pictures": len(kind), "unreadable": [*failed, *lost, *gone], "notes": [],
+        "samples": samples,
         "seconds": round(time.monotonic() - started, 1), "peak_memory_mb": peak(),
     }  # fmt: skip
     examine(report, model, concept, stacked(seen, model), stacked(unseen, model) if unseen else None)
