@@ -131,6 +131,17 @@ def test_killed_by_the_system_and_taken_up_again(tmp_path):
     assert bytes_of(tmp_path / "parts") == bytes_of(tmp_path / "whole")
 
 
+@pytest.mark.slow
+def test_two_processes_write_what_one_writes(tmp_path):
+    """As on two GPUs, here on the CPU."""
+    source = written(tmp_path / "in", 7)
+    list(protect([source], tmp_path / "one", RECIPE))
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([*launch, "unlearnable.cli", *command(source, tmp_path / "two")], env=environment, check=True)
+    assert bytes_of(tmp_path / "two") == bytes_of(tmp_path / "one")
+
+
 def test_stopped_in_the_middle_goes_on_to_the_same_files(tmp_path, monkeypatch):
     source = written(tmp_path / "in", 5)
     list(protect([source], tmp_path / "whole", RECIPE))

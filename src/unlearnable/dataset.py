@@ -20,6 +20,7 @@ from torch import Tensor
 
 from unlearnable.batch import Result, _Run
 from unlearnable.errors import SetupError, UnlearnableError, UsageError, WriteError, shown
+from unlearnable.ldu.workers import Workers, workers
 from unlearnable.models.base import Model
 from unlearnable.models.fresh import PREFIX
 from unlearnable.protection.maxmin import Game, MaxMin
@@ -40,7 +41,12 @@ class Member:
 
 
 class Whole(_Run):
-    """The folder's run: the same files and journal, the perturbations from one game."""
+    """The folder's run: the same files and journal, the perturbations from one game.
+
+    Of processes launched together all play, and the first reads and writes the files.
+    """
+
+    crew = Workers()
 
     def results(self, model: Model | None, remark: Callable[[str], None]) -> Iterator[Result]:
         r, settings = self.recipe, self.recipe.protection()
@@ -48,6 +54,9 @@ class Whole(_Run):
             raise UsageError(f"{r.method} plays no game over a data set: use --method udp or eudp, or no --surrogate")
         if r.surrogate != "scratch" and r.model.startswith(PREFIX) and model is None:
             raise UsageError(f"{r.model} has random weights and no checkpoint: use --surrogate scratch")
+        self.crew = workers(0)
+        if self.crew.count > 1:
+            self.recipe = replace(r, device=self.crew.device or r.device)
         model = self._begin(model, remark)
         scale = sizes(model, r.resolution or model.size)
         scale, jobs = replace(scale, minimum=min(scale.minimum, model.size)), []
@@ -63,16 +72,20 @@ class Whole(_Run):
         r = self.recipe
         run = hashlib.sha256(f"{r.hash} {model.fingerprint()}".encode()).hexdigest()[:16]
         place = self.out.resolve().with_name(f"{self.out.resolve().name}.state") / run
+        if not self.crew.first:
+            self.crew.wait()
         members = self._members(place, jobs)
+        if self.crew.first:
+            self.crew.wait()
         keys = [f"{m.content}:{i}" for m in members for i in range(m.views)]
         shapes = [(3, m.height, m.width) for m in members for _ in range(m.views)]
         views = Views(place / "views", keys, shapes)
         options: dict[str, Any] = {"prompt": r.prompt, "scratch": r.surrogate == "scratch", "seed": r.seed}
-        game = Game(settings, model, views, place, **options, batch=r.batch, run=run)
+        game = Game(settings, model, views, place, **options, batch=r.batch, run=run, crew=self.crew)
         try:
             game.play(lambda share: self._tell(share * len(self.pairs)))
             first = dict(zip((m.content for m in members), accumulate((m.views for m in members), initial=0)))
-            for job in jobs:
+            for job in jobs if self.crew.first else []:
                 if job.done:
                     yield self._skipped(job)
                     continue
@@ -84,8 +97,9 @@ class Whole(_Run):
         finally:
             game.close()
             views.close()
-        game.tidy()
-        views.file.path.unlink(missing_ok=True)
+        if self.crew.first:
+            game.tidy()
+            views.file.path.unlink(missing_ok=True)
 
     def _members(self, place: Path, jobs: list[Job]) -> list[Member]:
         """The set as it was when the game began, which may be now."""

@@ -27,6 +27,13 @@ class Workers:
         """The rows of a batch that this process works on."""
         return slice(self.rank, batch, self.count)
 
+    def wait(self) -> None:
+        """Until all have come this far."""
+        if self.count > 1:
+            from accelerate import PartialState
+
+            PartialState().wait_for_everyone()
+
     def average(self, values: Tensor) -> Tensor:
         """The mean of `values` over all processes."""
         if self.count == 1:

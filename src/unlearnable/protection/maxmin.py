@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from unlearnable.errors import UsageError
 from unlearnable.images.square import square
+from unlearnable.ldu.workers import Workers, workers
 from unlearnable.models.base import Model
 from unlearnable.models.checkpoint import Checkpoint, read, write
 from unlearnable.models.training import FineTune, Trainer
@@ -98,6 +100,8 @@ class Game:
     """One game: `views` and everything else in `folder`; `run` names it, and a folder of another run is refused.
 
     `scratch`: the surrogate starts from random weights, not from the model's. `batch` pictures ascend at once.
+    Processes that `accelerate launch` started over one folder share the ascent; the first trains, and the others read
+    what it has written.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class Game:
         seed: int = 0,
         batch: int = 8,
         run: str = "",
+        crew: Workers | None = None,
     ) -> None:
         if not isinstance(settings.constraint, Linf):
             said = settings.constraint.describe()
@@ -119,7 +124,7 @@ class Game:
         self.settings, self.views, self.scratch, self.seed, self.batch = settings, views, scratch, seed, batch
         self.trainer = SetTrainer(model.copy(scratch=scratch, seed=seed), settings.fit(scratch), seed)
         self.view = view(self.trainer.model, prompt)
-        self.prompt = prompt
+        self.prompt, self.crew = prompt, crew or workers(0)
         self.deltas = Deltas(folder, views.shapes, settings.constraint.size / 255)
         self.store, self.law = Checkpoint(folder / "surrogate.safetensors", run), folder / "law.safetensors"
 
@@ -131,6 +136,7 @@ class Game:
         if self.store.load(self.trainer):
             return
         tell, rounds = progress or (lambda share: None), self.settings.rounds
+        self.crew.wait()  # all have read where it stands before anyone goes on
         first = 0
         while self.trainer.done > self.settings.steps_until(first, self.scratch):
             first += 1
@@ -139,8 +145,10 @@ class Game:
         for turn in range(first, rounds):
             self._train(turn, partial(half, tell, turn, rounds))
             self._ascend(turn, partial(half, tell, turn + 0.5, rounds))
-        write(self.law, {"p": self._law(rounds)}, {})
-        self.store.save(self.trainer, finished=True)
+        if self.crew.first:
+            write(self.law, {"p": self._law(rounds)}, {})
+            self.store.save(self.trainer, finished=True)
+        self.crew.wait()
 
     def delta(self, i: int) -> Tensor:
         """The perturbation of picture `i` at the end, ``[3 h w]``."""
@@ -164,16 +172,21 @@ class Game:
         self.deltas.files[(self.settings.rounds + 1) % 2].path.unlink(missing_ok=True)
 
     def _start(self) -> None:
-        for rows in self._batches():
+        for rows in self._share():
             if not all(self.deltas.has(i, 0) for i in rows):
                 x, allowed = self.views.get(rows)
                 self._keep(rows, 0, self._pixels(x, allowed, [self.views.keys[i] for i in rows]).delta)
         self.deltas.flush(0)
+        self.crew.wait()
 
     def _train(self, turn: int, tell: Progress) -> None:
         trainer, until = self.trainer, self.settings.steps_until(turn, self.scratch)
         left = until - trainer.done
         if left <= 0:
+            return
+        if not self.crew.first:
+            self.crew.wait()
+            self.store.load(trainer)
             return
 
         def after(trainer: Trainer) -> None:
@@ -188,18 +201,20 @@ class Game:
                 self.store.save(trainer)
             raise
         self.store.save(trainer)  # before this turn's ascent writes over what an earlier state would need
+        self.crew.wait()
 
     def _ascend(self, turn: int, tell: Progress) -> None:
         p, done = self._law(turn), 0
-        for rows in self._batches():
+        for rows in self._share():
             if not all(self.deltas.has(i, turn + 1) for i in rows):
                 x, allowed = self.views.get(rows)
                 delta = torch.stack([self.deltas.get(i, turn) for i in rows])
                 keys = [self.views.keys[i] for i in rows]
                 self._keep(rows, turn + 1, self._climb(x, allowed, keys, delta, p, turn))
-            done += len(rows)
-            tell(done / len(self.views))
+            done += len(rows) * self.crew.count
+            tell(min(1.0, done / len(self.views)))
         self.deltas.flush(turn + 1)
+        self.crew.wait()
 
     def _climb(
         self, x: Tensor, allowed: Tensor, keys: Sequence[str], delta: Tensor | None, p: Tensor, turn: int
@@ -232,6 +247,10 @@ class Game:
         """Some of the pictures as they are behind a turn, evenly spread over the data set."""
         rows = range(0, len(self.views), max(1, len(self.views) // PROBES))[:PROBES]
         return [self.views.get([i])[0] + self.deltas.get(i, turn) for i in rows], [self.views.keys[i] for i in rows]
+
+    def _share(self) -> Iterator[list[int]]:
+        """This process's batches."""
+        return islice(self._batches(), self.crew.rank, None, self.crew.count)
 
     def _batches(self) -> Iterator[list[int]]:
         """Rows of one shape, `batch` at a time; the same ones whatever has been done."""
