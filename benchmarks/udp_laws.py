@@ -14,9 +14,9 @@ import torch
 from loss import photographs, square
 from unlearnable import load_model, registry
 from unlearnable.models.fresh import pixel
-from unlearnable.protection.probe import MEASURED, measured
+from unlearnable.protection.probe import measured
 from unlearnable.protection.surrogates import view
-from unlearnable.protection.timesteps import LAWS, probabilities
+from unlearnable.protection.timesteps import LAWS, MEASURED, probabilities
 from unlearnable.rng import image_keys
 
 matplotlib.use("Agg")

@@ -194,6 +194,8 @@ def test_nonsense_is_one_sentence_and_what_was_done_is_kept(tmp_path):
     model, x = model_of("ddpm"), pictures(3, seed=4, side=16)
     with pytest.raises(UsageError, match=r"not PSNR >= 36.00 dB: give eps"):
         game(replace(QUICK, constraint=psnr(36)), model, x, tmp_path / "psnr")
+    with pytest.raises(UsageError, match="unknown timestep law 'unifrom': did you mean 'uniform'"):
+        replace(QUICK, law="unifrom")
     with pytest.raises(UsageError, match="learn 0 is too small"):
         replace(QUICK, learn=0)
     started = game(replace(QUICK, rounds=1), model, x, tmp_path / "nan")

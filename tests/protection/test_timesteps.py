@@ -44,6 +44,8 @@ def test_laws_against_their_formulas():
 def test_unknown_law_is_refused():
     with pytest.raises(UsageError, match=r"unknown timestep law 'abc'.*uniform"):
         probabilities("abc", from_scheduler(build(FAMILIES[0]).scheduler))
+    with pytest.raises(UsageError, match=r"'measured' is measured on a data set: add --surrogate"):
+        probabilities("measured", from_scheduler(build(FAMILIES[0]).scheduler))
 
 
 def test_strata_cover_the_law_and_pairs_have_opposite_noise():

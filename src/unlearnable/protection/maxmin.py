@@ -27,9 +27,11 @@ from unlearnable.models.training import FineTune, Trainer
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.perturbation import Pixels, Scene
-from unlearnable.protection.probe import MEASURED, measured
+from unlearnable.protection.probe import measured
 from unlearnable.protection.shelf import Deltas, Views
 from unlearnable.protection.surrogates import view
+from unlearnable.protection.timesteps import LAWS, MEASURED
+from unlearnable.registry import suggestion
 
 AUTO = -1
 FRESH_LR, FRESH_WARMUP, CLIP = (
@@ -57,6 +59,8 @@ class MaxMin(Protection):
     warmup: int = AUTO
 
     def __post_init__(self) -> None:
+        if self.law not in (*LAWS, MEASURED):
+            raise UsageError(f"unknown timestep law {self.law!r}: {suggestion(self.law, [*LAWS, MEASURED])}")
         for name, least in (("train", 0), ("learn", 1), ("lr", 0), ("warmup", AUTO)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} {getattr(self, name)} is too small: give {least} or more")

@@ -20,7 +20,6 @@ from unlearnable.rng import normal
 if TYPE_CHECKING:
     from unlearnable.protection.engine import Protection
 
-MEASURED = "measured"
 BINS = 20
 
 

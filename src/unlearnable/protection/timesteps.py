@@ -2,7 +2,7 @@
 
 UDP draws t uniformly. EUDP (Zhao et al., arXiv 2306.01902) draws it from a law made from the schedule, since the
 perturbation reaches ``z_t`` scaled by ``sqrt(alpha_bar_t)`` and large t wastes effort. The paper's exact form was not
-available to us: the laws below are our reading, and which one is the default is decided by measurement.
+available to us: the laws below are our reading (docs/udp.md has what they did).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from unlearnable.errors import UsageError
 from unlearnable.models.schedule import Schedule
 from unlearnable.rng import normal, uniform
 
+MEASURED = "measured"  # `unlearnable.protection.probe`
 RATIO_CLIP = 10.0  # sqrt(ab / (1 - ab)) grows without bound as t goes to 0
 
 LAWS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -29,6 +30,8 @@ LAWS: dict[str, Callable[[Tensor], Tensor]] = {
 
 def probabilities(law: str, schedule: Schedule) -> Tensor:
     """p(t), ``[T]`` float64, summing to one; `law` is a key of `LAWS`."""
+    if law == MEASURED:
+        raise UsageError(f"the law {law!r} is measured on a data set: add --surrogate, or use {', '.join(LAWS)}")
     if law not in LAWS:
         raise UsageError(f"unknown timestep law {law!r}: use one of {', '.join(LAWS)}")
     weight = LAWS[law](schedule.alpha_bar.double().cpu())
