@@ -2,6 +2,7 @@
 
     python benchmarks/loss.py                      # photographs that scikit-image carries
     python benchmarks/loss.py FOLDER --model ID    # your own pictures, another model
+    python benchmarks/loss.py --psnr 36.1 --steps 30 --count 4 --methods "random,advdm+eot,ldu+eot,ldu:k=4;depth=1+eot"
 
 This is the loss of a model that has not been fine-tuned. It says that the ascent works; it does not say what an
 attacker who trains on the pictures gets. Intervals are 95 % bootstrap intervals over pictures of the mean gain in loss.
@@ -19,7 +20,8 @@ import torch
 
 from unlearnable import load_model, registry
 from unlearnable.images import files
-from unlearnable.protection.constraints import Linf
+from unlearnable.options import applied
+from unlearnable.protection.constraints import Linf, psnr
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import denoising
 from unlearnable.protection.transforms import fixed, scale
@@ -66,6 +68,9 @@ def main() -> None:
         "--methods", default="random,advdm,eudp,advdm+eot,eudp+eot,udp,mist,photoguard,sds,sds-plus,ace"
     )
     parser.add_argument("--eps", type=float, default=8)
+    parser.add_argument("--psnr", type=float, help="dB, in place of --eps")
+    parser.add_argument("--steps", type=int, help="of ascent, in place of each method's own")
+    parser.add_argument("--count", type=int, help="of pictures, evenly taken from all")
     parser.add_argument("--prompt", default="a photo")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
@@ -74,7 +79,9 @@ def main() -> None:
     model, started = load_model(options.model), time.monotonic()
     found = files.find([options.folder], True, None) if options.folder else []
     pictures = [files.read(source).pixels for source, _ in found] or photographs()
+    pictures = pictures[:: max(1, len(pictures) // (options.count or len(pictures)))]
     x = torch.cat([square(pixels, model.size) for pixels in pictures])
+    budget = Linf(options.eps) if options.psnr is None else psnr(options.psnr)
     probe = Protection("probe", denoising)
 
     def loss(y: torch.Tensor) -> dict[str, np.ndarray]:
@@ -84,9 +91,12 @@ def main() -> None:
     clean, rows = loss(x), {}
     rows["clean"] = {"loss": {k: float(v.mean()) for k, v in clean.items()}}
     for name in options.methods.split(","):
-        method, _, eot = name.partition("+")
-        settings = registry.protection(method, "standard" if eot else "paper")
-        settings = replace(settings, constraint=Linf(options.eps))
+        method, eot = name.removesuffix("+eot"), name.endswith("+eot")
+        method, _, more = method.partition(":")
+        settings = applied(registry.protection(method, "standard" if eot else "paper"), more.replace(";", ","))
+        settings = replace(settings, constraint=budget)
+        if options.steps and settings.steps:
+            settings = replace(settings, steps=-(-options.steps // settings.rounds))
         begun = time.monotonic()
         y = torch.cat([settings(model, part, prompt=options.prompt, seed=options.seed) for part in x.split(8)]).cpu()
         y = x + torch.stack([settings.constraint.seal(a * 255, (b - a) * 255) for a, b in zip(x, y)]) / 255
@@ -100,9 +110,7 @@ def main() -> None:
         }
         print(f"{name:12} done, {rows[name]['seconds']:.1f} s a picture", flush=True)
 
-    print(
-        f"\n{len(x)} pictures of {model.size} px, L-inf {options.eps:g}/255, model {options.model}, seed {options.seed}"
-    )
+    print(f"\n{len(x)} pictures of {model.size} px, {budget.describe()}, model {options.model}, seed {options.seed}")
     print(f"machine: {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {model.device}")
     print("gain in denoising loss over the clean picture, times 1000, after each countermeasure (95 % interval)\n")
     print("| method | " + " | ".join(COUNTERMEASURES) + " |\n|---|" + "---|" * len(COUNTERMEASURES))
