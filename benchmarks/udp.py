@@ -161,7 +161,7 @@ def main() -> None:
     strips = {row: place.with_suffix(".png") for (row, seed), place in places.items() if seed == seeds[0]}
     about = {"title": study.title, "machine": machine(), "eps": study.eps, "seeds": seeds, **facts_of(study)}
     about["minutes, this run"] = round((time.monotonic() - started) / 60, 1)
-    about["seconds, all cells"] = round(sum(cell["all_s"] for cell in cells), 1)
+    about["processor minutes, all cells"] = round(sum(cell["cpu_s"] for cell in cells) / 60, 1)
     print(f"\n{study.title}; " + "; ".join(f"{k}: {v}" for k, v in about.items() if k != "title") + "\n")
     print(table(cells, rows))
     sheet(strips, options.sheet or options.work / f"{options.recipe.stem}.png")

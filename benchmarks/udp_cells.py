@@ -31,10 +31,12 @@ SMALLEST = 16  # of a data set's pictures whose losses are taken, at least
 
 @dataclass(frozen=True)
 class Study:
-    """A recipe: which pictures, which model, how both sides train, and the rows: ``method[@share][+countermeasure]``.
+    """A recipe: pictures, model, how both sides train, and the rows: ``method[^eps][@share][+countermeasure]``.
 
-    A method is clean, random, advdm, udp, or eudp:LAW; @0.5 protects half of the training set; +jpeg:75 is what the
-    attacker does to the pictures. `scratch`: surrogate and attacker start from random weights, else from the model's.
+    A method is clean, random, advdm, udp, or eudp:LAW; ^8 is a budget other than `eps`; @0.5 protects half of the
+    training set; +jpeg:75 is what the attacker does to the pictures. `scratch`: surrogate and attacker start from
+    random weights, else from the model's. `game` are settings of udp and eudp, `frozen` of advdm. Samples of `grey`
+    data are made grey before they are judged.
     """
 
     title: str
@@ -48,7 +50,9 @@ class Study:
     prompt: str = "a photo"
     scratch: bool = True
     eps: float = 8.0
+    grey: bool = False
     game: dict[str, Any] = field(default_factory=dict)
+    frozen: dict[str, Any] = field(default_factory=dict)
     batch: int = 256
     attack: dict[str, Any] = field(default_factory=dict)
     classifier: int = 1000
@@ -61,21 +65,30 @@ def model_of(study: Study) -> Model:
     return pixel(study.side, tuple(study.widths)) if study.model == "pixel" else load_model(study.model)
 
 
+def parts(row: str) -> tuple[str, str, float, float, str]:
+    """Method, law, budget (0: the study's), share and countermeasure of a row."""
+    text, _, chain = row.partition("+")
+    text, _, share = text.partition("@")
+    text, _, eps = text.partition("^")
+    method, _, law = text.partition(":")
+    return method, law, float(eps or 0), float(share or 1), chain
+
+
 def protect(study: Study, row: str, x: Tensor, seed: int, advised: Model) -> Tensor:
     """The training pictures as their owner publishes them, on the 8-bit grid; `advised` is what AdvDM looks at."""
-    name, _, share = row.partition("+")[0].partition("@")
-    method, _, law = name.partition(":")
+    method, law, eps, share, _ = parts(row)
     if method == "clean":
         return x
     if method in ("udp", "eudp"):
         settings: Any = registry.protection(method, "paper")
-        settings = replace(settings, constraint=Linf(study.eps), **study.game)
+        settings = replace(settings, constraint=Linf(eps or study.eps), **study.game)
         y = played(replace(settings, law=law or settings.law), advised, x, study, seed)
     else:
-        settings = replace(registry.protection(method, "paper"), constraint=Linf(study.eps))
+        more = study.frozen if method == "advdm" else {}
+        settings = replace(registry.protection(method, "paper"), constraint=Linf(eps or study.eps), **more)
         y = torch.cat([settings(advised, part, prompt=study.prompt, seed=seed) for part in x.split(study.batch)])
     y = torch.stack([a + settings.constraint.seal(a * 255, (b - a) * 255) / 255 for a, b in zip(x, y)])
-    spared = torch.arange(len(x)) % 100 >= 100 * float(share or 1)
+    spared = torch.arange(len(x)) % 100 >= 100 * share
     return torch.where(spared.view(-1, 1, 1, 1), x, y)
 
 
@@ -117,7 +130,8 @@ def sampled(model: Model, study: Study, seed: int) -> Tensor:
                 noise = (z - a * clean) / s
             z = schedule.noised(clean, noise, t.new_full(t.shape, then)) if then >= 0 else clean
         made.append(torch.cat([model.decode(part) for part in z.split(32)]).clamp(0, 1).cpu())
-    return torch.cat(made)
+    x = torch.cat(made)
+    return x.mean(1, keepdim=True).expand_as(x) if study.grey else x
 
 
 @dataclass
@@ -142,13 +156,13 @@ class Lab:
         return attack(self.study, self.model, self.x, 1000, image_keys(self.x))
 
     def cell(self, row: str, seed: int) -> tuple[dict[str, Any], Tensor]:
-        started = time.monotonic()
+        started, worked = time.monotonic(), time.process_time()
         advised = self.adviser if row.startswith("advdm") else self.model
         y = protect(self.study, row, self.x, seed, advised)
         protecting = time.monotonic() - started
         mse = float((y - self.x).square().mean())
         shown = y
-        if chain := row.partition("+")[2]:
+        if chain := parts(row)[4]:
             from unlearnable.purification.chain import parse
 
             shown = parse(chain, self.model)(y, seed=seed)
@@ -158,12 +172,14 @@ class Lab:
         held = fixed_losses(taught, self.held[:256], self.study.prompt, draws=16).mean()
         fit = fixed_losses(taught, shown[:256], self.study.prompt, draws=16).mean()
         return {
-            "row": row, "seed": seed, "eps": self.study.eps, "fid": fid(ours, real), "precision": precision(ours, real),
-            "recall": recall(ours, real), "held_out_loss": float(held), "own_loss": float(fit),
+            "row": row, "seed": seed, "eps": parts(row)[2] or self.study.eps,
+            "fid": fid(ours, real), "precision": precision(ours, real), "recall": recall(ours, real),
+            "held_out_loss": float(held), "own_loss": float(fit),
             "psnr": round(-10 * torch.log10(torch.tensor(mse)).item(), 2) if mse else None,
             "linf": round(float((y - self.x).abs().max() * 255), 2),
             "accuracy": self.accuracy, "features_apart": fid(self.features(y), real) if mse else 0.0,
             "protect_s": round(protecting, 1), "all_s": round(time.monotonic() - started, 1),
+            "cpu_s": round(time.process_time() - worked, 1),
         }, made  # fmt: skip
 
 

@@ -32,8 +32,8 @@ def test_recipes_are_whole(path):
     assert study.seeds and {"clean", "random"} <= {row.partition("+")[0] for row in study.rows} | {"clean"}
     replace(Scratch(), **study.attack)
     for row in study.rows:
-        name, _, chain = row.partition("+")
-        method, _, law = name.partition("@")[0].partition(":")
+        method, law, _, share, chain = udp_cells.parts(row)
+        assert 0 < share <= 1
         if method != "clean":
             settings = registry.protection(method, "paper")
             if method in ("udp", "eudp"):
@@ -57,6 +57,17 @@ def test_a_cell(row):
         {k: v for k, v in two.items() if not k.endswith("_s")}, nan_ok=True
     )
     assert (one["linf"] == 0) == (row == "clean") and one["linf"] <= 16
+
+
+def test_rows_say_what_is_done():
+    assert udp_cells.parts("clean") == ("clean", "", 0, 1, "")
+    assert udp_cells.parts("eudp:ab-1-ab^4@0.25+jpeg:75+resize:0.5") == (
+        "eudp",
+        "ab-1-ab",
+        4,
+        0.25,
+        "jpeg:75+resize:0.5",
+    )
 
 
 def test_half_of_the_set_is_protected():
