@@ -1,0 +1,53 @@
+"""Options of a method as text: what they set, and one sentence for each that does not fit."""
+
+import pytest
+
+from unlearnable import registry
+from unlearnable.errors import UsageError
+from unlearnable.options import applied
+from unlearnable.protection.objectives import denoising
+from unlearnable.protection.perceptual import Perceptual
+from unlearnable.protection.personalised import Personalised
+from unlearnable.protection.surrogates import Frozen
+from unlearnable.recipe import Recipe
+
+LDU = registry.protection("ldu")
+
+
+def test_what_options_set():
+    text = "k=4, depth=0.5,decode=plain,latent=true,surrogate=lora+token,transforms=none"
+    changed = applied(LDU, text)
+    assert (changed.k, changed.depth, changed.decode, changed.latent) == (4, 0.5, "plain", True)
+    assert changed.surrogate == Personalised(("lora", "token")) and not changed.transforms
+    assert applied(LDU, "surrogate=base").surrogate == Frozen()
+    targeted = applied(LDU, "objective=mist")
+    assert targeted.goal == "pattern" and applied(targeted, "objective=denoising") == LDU
+    assert applied(LDU, "") is LDU and LDU.objective is denoising
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("k", "option 'k' has no value"),
+        ("k=two", "option k is 'two': give a whole number"),
+        ("latent=maybe", "option latent is 'maybe': give true or false"),
+        ("dept=1", "ldu has no option 'dept': did you mean 'depth'"),
+        ("objective=mits", "unknown objective 'mits': did you mean 'mist'"),
+        ("surrogate=lora+tokem", r"unknown surrogate 'lora\+tokem'"),
+        ("decode=twice", "unknown decode 'twice'"),
+        ("name=x", "has no option 'name'"),
+    ],
+)
+def test_options_that_do_not_fit(text, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        applied(LDU, text)
+
+
+def test_recipes_carry_options_and_one_budget():
+    recipe = Recipe(method="ldu", options="k=2", perceptual=0.2)
+    assert recipe.protection().k == 2 and recipe.protection().constraint == Perceptual(0.2)
+    assert recipe.hash != Recipe(method="ldu", perceptual=0.2).hash
+    with pytest.raises(UsageError, match=r"psnr 36 and perceptual 0\.2 are 2 budgets: give one of them"):
+        Recipe(psnr=36, perceptual=0.2)
+    with pytest.raises(UsageError, match="cannot be met by any change of 8-bit pictures"):
+        Recipe(method="ldu", eps=0.5).protection()
