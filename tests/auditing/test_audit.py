@@ -51,7 +51,9 @@ def test_every_condition_is_tried_and_every_figure_kept(whole):
     assert [row["condition"] for row in report["rows"]] == expected
     assert [row["purify"] for row in report["rows"]] == [*["none"] * 3, "jpeg:75", "diffpure:0.1:steps=2", "none"]
     assert json.loads(done.json.read_text()) == report
-    assert len(report["cells"]) == 6 and all(len(cell["held_out"]) == 2 for cell in report["cells"])
+    assert len(report["cells"]) == 6 and all(
+        (len(cell["held_out"]), len(cell["originals"])) == (2, 4) for cell in report["cells"]
+    )
     assert all((done.json.parent / path).is_file() for cell in report["cells"] for path in cell["pictures"])
     assert len(report["fidelity"]) == 4 and all(row["linf"] <= 8 and row["psnr"] > 30 for row in report["fidelity"])
     assert report["defender"]["method"] == "advdm" and report["objective"]["method"] == "advdm"
@@ -214,7 +216,9 @@ def test_on_a_fitted_model_clean_is_learned_protected_less_and_the_control_as_cl
     settings = Settings(prompt=PROMPT, steps=100, generated=2, sampling=5, purify=("none",), model="tiny")
     found = audit(clean, protected, tmp_path / "out", settings, model=model, network=features()).report
     untouched, learned, guarded_, control = found["rows"]
-    assert learned["loss"]["value"] < 0.9 * untouched["loss"]["value"]
+    assert learned["held_out"]["loss"]["value"] < 0.9 * untouched["held_out"]["loss"]["value"]
+    assert learned["originals"]["loss"]["value"] < 0.9 * untouched["originals"]["loss"]["value"]
+    assert guarded_["originals"]["rate"]["low"] > 0.5 and control["originals"]["rate"]["high"] < 0.3
     assert guarded_["rate"]["low"] > 0.5 and control["rate"]["high"] < 0.3
     assert guarded_["over_control"]["low"] > 0.3
     assert torch.tensor([row["own_after"] < row["own_before"] for row in found["rows"][1:]]).all()

@@ -1,6 +1,5 @@
 """Every check: facts on which it speaks up, facts on which it does not, and a place in the documentation."""
 
-import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +9,16 @@ import pytest
 from unlearnable.auditing import checks
 from unlearnable.auditing.facts import Facts, Objective
 from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, Condition
-from unlearnable.auditing.rates import Estimate, Row
+from unlearnable.auditing.rates import ORIGINALS, Estimate, Measure, Row
 
-CLEAN_ROW = Row("dreambooth", Condition(CLEAN), rate=Estimate(0, 0, 0), own_before=1.0, own_after=0.6)
-PROTECTED_ROW = Row("dreambooth", Condition(PROTECTED), rate=Estimate(0.6), over_control=Estimate(0.5, 0.3, 0.7))
+NOTHING = Measure(rate=Estimate(note="undefined: the loss fell by 0"))
+CLEAN_ROW = Row("dreambooth", Condition(CLEAN), Measure(rate=Estimate(0, 0, 0)), own_before=1.0, own_after=0.6)
+PROTECTED_ROW = Row(
+    "dreambooth", Condition(PROTECTED), Measure(rate=Estimate(0.6), over_control=Estimate(0.5, 0.3, 0.7))
+)
 SOUND = Facts(
-    rows=(CLEAN_ROW, PROTECTED_ROW, Row("dreambooth", Condition(CONTROL), rate=Estimate(0.1))), train=4, held_out=4,
+    rows=(CLEAN_ROW, PROTECTED_ROW, Row("dreambooth", Condition(CONTROL), Measure(rate=Estimate(0.1)))),
+    train=4, held_out=4,
     prompt="a photo of sks dog", tokens=("sks",), seeds=(0, 1), model="sd", large=True, broken=(), method="advdm",
     defended_prompt="a photo", defended_model="another", objective=Objective("advdm", 0.2, 0.3, 0.21),
 )  # fmt: skip
@@ -26,16 +29,27 @@ def rows(row: Row, **changes) -> tuple[Row, ...]:
 
 
 CASES = [
-    (checks.not_learned, {"rows": rows(CLEAN_ROW, rate=Estimate(note="undefined: it fell by 0"))}, "fell by 0", True),
+    (checks.not_learned, {"rows": rows(CLEAN_ROW, held_out=NOTHING)}, "did not learn the clean pictures", True),
+    (
+        checks.by_heart,
+        {"rows": rows(CLEAN_ROW, held_out=NOTHING, originals=CLEAN_ROW.held_out, judged=ORIGINALS)},
+        "dreambooth (the loss fell by 0)",
+        False,
+    ),
     (checks.not_learned, {"rows": rows(CLEAN_ROW, failed="training diverged")}, "failed on the clean pictures", True),
-    (checks.not_learned, {"rows": rows(CLEAN_ROW, own_after=0.999)}, "did not even fit", True),
+    (checks.not_learned, {"rows": rows(CLEAN_ROW, own_after=0.999)}, "from 1 to 0.999", True),
     (
         checks.no_better_than_random,
-        {"rows": rows(PROTECTED_ROW, over_control=Estimate(0.1, -0.1, 0.3))},
+        {"rows": rows(PROTECTED_ROW, held_out=Measure(over_control=Estimate(0.1, -0.1, 0.3)))},
         "−10 to 30",
         True,
     ),
-    (checks.no_better_than_random, {"rows": rows(PROTECTED_ROW, over_control=Estimate(0.1))}, "no interval", True),
+    (
+        checks.no_better_than_random,
+        {"rows": rows(PROTECTED_ROW, held_out=Measure(over_control=Estimate(0.1)))},
+        "no interval",
+        True,
+    ),
     (checks.gradient_vanished, {"objective": Objective("advdm", 0.2, 0.205, 0.21)}, "found no direction", True),
     (checks.gradient_vanished, {"objective": Objective("advdm", 0.2, 0.19, 0.18)}, "found no direction", True),
     (checks.budget_broken, {"broken": ("a.png moves by up to 9/255",)}, "a.png moves", True),
@@ -80,7 +94,7 @@ def test_without_a_journal_nothing_is_guessed():
 
 def test_a_control_that_failed_is_said():
     gone = Row("dreambooth", Condition(CONTROL), failed="diverged")
-    bare = replace(SOUND, rows=(CLEAN_ROW, replace(PROTECTED_ROW, over_control=Estimate()), gone))
+    bare = replace(SOUND, rows=(CLEAN_ROW, replace(PROTECTED_ROW, held_out=Measure(rate=Estimate(0.6))), gone))
     assert checks.no_better_than_random(bare) is None
     assert checks.unmade(bare) == ["Against dreambooth the protection was not compared with random noise (diverged)."]
 
@@ -97,5 +111,5 @@ def test_grave_doubts_come_first():
 
 
 def test_an_undefined_difference_is_not_one():
-    undefined = rows(PROTECTED_ROW, over_control=Estimate(math.nan, note="the attacker did not learn"))
+    undefined = rows(PROTECTED_ROW, held_out=NOTHING)
     assert checks.no_better_than_random(replace(SOUND, rows=undefined)) is None

@@ -7,15 +7,22 @@ import pytest
 
 from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition
 from unlearnable.auditing.page import bar, ranked, tidy
-from unlearnable.auditing.rates import Estimate, Row
+from unlearnable.auditing.rates import Estimate, Measure, Row
 from unlearnable.auditing.shots import DETAIL, middle
 
 
 def attacked(name: str, *rates: float) -> list[Row]:
     """As an audit orders them: untouched, clean, protected, purified ones, the control."""
-    protected = [Row(name, Condition(PROTECTED, f"jpeg:{i}"), rate=Estimate(rate)) for i, rate in enumerate(rates)]
-    control = Row(name, Condition(CONTROL), rate=Estimate(-9))
-    return [Row(name, Condition(UNTOUCHED)), Row(name, Condition(CLEAN), rate=Estimate(0)), *protected, control]
+    protected = [
+        Row(name, Condition(PROTECTED, f"jpeg:{i}"), Measure(rate=Estimate(rate))) for i, rate in enumerate(rates)
+    ]
+    control = Row(name, Condition(CONTROL), Measure(rate=Estimate(-9)))
+    return [
+        Row(name, Condition(UNTOUCHED)),
+        Row(name, Condition(CLEAN), Measure(rate=Estimate(0))),
+        *protected,
+        control,
+    ]
 
 
 def test_the_worst_case_comes_first_and_the_control_last():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition
-from unlearnable.auditing.rates import Estimate, Result, Row, rows, worst
+from unlearnable.auditing.rates import HELD_OUT, ORIGINALS, Estimate, Measure, Result, Row, rows, worst
 from unlearnable.auditing.verdict import HELD, NOISE, NOT, PARTLY, UNDECIDED, UNKNOWN, number, percent, verdict
 
 JPEG, PURE = "jpeg:75", "diffpure:0.15"
@@ -24,7 +24,9 @@ LOSSES = {
 
 def results(losses=LOSSES, own=(1.0, 0.5)):
     return {
-        condition: {seed: Result(torch.tensor(values, dtype=torch.float64), *own) for seed, values in seeds.items()}
+        condition: {
+            seed: Result(*2 * [torch.tensor(values, dtype=torch.float64)], *own) for seed, values in seeds.items()
+        }
         for condition, seeds in losses.items()
     }
 
@@ -45,7 +47,7 @@ def test_rates_are_ratios_of_means():
         assert found[condition].rate.value == pytest.approx(rate)
     assert not found[Condition(UNTOUCHED)].rate.defined
     assert found[Condition(PROTECTED)].over_control.value == pytest.approx(0.68)
-    assert found[Condition(PROTECTED)].loss.value == pytest.approx(0.95)
+    assert found[Condition(PROTECTED)].held_out.loss.value == pytest.approx(0.95)
     assert (found[Condition(CLEAN)].own_before, found[Condition(CLEAN)].own_after) == (1.0, 0.5)
 
 
@@ -115,13 +117,13 @@ def test_seeds_are_averaged_photograph_by_photograph():
     }
     row = table(losses)[Condition(PROTECTED)]
     assert row.rate.value == pytest.approx((0.775 - 0.55) / (1.1 - 0.55))
-    assert row.by_seed == pytest.approx(((0.95 - 0.6) / 0.5, (0.6 - 0.5) / 0.6))
+    assert row.held_out.by_seed == pytest.approx(((0.95 - 0.6) / 0.5, (0.6 - 0.5) / 0.6))
 
 
 def test_a_seed_that_failed_is_left_out_and_said():
     losses = LOSSES | {Condition(CLEAN): {0: [0.6, 0.6], 1: [0.5, 0.5]}, Condition(PROTECTED): {1: [0.6, 0.6]}}
     row = table(losses, {Condition(PROTECTED): "diverged"})[Condition(PROTECTED)]
-    assert row.failed == "diverged" and row.by_seed == pytest.approx(((0.6 - 0.5) / 0.6,))
+    assert row.failed == "diverged" and row.held_out.by_seed == pytest.approx(((0.6 - 0.5) / 0.6,))
     gone = table(LOSSES | {Condition(PROTECTED): {}}, {Condition(PROTECTED): "diverged"})[Condition(PROTECTED)]
     assert gone.failed == "diverged" and not gone.rate.defined
 
@@ -142,6 +144,25 @@ def test_an_attacker_that_did_not_learn_leaves_no_rate():
     assert verdict(list(without.values())).level == UNKNOWN
 
 
+def test_who_learned_by_heart_is_judged_by_what_it_learned():
+    """Held-out losses rose under the clean attacker, those of its own pictures fell."""
+    worse, before = torch.tensor([1.1, 1.3]), torch.tensor([1.0, 1.2])
+    own = {UNTOUCHED: [1.0, 1.0, 1.0], CLEAN: [0.5, 0.5, 0.5], PROTECTED: [0.9, 0.9, 0.9], CONTROL: [0.5, 0.6, 0.55]}
+    given = {
+        Condition(kind): {0: Result(before if kind == UNTOUCHED else worse, torch.tensor(losses), 1.0, 0.5)}
+        for kind, losses in own.items()
+    }
+    found = {row.condition.kind: row for row in rows("dreambooth", given, {})}
+    assert {row.judged for row in found.values()} == {ORIGINALS}
+    row = found[PROTECTED]
+    assert not row.held_out.rate.defined and row.rate.value == pytest.approx(0.8)
+    assert row.over_control.value == pytest.approx(0.7) and not found[UNTOUCHED].rate.defined
+    said = verdict(list(found.values()))
+    assert said.level == HELD and "judged by your own pictures" in said.sentences[0]
+    assert "dreambooth, judged by your own pictures, which it tried to learn: protection" in said.sentences[1]
+    assert {row.judged for row in table().values()} == {HELD_OUT}
+
+
 def test_a_gain_of_next_to_nothing_is_none():
     """Rates are shares of the gain: of one in a thousand, any noise is a large share."""
     losses = LOSSES | {Condition(CLEAN): {0: [0.998, 1.198]}, Condition(PROTECTED): {0: [0.999, 1.199]}}
@@ -154,7 +175,10 @@ def test_the_verdict_puts_the_worst_case_first():
     said = verdict(ours)
     assert said.worst == worst(ours) and said.worst.condition == Condition(PROTECTED, PURE)
     assert said.headline.startswith("Not protected: in the worst case tried, the attacker learned about as well")
-    assert said.sentences[0] == "Worst case tried: protection rate 15 % (13 to 17), dreambooth after diffpure:0.15."
+    assert said.sentences[0] == (
+        "Worst case tried: protection rate 15 % (13 to 17), dreambooth after diffpure:0.15, "
+        "judged by photographs that it never saw."
+    )
     assert said.sentences[1] == (
         "dreambooth: protection rate 70 % (67 to 75) without countermeasure, 20 % (17 to 25) after jpeg:75, "
         "15 % (13 to 17) after diffpure:0.15. Random noise of the same size gives 2 % (0 to 5)."
@@ -163,7 +187,7 @@ def test_the_verdict_puts_the_worst_case_first():
 
 
 def test_the_worst_attacker_counts():
-    weak = [Row("lora", row.condition, rate=Estimate(row.rate.value - 0.1)) for row in table().values()]
+    weak = [Row("lora", row.condition, Measure(rate=Estimate(row.rate.value - 0.1))) for row in table().values()]
     assert verdict([*table().values(), *weak]).worst.attack == "lora"
 
 
@@ -184,9 +208,9 @@ def test_the_worst_attacker_counts():
     ],
 )
 def test_the_interval_speaks_and_noise_has_to_be_beaten(rate, over, level):
-    row = Row("lora", Condition(PROTECTED), rate=rate, over_control=Estimate(over, over, over))
+    row = Row("lora", Condition(PROTECTED), Measure(rate=rate, over_control=Estimate(over, over, over)))
     assert verdict([row]).level == level and verdict([row]).headline.endswith(".")
-    purified = Row("lora", Condition(PROTECTED, JPEG), rate=Estimate(2, 2, 2), over_control=Estimate(2, 2, 2))
+    purified = Row("lora", Condition(PROTECTED, JPEG), Measure(rate=Estimate(2, 2, 2), over_control=Estimate(2, 2, 2)))
     assert verdict([purified, row]).level == level, "what a countermeasure left does not count against noise"
 
 

@@ -72,7 +72,7 @@ class Trial:
     ) -> tuple[dict[str, Any], Tensor]:
         """What a store keeps: losses and seconds, and the generated pictures.
 
-        `held_out` has a loss for each held-out photograph, `own_before` and `own_after` the mean loss of the
+        `held_out` has a loss for each photograph to be tested on, `own_before` and `own_after` the mean loss of the
         attacker's own training pictures under the model before and after. Without `seen` the model is tested before
         any training, and asked without the token, which means nothing to it. With `checkpoint`, a training run that was
         stopped goes on. Raises UnlearnableError where the training diverges, SetupError where the memory is too small.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from unlearnable.auditing.facts import Facts
 from unlearnable.auditing.material import CLEAN, CONTROL
+from unlearnable.auditing.rates import ORIGINALS
 from unlearnable.auditing.verdict import number, plain
 from unlearnable.personalization.learned import Fit
 from unlearnable.personalization.prompts import mentions
@@ -41,16 +42,31 @@ def not_learned(facts: Facts) -> Finding | None:
             said.append(f"{r.attack} failed on the clean pictures ({r.failed})")
             continue
         fit = Fit(r.own_before, r.own_after)
+        if fit.learned and r.rate.defined:
+            continue
         losses = f"the loss of its own pictures went from {fit.before:.3g} to {fit.after:.3g}"
-        if not fit.learned:
-            said.append(f"{r.attack} did not even fit the clean pictures ({losses}): try more --steps")
-        elif not r.rate.defined:
-            why = f"{r.rate.note}; {losses}"
-            said.append(f"{r.attack} learned the clean pictures but not their subject ({why}): try fewer --steps")
+        said.append(f"{r.attack} did not learn the clean pictures ({losses}): try more --steps, or another --preset")
     if not said:
         return None
-    text = f"{'; '.join(said)}. So nothing tested the protected pictures; more pictures or another --preset may help."
+    text = f"{'; '.join(said)}. So it did not test the protected pictures."
     return Finding("attacker-did-not-learn", text, grave=len(said) == len(tried))
+
+
+def by_heart(facts: Facts) -> Finding | None:
+    said = [
+        f"{r.attack} ({r.held_out.rate.note.removeprefix('undefined: ')})"
+        for r in facts.rows
+        if r.condition.kind == CLEAN and r.judged == ORIGINALS
+    ]
+    if not said:
+        return None
+    text = (
+        "Learned by heart: from the clean pictures the attacker learned those pictures, and nothing that helps it with "
+        f"photographs that it never saw: {'; '.join(said)}. It is judged by your own pictures instead, which says "
+        "whether it can draw these again, not whether it knows the subject. More pictures, other held-out photographs "
+        "or fewer --steps may help."
+    )
+    return Finding("learned-by-heart", text)
 
 
 def no_better_than_random(facts: Facts) -> Finding | None:
@@ -146,8 +162,8 @@ def defenders_model(facts: Facts) -> Finding | None:
 
 
 CHECKS: tuple[Check, ...] = (
-    not_learned, no_better_than_random, gradient_vanished, budget_broken, unchanged, few_pictures, one_prompt, one_seed,
-    small_model, defenders_model,
+    not_learned, by_heart, no_better_than_random, gradient_vanished, budget_broken, unchanged, few_pictures, one_prompt,
+    one_seed, small_model, defenders_model,
 )  # fmt: skip
 
 

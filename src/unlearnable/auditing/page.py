@@ -15,7 +15,7 @@ from unlearnable.auditing.material import CONTROL, PROTECTED
 from unlearnable.auditing.pairs import Subject
 from unlearnable.auditing.rates import Estimate, Row
 from unlearnable.auditing.shots import drawn, glance, twins
-from unlearnable.auditing.verdict import LEAST, MOST, number, percent
+from unlearnable.auditing.verdict import JUDGES, LEAST, MOST, number, percent
 
 if TYPE_CHECKING:
     from unlearnable.auditing.tasks import Run
@@ -34,8 +34,8 @@ def render(report: dict[str, Any], facts: Facts, run: Run, pictures: Subject) ->
     }  # fmt: skip
     shown = pictures.train[:PAIRS]
     return env.get_template("page.html.j2").render(
-        r=report, rows=facts.rows, bar=bar, chart=ranked(facts.rows), glance=glance(facts, run, pictures),
-        pairs=[(p.name, twins(p, i, run)) for i, p in enumerate(shown)],
+        r=report, rows=facts.rows, bar=bar, judges=JUDGES, chart=ranked(facts.rows),
+        glance=glance(facts, run, pictures), pairs=[(p.name, twins(p, i, run)) for i, p in enumerate(shown)],
         attacks=[(name, drawn(name, facts, run)) for name in run.settings.attacks], total=len(pictures.train),
         network=run.network.name,
     )  # fmt: skip

@@ -15,12 +15,17 @@ from unlearnable.metrics.subject import protection_rate
 from unlearnable.personalization.learned import LEAST
 from unlearnable.rng import generator
 
+# What an attacker's knowledge of the subject is judged by: photographs that it never saw, or the clean originals of
+# those that it trained on.
+HELD_OUT, ORIGINALS = "held_out", "originals"
+
 
 @dataclass(frozen=True)
 class Result:
-    """What a cell measured: held-out losses of each photograph, own losses, similarity of each generated picture."""
+    """What a cell measured: the losses of both sets' photographs, own losses, similarity of each generated picture."""
 
     held_out: Tensor
+    originals: Tensor
     own_before: float = math.nan
     own_after: float = math.nan
     similarity: Tensor | None = None
@@ -44,33 +49,68 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One attacker under one condition.
+class Measure:
+    """What the losses of one set of photographs say of an attacker.
 
-    `loss` is the mean held-out loss, `rate` the protection rate, `by_seed` that of each seed alone, `over_control` how
-    much of it is above the random control's. `own_before` and `own_after` are losses of the attacker's own training
-    pictures. `failed` says why there is nothing else.
+    `loss` is their mean, `rate` the protection rate, `by_seed` that of each seed alone, `over_control` how much of it
+    is above the random control's.
     """
 
-    attack: str
-    condition: Condition
     loss: Estimate = Estimate()
     rate: Estimate = Estimate()
     over_control: Estimate = Estimate()
     by_seed: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One attacker under one condition, measured on both sets of photographs; `judged` by one of them.
+
+    `own_before` and `own_after` are losses of the attacker's own training pictures. `failed` says why there is nothing
+    else.
+    """
+
+    attack: str
+    condition: Condition
+    held_out: Measure = Measure()
+    originals: Measure = Measure()
+    judged: str = HELD_OUT
     own_before: float = math.nan
     own_after: float = math.nan
     similarity: Estimate = Estimate()
     failed: str = ""
 
+    def on(self, photographs: str) -> Measure:
+        return self.originals if photographs == ORIGINALS else self.held_out
+
+    @property
+    def rate(self) -> Estimate:
+        return self.on(self.judged).rate
+
+    @property
+    def over_control(self) -> Estimate:
+        return self.on(self.judged).over_control
+
 
 def rows(attack: str, results: Results, failed: Mapping[Condition, str]) -> list[Row]:
-    """The rows of one attacker: a result for each condition and seed (the untouched model has one), or why not."""
+    """The rows of one attacker: a result for each condition and seed (the untouched model has one), or why not.
+
+    Held-out photographs judge it where it learned to know them from the clean pictures; where it did not, but learned
+    those pictures themselves, their clean originals do.
+    """
     found = [row(attack, condition, seeds, failed.get(condition, "")) for condition, seeds in results.items()]
     clean, untouched, control = (results.get(Condition(kind)) for kind in (CLEAN, UNTOUCHED, CONTROL))
-    if not clean or not untouched:
-        return found
-    return [rated(line, results[line.condition], clean, losses(untouched)[0], control) for line in found]
+    if clean and untouched:
+
+        def on(line: Row, which: str) -> Measure:
+            if line.condition.kind == UNTOUCHED:
+                return line.on(which)
+            before = losses(untouched, which)[0]
+            return measured(line.on(which), which, results[line.condition], clean, before, control)
+
+        found = [replace(r, held_out=on(r, HELD_OUT), originals=on(r, ORIGINALS)) for r in found]
+    learned = [which for which in (HELD_OUT, ORIGINALS) if any(line.on(which).rate.defined for line in found)]
+    return [replace(line, judged=(learned or [HELD_OUT])[0]) for line in found]
 
 
 def row(attack: str, condition: Condition, seeds: Mapping[int, Result], failed: str) -> Row:
@@ -79,38 +119,40 @@ def row(attack: str, condition: Condition, seeds: Mapping[int, Result], failed: 
         return Row(attack, condition, failed=failed)
     before, after = (mean(torch.tensor(own)) for own in zip(*[(r.own_before, r.own_after) for r in seeds.values()]))
     alike = [r.similarity for r in seeds.values() if r.similarity is not None]
+    held_out, originals = (Measure(estimate(losses(seeds, which).mean(0))) for which in (HELD_OUT, ORIGINALS))
     return Row(
-        attack, condition, estimate(losses(seeds).mean(0)), own_before=before, own_after=after,
+        attack, condition, held_out, originals, own_before=before, own_after=after,
         similarity=estimate(torch.cat(alike)) if alike else Estimate(), failed=failed,
     )  # fmt: skip
 
 
-def rated(
-    line: Row, seeds: Mapping[int, Result], clean: Mapping[int, Result], untouched: Tensor,
+def measured(
+    plain: Measure, which: str, seeds: Mapping[int, Result], clean: Mapping[int, Result], untouched: Tensor,
     control: Mapping[int, Result] | None,
-) -> Row:  # fmt: skip
-    """The same row with its rates, over the seeds that all of its conditions have."""
+) -> Measure:  # fmt: skip
+    """The same measure with its rates, over the seeds that all of its conditions have."""
     both = [seed for seed in seeds if seed in clean]
-    if not both or line.condition.kind == UNTOUCHED:
-        return line
-    learned, mine = losses(clean, both), losses(seeds, both)
+    if not both:
+        return plain
+    learned, mine = losses(clean, which, both), losses(seeds, which, both)
     before = untouched.expand_as(mine)
     score, gain = protection_rate(learned.mean(0), mine.mean(0), untouched), ratio(before - learned, before)
     if math.isnan(score.mean) or gain < LEAST:
-        why = score.note or f"undefined: the held-out loss fell by {100 * gain:.2g} %, less than {100 * LEAST:g} %"
-        return replace(line, rate=Estimate(note=why), over_control=Estimate(note=why))
+        why = score.note or f"undefined: the loss fell by {100 * gain:.2g} %, less than {100 * LEAST:g} %"
+        return replace(plain, rate=Estimate(note=why), over_control=Estimate(note=why))
     rate = Estimate(score.mean, *crossed(mine - learned, before - learned), score.note)
     over = Estimate()
     if control and all(seed in control for seed in both):
-        apart = mine - losses(control, both)
+        apart = mine - losses(control, which, both)
         over = Estimate(ratio(apart, before - learned), *crossed(apart, before - learned))
     alone = tuple(ratio(a - b, untouched - b) for a, b in zip(mine, learned))
-    return replace(line, rate=rate, over_control=over, by_seed=alone)
+    return replace(plain, rate=rate, over_control=over, by_seed=alone)
 
 
-def losses(seeds: Mapping[int, Result], wanted: Sequence[int] | None = None) -> Tensor:
-    """``[seeds, photographs]``."""
-    return torch.stack([seeds[seed].held_out.double() for seed in (seeds if wanted is None else wanted)])
+def losses(seeds: Mapping[int, Result], which: str, wanted: Sequence[int] | None = None) -> Tensor:
+    """Of one set of photographs, ``[seeds, photographs]``."""
+    chosen = [seeds[seed] for seed in (seeds if wanted is None else wanted)]
+    return torch.stack([(r.originals if which == ORIGINALS else r.held_out).double() for r in chosen])
 
 
 def ratio(part: Tensor, whole: Tensor) -> float:

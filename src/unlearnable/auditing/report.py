@@ -83,8 +83,8 @@ def content(facts: Facts, run: Run, pictures: Subject, known: Defender | None, c
 
 
 def line(row: Row) -> dict[str, Any]:
-    """A row as JSON."""
-    found = asdict(row)
+    """A row as JSON; `rate` and `over_control` are those of the photographs that it is judged by."""
+    found = asdict(row) | {"rate": asdict(row.rate), "over_control": asdict(row.over_control)}
     condition = found.pop("condition")
     return {"attack": found.pop("attack"), "condition": condition["kind"], "purify": condition["purify"]} | found
 

@@ -91,16 +91,22 @@ class Run:
         """Features of all clean photographs of the subject."""
         return self.network(torch.cat([self.material.clean.images, self.material.held_out.images]))
 
+    @cached_property
+    def judges(self) -> Pictures:
+        """What every attacker is tested on: the held-out photographs, then the clean originals of its own pictures."""
+        held_out, clean = self.material.held_out, self.material.clean
+        return Pictures(torch.cat([held_out.images, clean.images]), (*held_out.contents, *clean.contents))
+
     def do(self, task: Task, progress: Callable[[int, int, float], None]) -> None:
         """Do a task, or find it done. One that fails by itself is noted, and the others go on."""
-        s, unseen = self.settings, self.material.held_out
+        s, judges = self.settings, self.judges
         trial = Trial(self.attackers[task.attack], s.prompt, task.seed, s.generated, s.sampling, s.draws)
         seen = None if task.condition.kind == UNTOUCHED else self.seen(task.condition, task.seed)
-        cell, conditions = trial.cell(self.model, seen, unseen), self.results.setdefault(task.attack, {})
+        cell, conditions = trial.cell(self.model, seen, judges), self.results.setdefault(task.attack, {})
         result, seeds = self.store.get(cell), conditions.setdefault(task.condition, {})
         if result is None:
             try:
-                found = trial(self.model, seen, unseen, self.store.checkpoint(cell), progress)
+                found = trial(self.model, seen, judges, self.store.checkpoint(cell), progress)
             except (UsageError, SetupError, PictureError):
                 raise
             except UnlearnableError as error:
@@ -108,12 +114,16 @@ class Run:
                 return
             result = self.store.put(cell, *found)
         before, after = (result.get(name, math.nan) for name in ("own_before", "own_after"))
-        losses = torch.tensor(result["held_out"], dtype=torch.float64)
+        losses, count = torch.tensor(result["held_out"], dtype=torch.float64), len(self.material.held_out.images)
+        held_out, originals = losses[:count], losses[count:]
         alike = similarity(self.network(self.store.load(cell, result)), self.real)
-        seeds[task.seed] = Result(losses, before, after, alike)
+        seeds[task.seed] = Result(held_out, originals, before, after, alike)
         where = [path.relative_to(self.store.folder.parent).as_posix() for path in self.store.pictures(cell, result)]
-        facts = {"attack": task.attack, "condition": task.condition.kind, "purify": task.condition.purify}
-        self.cells.append({"cell": cell.key, "seed": task.seed} | facts | result | {"pictures": where})
+        facts = {
+            "attack": task.attack, "condition": task.condition.kind, "purify": task.condition.purify,
+            "held_out": held_out.tolist(), "originals": originals.tolist(), "pictures": where,
+        }  # fmt: skip
+        self.cells.append({"cell": cell.key, "seed": task.seed} | result | facts)
 
     def rows(self) -> list[Row]:
         return [r for name, found in self.results.items() for r in rows(name, found, self.failed.get(name, {}))]

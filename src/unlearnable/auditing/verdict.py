@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unlearnable.auditing.material import CONTROL, PROTECTED
-from unlearnable.auditing.rates import Estimate, Row, worst
+from unlearnable.auditing.rates import HELD_OUT, ORIGINALS, Estimate, Row, worst
 from unlearnable.auditing.settings import NONE
 
 MOST, LEAST = 0.75, 0.25
@@ -24,6 +24,7 @@ HEADLINES = {
     NOT: "Not protected: in the worst case tried, the attacker learned about as well as without protection.",
     UNDECIDED: "Undecided: too few photographs or seeds to tell if the attacker learned less than without protection.",
 }
+JUDGES = {HELD_OUT: "photographs that it never saw", ORIGINALS: "your own pictures, which it tried to learn"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def verdict(rows: Sequence[Row]) -> Verdict:
     least = worst(rows)
     if least is None:
         return Verdict(UNKNOWN, (SCALE,))
-    case = f"Worst case tried: protection rate {percent(least.rate)}, {least.attack} {after(least)}."
+    where = f"{least.attack} {after(least)}, judged by {JUDGES[least.judged]}"
+    case = f"Worst case tried: protection rate {percent(least.rate)}, {where}."
     each = [of_attack(rows, attack) for attack in dict.fromkeys(r.attack for r in rows)]
     return Verdict(level(least, rows), (case, *each, SCALE), least)
 
@@ -81,9 +83,10 @@ def of_attack(rows: Sequence[Row], attack: str) -> str:
         why = next((r.failed or r.rate.note for r in mine if r.failed or r.rate.note), "it failed")
         return f"{attack}: no rate ({why})."
     parts = [f"{percent(r.rate)} {after(r)}" for r in tried if r.rate.defined]
+    judged = f", judged by {JUDGES[mine[0].judged]}" if mine[0].judged == ORIGINALS else ""
     noise = next((r for r in mine if r.condition.kind == CONTROL and r.rate.defined), None)
     control = f" Random noise of the same size gives {percent(noise.rate)}." if noise else ""
-    return f"{attack}: protection rate {', '.join(parts)}.{control}"
+    return f"{attack}{judged}: protection rate {', '.join(parts)}.{control}"
 
 
 def after(row: Row) -> str:

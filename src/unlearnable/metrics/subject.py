@@ -49,7 +49,7 @@ def protection_rate(
     gain, (least, most) = mean(gains), bootstrap(gains, seed=seed, rounds=rounds, level=level)
     if gain <= 0 or least <= 0:
         spread = "" if math.isnan(least) else f", interval {least:.3g} to {most:.3g}"
-        why = f"undefined: the attacker did not learn the clean pictures (held-out loss fell by {gain:.3g}{spread})"
+        why = f"undefined: the attacker did not learn the clean pictures (the loss fell by {gain:.3g}{spread})"
         return Score(RATE, torch.tensor([math.nan]), True, bounds=(math.nan, math.nan), note=why)
     bounds = bootstrap(rows, _rate, seed, rounds, level)
     note = "one held-out picture: no interval" if len(rows) == 1 else ""
