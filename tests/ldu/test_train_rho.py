@@ -1,12 +1,15 @@
 """`unlearnable train-ldu`: what is written and said, going on where it stopped, processes; and that it learns."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import tiny
@@ -79,6 +82,23 @@ def test_processes_share_a_batch_and_see_what_one_would():
     rows = torch.arange(6)
     together = torch.cat([rows[Workers(rank, 3).share(6)] for rank in range(3)])
     assert sorted(together.tolist()) == rows.tolist() and workers(6) == Workers()
+
+
+@pytest.mark.slow
+def test_two_launched_processes_learn_what_one_does(folder, tmp_path):
+    tiny.build("sd1").save_pretrained(tmp_path / "model")
+    words = ["-m", "unlearnable.cli", "train-ldu", folder, "-r", "--model", tmp_path / "model", "--steps", 2]
+    words += ["--batch", 4, "--width", 8, "--groups", 0, "--options", "k=2,inversion=2,transforms=none"]
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", 2, "--num_machines", 1]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    learnt = []
+    for name, start in (("one", []), ("two", launch)):
+        out = tmp_path / f"{name}.safetensors"
+        done = subprocess.run([sys.executable, *map(str, [*start, *words, "-o", out])], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        learnt.append(load_file(out))
+    for name, value in learnt[0].items():
+        assert torch.allclose(value.float(), learnt[1][name].float(), atol=2e-4), name
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd3"])

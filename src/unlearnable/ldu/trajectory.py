@@ -34,12 +34,13 @@ class Trajectory:
         self.z = course.start(scene.x)
         self.origin = course.origin(scene.x, self.z)
         self.residual = torch.zeros_like(scene.x)
-        start = self._start(rho)
         shared = settings.shift == "network"
         if shared:
             self.shift: Free | Rho = Rho(self.z.shape[1], settings.width, scene.seed).to(self.z.device)
         else:
-            self.shift = Free(start, self._length())
+            passing = rho is not None and not settings.steps  # one pass: nothing will move, so nothing is probed
+            length = torch.ones_like(self.z[:, :1, :1, :1]) if passing else self._length()
+            self.shift = Free(self._start(rho, length), length)
         self.parameters = list(self.shift.parameters())
         kind = torch.optim.Adam if shared or settings.optimiser == "adam" else torch.optim.SGD
         self.optimiser = kind(self.parameters, lr=settings.lr if shared else 1.0)
@@ -78,14 +79,15 @@ class Trajectory:
             self.used = spent(self.scene.constraint, self.scene.x, self.raw)
         self.delta = self.scene.project(self.raw.detach())
 
-    def _start(self, rho: Rho | None) -> Tensor:
+    @torch.no_grad()
+    def _start(self, rho: Rho | None, length: Tensor) -> Tensor:
         if rho is not None:
-            with torch.no_grad():
-                return rho(self.z)
+            shift: Tensor = rho(self.z)
+            return shift
         if self.settings.start == "zero":
             return torch.zeros_like(self.z)
         noise = rng.normal(self.scene.keys, self.z.shape[1:], "shift", self.scene.seed, device=self.z.device)
-        return FIRST * self._length() * noise
+        return FIRST * length * noise
 
     @torch.no_grad()
     def _length(self) -> Tensor:
