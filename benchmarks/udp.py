@@ -4,7 +4,8 @@
 
 A cell is a row (method, share of the set protected, countermeasure) with one seed, which decides the protection, the
 attacker's weights and batches, and the start noise of the samples. Cells that are done lie under `--work` and are not
-done again, so a run may be stopped at any time. Intervals are Student's, 95 %, over seeds.
+done again, so a run may be stopped at any time. Intervals are Student's, 95 %, over seeds. Where training is short,
+seeds differ more than rows do, so each row is also compared with random noise seed by seed.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import torch
 from udp_cells import Lab, Study, model_of, name_of
 from udp_data import classifier, load, split
 
-FIGURES = {"fid": 3, "precision": 3, "recall": 3, "held_out_loss": 4, "own_loss": 4, "psnr": 1}
+FIGURES = {"fid": 1, "fid - random": 1, "precision": 3, "recall": 3, "held_out_loss": 4, "own_loss": 4, "psnr": 1}
 SHOWN = 20
 STUDENT = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 
@@ -70,6 +71,13 @@ def mean_and_interval(values: list[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def beside_random(cells: list[dict[str, Any]]) -> None:
+    """Note how much each cell's FID is above that of random noise with the same seed: the same weights and batches."""
+    control = {cell["seed"]: cell["fid"] for cell in cells if cell["row"] == "random"}
+    for cell in cells:
+        cell["fid - random"] = cell["fid"] - control[cell["seed"]] if cell["seed"] in control else None
+
+
 def table(cells: list[dict[str, Any]], rows: list[str]) -> str:
     lines = [
         "| row | " + " | ".join(name.replace("_", " ") for name in FIGURES) + " |",
@@ -79,7 +87,7 @@ def table(cells: list[dict[str, Any]], rows: list[str]) -> str:
         mine, texts = [cell for cell in cells if cell["row"] == row], []
         for name, digits in FIGURES.items():
             values = [cell[name] for cell in mine if cell[name] is not None]
-            if not values:
+            if not values or (row, name) == ("random", "fid - random"):
                 texts.append("")
                 continue
             mean, low, high = mean_and_interval(values)
@@ -158,6 +166,7 @@ def main() -> None:
         for line in pool.map(work, *zip(*wanted)) if wanted else ():
             print(line, end="", flush=True)
     cells = [json.loads(place.read_text()) for place in places.values() if place.exists()]
+    beside_random(cells)
     strips = {row: place.with_suffix(".png") for (row, seed), place in places.items() if seed == seeds[0]}
     about = {"title": study.title, "machine": machine(), "eps": study.eps, "seeds": seeds, **facts_of(study)}
     about["minutes, this run"] = round((time.monotonic() - started) / 60, 1)

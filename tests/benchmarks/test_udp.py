@@ -98,6 +98,13 @@ def test_intervals_are_students():
     assert (low, high) == pytest.approx(expected, abs=1e-2) and mean == pytest.approx(7 / 3)
 
 
+def test_rows_are_compared_with_random_noise_of_the_same_seed():
+    fids = {("random", 0): 5.0, ("random", 1): 9.0, ("udp", 0): 6.0, ("udp", 1): 12.0, ("udp", 2): 1.0}
+    cells = [{"row": row, "seed": seed, "fid": value} for (row, seed), value in fids.items()]
+    udp.beside_random(cells)
+    assert [cell["fid - random"] for cell in cells] == [0, 0, 1, 3, None]
+
+
 def test_held_out_pictures_are_a_fifth():
     x = torch.arange(100)
     seen, held = udp_data.split(x)
