@@ -9,4 +9,4 @@ from dataclasses import replace
 
 from unlearnable.ldu.methods import ldu
 
-PAPER = replace(ldu.PAPER, name="ldu-fast", start="rho", steps=0)
+PAPER = replace(ldu.PAPER, name="ldu-fast", start="rho", steps=0, residual=0.0)
