@@ -185,6 +185,15 @@ def test_nonsense_is_one_sentence(tmp_path):
     assert isinstance(done.exception, UsageError)
 
 
+def test_a_data_set_has_settings_of_its_own_and_options_win_over_them():
+    from dataclasses import replace
+
+    group, whole = replace(RECIPE, surrogate=None).protection(), RECIPE.protection()
+    assert (group.draws, group.start) == (1, "uniform") and (whole.draws, whole.start) == (4, "sign")
+    assert replace(RECIPE, options="draws=2,start=zero").protection().draws == 2
+    assert whole.constraint.size == group.constraint.size == 12
+
+
 def test_a_surrogate_that_diverges_keeps_the_state(tmp_path):
     from dataclasses import replace
 

@@ -94,6 +94,10 @@ class Recipe:
         from unlearnable.protection.constraints import Linf, psnr
 
         settings = registry.protection(self.method, self.strength)
+        if self.surrogate:
+            from unlearnable.protection.maxmin import MaxMin
+
+            settings = settings.whole() if isinstance(settings, MaxMin) else settings
         if self.eps is not None:
             settings = replace(settings, constraint=Linf(self.eps))
         if self.psnr is not None:

@@ -9,7 +9,7 @@ not grow with the data set and a run that was killed goes on to the same bits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -64,6 +64,13 @@ class MaxMin(Protection):
         for name, least in (("train", 0), ("learn", 1), ("lr", 0), ("warmup", AUTO)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} {getattr(self, name)} is too small: give {least} or more")
+
+    def whole(self) -> MaxMin:
+        """These settings for a whole data set: from the budget's boundary, four draws to a step, fewer, longer steps.
+
+        With one draw, the deltas wandered inside the budget and did less than random noise (docs/udp.md).
+        """
+        return replace(self, start="sign", step=0.5, steps=4, draws=4, stratified=True, antithetic=True)
 
     def fit(self, scratch: bool) -> FineTune:
         rate = self.lr or (FRESH_LR if scratch else None)
