@@ -10,7 +10,6 @@ untouched model and of what was learned. Every cell has a process of its own, so
 
 import argparse
 import json
-import platform
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 
 from unlearnable import load_model, registry
+from unlearnable.auditing.report import processor
 from unlearnable.errors import SetupError
 from unlearnable.images import sheet
 from unlearnable.metrics.features import features
@@ -135,7 +135,7 @@ def main() -> None:
                     file.write(json.dumps(row) + "\n")
             found.append(row)
             print(f"{attack} {subject}: held out {change([row['unseen']])[0]:+.1%}", file=sys.stderr, flush=True)
-    print(f"model {options.model}, seed {options.seed}, {options.threads} threads, {platform.machine()}\n")
+    print(f"model {options.model}, seed {options.seed}, {options.threads} threads, {processor()}\n")
     print(table(found))
 
 

@@ -3,13 +3,15 @@
     python benchmarks/purifiers.py                        # 12 Kodak photographs of ../shared, the embedded model
     python benchmarks/purifiers.py --data FOLDER --model ID --sheet sheet.png
 
+Every row is written as it is measured; what was stopped goes on by the same command, which measures no row twice.
+
 Pictures are scaled to squares of 256 px, and of the model's size; the dearest countermeasures are measured at the
 latter only. Without --data and ../shared, photographs that scikit-image carries are used. Results are means.
 """
 
 import argparse
 import json
-import platform
+import sys
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from loss import photographs
 from unlearnable import load_model
+from unlearnable.auditing.report import processor
 from unlearnable.images import files
 from unlearnable.images.square import square
 from unlearnable.purification.chain import parse
@@ -61,6 +64,17 @@ def sheet(pictures: dict[str, torch.Tensor], path: Path) -> None:
     page.save(path)
 
 
+def before(path: Path, about: dict[str, object]) -> dict[str, dict[str, dict[str, float]]]:
+    """Rows that an earlier run has measured on the same pictures with the same model."""
+    found = json.loads(path.read_text()) if path.exists() else {}
+    return dict(found["rows"]) if found.get("about") == about else {}
+
+
+def keep(path: Path, about: dict[str, object], rows: dict[str, dict[str, dict[str, float]]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+
+
 def cell(value: float | None, digits: int) -> str:
     return "same" if value is None else f"{value:.{digits}f}"
 
@@ -84,21 +98,28 @@ def main() -> None:
     seen = {side: torch.cat([square(tensor(p)[None] / 255, side) for p in pictures]) for side in sizes}
     seen = {side: (x * 255).round() / 255 for side, x in seen.items()}
 
-    rows: dict[str, dict[int, dict[str, float]]] = {}
+    about = {"pictures": len(pictures), "model": model.fingerprint(), "size": options.size, "data": options.data.name}
+    rows: dict[str, dict[str, dict[str, float]]] = {}
     first: dict[str, torch.Tensor] = {}
+    known = before(options.json, about)
     for text in options.chains or (*CHAINS, *DEAR):
         chain = parse(text, model)
+        if chain.name in known and not options.sheet:
+            rows[chain.name] = known[chain.name]
+            continue
         rows[chain.name] = {}
         for side in sizes if text not in DEAR else [model.size]:
             begun = time.monotonic()
             y = chain(seen[side], seed=0)
             seconds = (time.monotonic() - begun) / len(pictures)
-            rows[chain.name][side] = measured(seen[side], y) | {"seconds": seconds}
+            rows[chain.name][str(side)] = measured(seen[side], y) | {"seconds": seconds}
             if side == model.size:
                 first[chain.name] = y[0]
-        print(f"{chain.name} done", flush=True)
+        known |= {chain.name: rows[chain.name]}
+        keep(options.json, about, known)
+        print(f"{chain.name} done", file=sys.stderr, flush=True)
 
-    print(f"\n{len(pictures)} pictures, model {options.model}, seed 0; {platform.machine()}, ", end="")
+    print(f"\n{len(pictures)} pictures, model {options.model}, seed 0; {processor()}, ", end="")
     print(f"{torch.get_num_threads()} threads, {model.device}; {time.monotonic() - started:.0f} s in all\n")
     heads = [f"PSNR {side} px | SSIM | s a picture" for side in sizes]
     print("| countermeasure | " + " | ".join(heads) + " |\n|---|" + "---|" * 3 * len(sizes))
@@ -107,13 +128,9 @@ def main() -> None:
             f"{cell(row[side]['psnr'], 1)} | {cell(row[side]['ssim'], 3)} | {row[side]['seconds']:.2f}"
             if side in row
             else "| |"
-            for side in sizes
+            for side in map(str, sizes)
         ]
         print(f"| {name} | " + " | ".join(cells) + " |")
-    if options.json:
-        about = {"pictures": len(pictures), "model": options.model, "threads": torch.get_num_threads()}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
     if options.sheet:
         sheet(first, options.sheet)
 

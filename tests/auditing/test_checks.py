@@ -29,7 +29,12 @@ def rows(row: Row, **changes) -> tuple[Row, ...]:
 
 
 CASES = [
-    (checks.not_learned, {"rows": rows(CLEAN_ROW, held_out=NOTHING)}, "did not learn the clean pictures", True),
+    (
+        checks.not_learned,
+        {"rows": rows(CLEAN_ROW, held_out=NOTHING)},
+        "did not learn the clean pictures (their loss went from 1 to 0.6)",
+        True,
+    ),
     (
         checks.by_heart,
         {"rows": rows(CLEAN_ROW, held_out=NOTHING, originals=CLEAN_ROW.held_out, judged=ORIGINALS)},
@@ -37,7 +42,6 @@ CASES = [
         False,
     ),
     (checks.not_learned, {"rows": rows(CLEAN_ROW, failed="training diverged")}, "failed on the clean pictures", True),
-    (checks.not_learned, {"rows": rows(CLEAN_ROW, own_after=0.999)}, "from 1 to 0.999", True),
     (
         checks.no_better_than_random,
         {"rows": rows(PROTECTED_ROW, held_out=Measure(over_control=Estimate(0.1, -0.1, 0.3)))},

@@ -13,7 +13,6 @@ from unlearnable.auditing.facts import Facts
 from unlearnable.auditing.material import CLEAN, CONTROL
 from unlearnable.auditing.rates import ORIGINALS
 from unlearnable.auditing.verdict import number, plain
-from unlearnable.personalization.learned import Fit
 from unlearnable.personalization.prompts import mentions
 
 LEAST_TRAIN, LEAST_HELD_OUT = 4, 4
@@ -41,14 +40,13 @@ def not_learned(facts: Facts) -> Finding | None:
         if r.failed:
             said.append(f"{r.attack} failed on the clean pictures ({r.failed})")
             continue
-        fit = Fit(r.own_before, r.own_after)
-        if fit.learned and r.rate.defined:
+        if r.rate.defined:
             continue
-        losses = f"the loss of its own pictures went from {fit.before:.3g} to {fit.after:.3g}"
+        losses = f"their loss went from {r.own_before:.3g} to {r.own_after:.3g}"
         said.append(f"{r.attack} did not learn the clean pictures ({losses}): try more --steps, or another --preset")
     if not said:
         return None
-    text = f"{'; '.join(said)}. So it did not test the protected pictures."
+    text = f"{'; '.join(said)}. An attacker that does not learn clean pictures tests no protection."
     return Finding("attacker-did-not-learn", text, grave=len(said) == len(tried))
 
 

@@ -103,8 +103,18 @@ def distance(pictures: Pictures, clean: Pictures) -> float:
     return float(psnr(pictures.images, clean.images).mean())
 
 
+def processor() -> str:
+    """The processor's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
 def machine() -> dict[str, Any]:
     return {
-        "system": platform.platform(terse=True), "processor": platform.machine(), "cores": os.cpu_count(),
+        "system": platform.platform(terse=True), "processor": processor(), "cores": os.cpu_count(),
         "threads": torch.get_num_threads(), "python": platform.python_version(),
     }  # fmt: skip

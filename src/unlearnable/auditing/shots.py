@@ -51,7 +51,7 @@ def glance(facts: Facts, run: Run, pictures: Subject) -> list[tuple[str, list[Sh
     drawings = {row.condition: shots for row, shots in drawn(attack, facts, run, FEW, "at a glance, ")}
     for condition in wanted:
         if drawings.get(condition):
-            found.append((f"What {attack} drew after learning the {condition}", drawings[condition]))
+            found.append((f"Drawn by {attack}, trained on the {condition}", drawings[condition]))
     return found
 
 
