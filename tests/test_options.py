@@ -15,7 +15,7 @@ LDU = registry.protection("ldu")
 
 
 def test_what_options_set():
-    text = "k=4, depth=0.5,decode=plain,latent=true,surrogate=lora+token,transforms=none"
+    text = "k=4, depth=0.5,decode=plain,residual=0,latent=true,surrogate=lora+token,transforms=none"
     changed = applied(LDU, text)
     assert (changed.k, changed.depth, changed.decode, changed.latent) == (4, 0.5, "plain", True)
     assert changed.surrogate == Personalised(("lora", "token")) and not changed.transforms
