@@ -11,7 +11,9 @@ seeds differ more than rows do, so each row is also compared with random noise s
 import argparse
 import json
 import math
+import os
 import platform
+import re
 import time
 import tomllib
 from concurrent.futures import ProcessPoolExecutor
@@ -24,7 +26,10 @@ import torch
 from udp_cells import Lab, Study, model_of, name_of
 from udp_data import classifier, load, split
 
-FIGURES = {"fid": 1, "fid - random": 1, "precision": 3, "recall": 3, "held_out_loss": 4, "own_loss": 4, "psnr": 1}
+FIGURES = {
+    "fid": 1, "fid - random": 1, "precision": 3, "recall": 3, "held_out_loss": 4, "own_loss": 4, "own_loss - random": 4,
+    "psnr": 1,
+}  # fmt: skip
 SHOWN = 20
 STUDENT = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 
@@ -72,10 +77,19 @@ def mean_and_interval(values: list[float]) -> tuple[float, float, float]:
 
 
 def beside_random(cells: list[dict[str, Any]]) -> None:
-    """Note how much each cell's FID is above that of random noise with the same seed: the same weights and batches."""
-    control = {cell["seed"]: cell["fid"] for cell in cells if cell["row"] == "random"}
+    """Note how far each cell is above random noise of its seed, budget, share and countermeasure.
+
+    Attackers of one seed have the same first weights, batches and start noise.
+    """
+
+    def kind(cell: dict[str, Any]) -> tuple[int, str]:
+        return cell["seed"], re.sub("^[a-z]+(:[a-z0-9-]+)?", "", cell["row"])
+
+    control = {kind(cell): cell for cell in cells if cell["row"].startswith("random")}
     for cell in cells:
-        cell["fid - random"] = cell["fid"] - control[cell["seed"]] if cell["seed"] in control else None
+        beside = control.get(kind(cell))
+        for name in ("fid", "own_loss"):
+            cell[f"{name} - random"] = cell[name] - beside[name] if beside else None
 
 
 def table(cells: list[dict[str, Any]], rows: list[str]) -> str:
@@ -87,7 +101,7 @@ def table(cells: list[dict[str, Any]], rows: list[str]) -> str:
         mine, texts = [cell for cell in cells if cell["row"] == row], []
         for name, digits in FIGURES.items():
             values = [cell[name] for cell in mine if cell[name] is not None]
-            if not values or (row, name) == ("random", "fid - random"):
+            if not values or (row.startswith("random") and " - " in name):
                 texts.append("")
                 continue
             mean, low, high = mean_and_interval(values)
@@ -128,14 +142,11 @@ def sheet(strips: dict[str, Path], path: Path) -> None:
 
 
 def machine() -> str:
-    """The processor's name, where Linux tells it, and how many threads were used."""
+    """How many cores of which processor, where Linux tells its name."""
     info = Path("/proc/cpuinfo")
-    names = (
-        [line.partition(": ")[2] for line in info.read_text().splitlines() if "model name" in line]
-        if info.exists()
-        else []
-    )
-    return f"{torch.get_num_threads()} threads of {names[0] if names else platform.processor() or platform.machine()}"
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if "model name" in line] or [platform.machine()]
+    return f"{os.cpu_count()} cores of an {names[0]}"
 
 
 def main() -> None:

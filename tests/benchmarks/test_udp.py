@@ -29,7 +29,7 @@ SMALL = udp_cells.Study(
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipes_are_whole(path):
     study = udp_cells.Study(**tomllib.loads(path.read_text()))
-    assert study.seeds and {"clean", "random"} <= {row.partition("+")[0] for row in study.rows} | {"clean"}
+    assert study.seeds and {"clean", "random"} <= {udp_cells.parts(row)[0] for row in study.rows}
     replace(Scratch(), **study.attack)
     for row in study.rows:
         method, law, _, share, chain = udp_cells.parts(row)
@@ -99,10 +99,12 @@ def test_intervals_are_students():
 
 
 def test_rows_are_compared_with_random_noise_of_the_same_seed():
-    fids = {("random", 0): 5.0, ("random", 1): 9.0, ("udp", 0): 6.0, ("udp", 1): 12.0, ("udp", 2): 1.0}
-    cells = [{"row": row, "seed": seed, "fid": value} for (row, seed), value in fids.items()]
+    fids = {("random", 0): 5.0, ("random", 1): 9.0, ("udp", 0): 6.0, ("eudp:ab-1-ab", 1): 12.0, ("udp", 2): 1.0}
+    fids |= {("random^4@0.5", 0): 1.0, ("eudp^4@0.5", 0): 3.0}
+    cells = [{"row": row, "seed": seed, "fid": value, "own_loss": 2 * value} for (row, seed), value in fids.items()]
     udp.beside_random(cells)
-    assert [cell["fid - random"] for cell in cells] == [0, 0, 1, 3, None]
+    assert [cell["fid - random"] for cell in cells] == [0, 0, 1, 3, None, 0, 2]
+    assert [cell["own_loss - random"] for cell in cells] == [0, 0, 2, 6, None, 0, 4]
 
 
 def test_held_out_pictures_are_a_fifth():
