@@ -3,8 +3,8 @@
     python training/features.py --minutes 25     # to resume, run the same command again
 
 Cross-entropy with label smoothing on 64 px views: random crops, mirrored, recoloured, greyed, blurred, with noise and
-holes, so that a soft generated picture is still recognised. Labels alone teach kinds, not subjects: from each view the
-network also predicts SqueezeNet's features of the whole picture (distillation, Hinton et al., arXiv 1503.02531). The
+holes, so that a soft generated picture is still recognised. Labels teach kinds, not subjects: the network also predicts
+SqueezeNet's features of the same view before it was harmed (distillation, Hinton et al., arXiv 1503.02531). The
 averaged weights go to `cache/training/features`.
 """
 
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from common import pick_device
-from data import Split, data_folder, load, to_float
+from data import Split, data_folder, load
 from loop import Loop, parse, parser
 from perceptual import SqueezeFeatures, weights_file
 from unlearnable.models.features import SIDE, FeatureNetwork
@@ -25,16 +25,23 @@ BATCH = 64
 PEAK_RATE = 2e-3
 WEIGHT_DECAY = 0.02
 SMOOTHING = 0.1
-TEACHING = 2.0  # weight of the teacher beside the labels
+TEACHING = 5.0  # weight of the teacher beside the labels
 
 
 def views() -> torch.nn.Module:
-    """Random views of pictures [n, 3, 128, 128] in [0, 1], as [n, 3, 64, 64]."""
+    """Random views of pictures [n, 3, 128, 128] in [0, 1], as [n, 3, 64, 64]: what the teacher sees."""
     return K.AugmentationSequential(
         K.RandomResizedCrop((SIDE, SIDE), scale=(0.3, 1.0), ratio=(0.75, 1.33)),
         K.RandomHorizontalFlip(),
         K.ColorJitter(0.3, 0.3, 0.3, 0.03, p=0.8),
         K.RandomGrayscale(p=0.1),
+        data_keys=["input"],
+    )
+
+
+def harm() -> torch.nn.Module:
+    """The same views as the network sees them: some softened, noisy or with holes, as generated pictures are."""
+    return K.AugmentationSequential(
         K.RandomGaussianBlur((7, 7), (0.4, 2.5), p=0.5),
         K.RandomGaussianNoise(std=0.03, p=0.3),
         K.RandomErasing(scale=(0.02, 0.2), p=0.3),
@@ -62,13 +69,18 @@ def standardise(network: FeatureNetwork, split: Split) -> None:
     network.spread.copy_(found.std(0).clamp_min(1e-3))
 
 
-@torch.no_grad()
-def taught(weights: Path, pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """What the teacher sees in each whole picture and its mirror image, [n, 512]: standardised, of length one."""
-    teacher = SqueezeFeatures(weights).to(device)
-    views = ((part, part.flip(3)) for part in pixels.split(64))
-    seen = torch.cat([sum(teacher.embed(to_float(view).to(device)) for view in pair).cpu() for pair in views])
-    return F.normalize((seen - seen.mean(0)) / seen.std(0).clamp_min(1e-3), dim=1)
+class Teacher:
+    """SqueezeNet's features of views [n, 3, 64, 64] in [0, 1], standardised on some of them: [n, 512]."""
+
+    def __init__(self, weights: Path, views: torch.Tensor, device: torch.device) -> None:
+        self.network = SqueezeFeatures(weights).to(device)
+        self.centre, self.spread = torch.zeros(1, device=device), torch.ones(1, device=device)
+        seen = torch.cat([self(part.to(device)) for part in views.split(64)])
+        self.centre, self.spread = seen.mean(0), seen.std(0).clamp_min(1e-3)
+
+    @torch.no_grad()
+    def __call__(self, views: torch.Tensor) -> torch.Tensor:
+        return (self.network.embed(2 * views - 1) - self.centre) / self.spread
 
 
 def train(args: argparse.Namespace) -> None:
@@ -77,23 +89,24 @@ def train(args: argparse.Namespace) -> None:
     pictures, held = load(folder, "train"), load(folder, "held-out")
     labels = sorted(set(pictures.labels))
     numbers = torch.tensor([labels.index(label) for label in pictures.labels])
-    lessons = taught(weights_file(args.squeezenet, folder), pictures.pixels, pick_device(args.device))
     torch.manual_seed(args.seed)
-    network, augment = FeatureNetwork(labels), views()
-    pupil = torch.nn.Linear(network.dim, lessons.shape[1])
+    network, augment, spoil = FeatureNetwork(labels), views(), harm()
+    some = augment(pictures.pixels[::16].float() / 255)
+    teacher = Teacher(weights_file(args.squeezenet, folder), some, pick_device(args.device))
+    pupil = torch.nn.Linear(network.dim, len(teacher.centre))
     network.to(memory_format=torch.channels_last)
 
     def draw(rng: torch.Generator, done: float) -> tuple[torch.Tensor, ...]:
         chosen = torch.randint(0, len(pictures), (args.batch,), generator=rng)
         torch.manual_seed(rng.initial_seed())  # kornia draws from the global generator
-        x = augment(pictures.pixels[chosen].float() / 255)
-        return x.contiguous(memory_format=torch.channels_last), numbers[chosen], lessons[chosen]
+        whole = augment(pictures.pixels[chosen].float() / 255)
+        return spoil(whole).contiguous(memory_format=torch.channels_last), whole, numbers[chosen]
 
-    def loss(x: torch.Tensor, wanted: torch.Tensor, lesson: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(x: torch.Tensor, whole: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
         pooled = network.pooled(x)
         logits = network.head(pooled)
         value = F.cross_entropy(logits, wanted, label_smoothing=SMOOTHING)
-        apart = (1 - F.cosine_similarity(pupil(pooled), lesson)).mean()
+        apart = (1 - F.cosine_similarity(pupil(pooled), teacher(whole))).mean()
         right = (logits.argmax(1) == wanted).float().mean().item()
         return value + TEACHING * apart, {"loss": value.item(), "apart": apart.item(), "right": right}
 
