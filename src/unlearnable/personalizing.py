@@ -75,10 +75,7 @@ def personalize(
     seen, failed = pictures(inputs, recursive, out)
     unseen, lost = pictures(held_out, recursive) if held_out else ([], [])
     kind, gone = pictures(class_images, recursive) if class_images else ([], [])
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write to the folder {shown(out)!r} ({error.strerror}): choose another") from error
+    ready_to_write(out)
     if isinstance(model, str):
         from unlearnable.models.load import load_model
 
@@ -100,6 +97,14 @@ def personalize(
     draw(out, model, concept, stacked(seen, model), samples, seed)
     (out / REPORT).write_text(json.dumps(report | stamp(), indent=1) + "\n", encoding="utf-8")
     return Learned(out, concept, report, tuple(report["unreadable"]))
+
+
+def ready_to_write(out: Path) -> None:
+    """Make the folder, before an hour's work finds out that it cannot be had."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to the folder {shown(out)!r} ({error.strerror}): choose another") from error
 
 
 def pictures(inputs: Sequence[str | Path], recursive: bool, out: Path | None = None) -> tuple[list[Tensor], list[str]]:

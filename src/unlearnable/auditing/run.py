@@ -17,6 +17,7 @@ from unlearnable.auditing.tasks import Run, tasks
 from unlearnable.errors import UsageError, shown
 from unlearnable.metrics.features import Features, features
 from unlearnable.models.load import load_model
+from unlearnable.personalizing import ready_to_write
 
 if TYPE_CHECKING:
     from unlearnable.models.base import Model
@@ -51,6 +52,7 @@ def audit(
     chains = s.chains()
     apart(out, [clean, protected, *([held] if held else [])])
     pictures = subject(clean, protected, held)
+    ready_to_write(out)
     network = network or features(s.features, s.device)
     if model is None:
         options: dict[str, Any] = {"device": s.device, "dtype": s.dtype, "revision": s.revision, "offline": s.offline}
