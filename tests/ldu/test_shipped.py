@@ -1,13 +1,16 @@
-"""What ships for the embedded model: a shortcut whose few steps come nearer to many than plain DDIM's do."""
+"""What ships for the embedded model: a shortcut nearer to many steps than plain DDIM, a rho better than noise."""
 
 from dataclasses import replace
 
 import torch
+from skimage import data
 
 from tiny import pictures
 from unlearnable import load_model, registry
 from unlearnable.ldu.phi import load_phi
 from unlearnable.ldu.train import few_steps
+from unlearnable.protection.transforms import scale
+from unlearnable.work import tensor
 
 
 def test_the_shortcut_that_ships_is_used_and_comes_nearer():
@@ -23,3 +26,15 @@ def test_the_shortcut_that_ships_is_used_and_comes_nearer():
     still = replace(registry.protection("ldu", "paper"), steps=0, start="zero")
     x = pictures(1, side=64)
     assert torch.allclose(still(model, x), x, atol=1e-6)
+
+
+def test_the_rho_that_ships_protects_photographs_it_never_saw():
+    """One pass, at 36.1 dB: the loss rises well above that of random noise of the same budget."""
+    model = load_model("embedded", device="cpu", dtype="float32")
+    crops = [data.astronaut()[:256, 120:376], data.cat()[20:276, 100:356]]
+    x = torch.cat([scale(tensor(crop)[None] / 255, [128, 128]) for crop in crops])
+    fast = registry.protection("ldu-fast", "paper")
+    control = replace(registry.protection("random", "paper"), constraint=fast.constraint)
+    clean, noisy, ours = (fast.evaluate(model, y, prompt="a photo") for y in (x, control(model, x), fast(model, x)))
+    assert (ours - clean > 3 * (noisy - clean).abs()).all(), f"{clean}, random {noisy}, rho {ours}"
+    assert (ours > 1.05 * clean).all()
