@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -75,10 +76,10 @@ def learn(model: Model, photos: Tensor, prompt: str, seed: int) -> tuple[dict, T
 
 @torch.no_grad()
 def judged(
-    network: FeatureNetwork, sets: dict[str, Tensor], names: list[str], drawn: dict[str, Tensor], six: list[str]
+    network: Any, sets: dict[str, Tensor], names: list[str], drawn: dict[str, Tensor], name: str, seed: int = 0
 ) -> dict:
-    """Where the subject, the first of `six`, comes among them and among all, for each kind of picture in `drawn`."""
-    name, row = six[0], {}
+    """Where the subject comes among six and among all of `names`, for each kind of picture in `drawn`."""
+    six, row = [name, *others(names, name, seed)], {}
     references = {other: network.embed(sets[other][1::2]) for other in names}
     for kind, pictures in drawn.items():
         order = rank(network.embed(pictures), {other: references[other] for other in six})
@@ -89,17 +90,32 @@ def judged(
     return row
 
 
-def remembered(file: Path, key: str, learn: Callable[[], tuple[dict, Tensor, Tensor]]) -> tuple[dict, Tensor, Tensor]:
-    """What `learn` returns, from the file if it was written under the same key: another judge needs no new attack."""
+def recalled(folder: Path, name: str) -> tuple[dict[str, str], Tensor, Tensor]:
+    """What is kept of a subject: facts, and the pictures [16 3 h w] drawn after and before learning."""
+    with safe_open(folder / f"{name.replace('/', '-')}.safetensors", "pt") as stored:
+        made, untouched = (stored.get_tensor(kind).float() / 255 for kind in ("made", "untouched"))
+        return stored.metadata(), made, untouched
+
+
+def remembered(
+    folder: Path, name: str, key: str, learn: Callable[[], tuple[dict, Tensor, Tensor]]
+) -> tuple[dict, Tensor, Tensor]:
+    """What `learn` returns, from the folder if it was kept under the same key: another judge needs no new attack."""
+    file = folder / f"{name.replace('/', '-')}.safetensors"
     if file.exists():
-        with safe_open(file, "pt") as stored:
-            if stored.metadata()["key"] == key:
-                made, untouched = (stored.get_tensor(name).float() / 255 for name in ("made", "untouched"))
-                return json.loads(stored.metadata()["row"]), made, untouched
+        facts, made, untouched = recalled(folder, name)
+        if facts["key"] == key:
+            return json.loads(facts["row"]), made, untouched
     row, made, untouched = learn()
-    tensors = {name: (x * 255).round().byte().cpu() for name, x in (("made", made), ("untouched", untouched))}
+    tensors = {kind: (x * 255).round().byte().cpu() for kind, x in (("made", made), ("untouched", untouched))}
     write_atomically(tensors, file, {"key": key, "row": json.dumps(row)})
     return row, made, untouched
+
+
+def subjects(where: Path) -> tuple[list[str], list[str]]:
+    """Names of the objects and of the styles."""
+    objects, styles = (sorted(p.name for p in (where / kind).iterdir()) for kind in ("objects", "styles"))
+    return objects, [f"styles/{name}" for name in styles]
 
 
 def subject_figures(folder: Path, where: Path, seed: int, device: str, drawn: Path, sheets: Path | None) -> dict:
@@ -107,17 +123,15 @@ def subject_figures(folder: Path, where: Path, seed: int, device: str, drawn: Pa
     model, network = load_model(str(folder), device=device), FeatureNetwork.from_folder(folder / "features")
     preset = registry.thing("dreambooth", "attacker").PRESETS["embedded"]
     key = hashlib.sha256(f"{model.fingerprint()} {preset} {seed}".encode()).hexdigest()
-    objects = sorted(p.name for p in (where / "objects").iterdir())
-    styles = sorted(f"styles/{p.name}" for p in (where / "styles").iterdir())
+    objects, styles = subjects(where)
     sets = {n: photographs(where / (n if "/" in n else f"objects/{n}"), model.size) for n in [*objects, *styles]}
     rows = {}
     for name, photos in sets.items():
-        file = drawn / f"{name.replace('/', '-')}.safetensors"
         do = partial(learn, model, photos.to(model.device), prompt_of(name), seed)
-        rows[name], made, untouched = remembered(file, key, do)
+        rows[name], made, untouched = remembered(drawn, name, key, do)
         names = objects if name in objects else [*styles, *objects]
         pictures = {"learned": made, "untouched": untouched, "photographs": photos[0::2]}
-        rows[name] |= judged(network, sets, names, pictures, [name, *others(names, name, seed)])
+        rows[name] |= judged(network, sets, names, pictures, name, seed)
         print(name, {k: round(v, 3) for k, v in rows[name].items()}, flush=True)
         if sheets is not None and name in SHEETS:
             shown = (photos[0::2], photos[1::2], made[:8], untouched[:4])
