@@ -82,7 +82,7 @@ def test_dry_run_writes_nothing_and_needs_no_model(photos, tmp_path):
         (["--method", "advmd"], 2, "did you mean 'advdm'"),
         (["--strength", "max"], 2, "use one of subtle, standard, strong, paper"),
         (["--eps", "300"], 2, "eps 300 is out of range: give 0 to 255"),
-        (["--eps", "4", "--psnr", "36"], 2, "two budgets: give one of them"),
+        (["--eps", "4", "--psnr", "36"], 2, "2 budgets: give one of them"),
         (["--resolution", "8"], 2, "resolution 8 is too small"),
         (["--format", "gif"], 2, "choose one of png"),
         (["--recipe", "missing.toml"], 2, "missing.toml"),

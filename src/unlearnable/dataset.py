@@ -20,12 +20,12 @@ from torch import Tensor
 
 from unlearnable.batch import Result, _Run
 from unlearnable.errors import SetupError, UnlearnableError, UsageError, WriteError, shown
-from unlearnable.ldu.workers import Workers, workers
 from unlearnable.models.base import Model
 from unlearnable.models.fresh import PREFIX
 from unlearnable.protection.maxmin import Game, MaxMin
 from unlearnable.protection.shelf import Views
 from unlearnable.work import Job, sizes
+from unlearnable.workers import Workers, workers
 
 LEAST = 2  # pictures that make a data set
 

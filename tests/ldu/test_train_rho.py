@@ -18,8 +18,8 @@ from unlearnable.cli import app
 from unlearnable.errors import UsageError
 from unlearnable.ldu import train
 from unlearnable.ldu.amortise import Amortising
-from unlearnable.ldu.workers import Workers, workers
 from unlearnable.protection.constraints import psnr
+from unlearnable.workers import Workers, workers
 
 QUICK = Amortising(steps=4, batch=2, width=8, groups=1, taught=2)
 METHOD = replace(registry.protection("ldu"), inversion=3, k=2, depth=0.25)

@@ -96,7 +96,7 @@ def test_an_unreadable_picture_is_named_and_the_others_go_on(photos, model, tmp_
     (tmp_path / "in" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
     (tmp_path / "in" / "one.png").write_bytes((photos / "0.png").read_bytes())
     done = command(tmp_path / "in", "-o", tmp_path / "out", "--model", model, *QUICK)
-    assert done.exit_code == 1 and "broken.png" in done.stderr and "1 pictures learned" in done.stdout
+    assert done.exit_code == 1 and "broken.png" in done.stderr and "1 picture learned" in done.stdout
     assert "one picture only" in done.stderr
     assert (tmp_path / "out" / "samples.png").exists()
 

@@ -21,12 +21,12 @@ from unlearnable.ldu.pictures import Pictures, load, texts
 from unlearnable.ldu.shift import Rho
 from unlearnable.ldu.shortcut import Shortcut, fingerprint
 from unlearnable.ldu.teach import Teacher, Teaching
-from unlearnable.ldu.workers import workers
 from unlearnable.models.base import Condition, Model
 from unlearnable.models.checkpoint import Checkpoint
 from unlearnable.models.load import EMBEDDED, load_model
 from unlearnable.models.training import Trainer
 from unlearnable.rng import normal
+from unlearnable.workers import workers
 
 Progress = Callable[[int, int, float], None]
 SAMPLES, MANY, FEW = 8, 64, (1, 2, 4, 8)

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from unlearnable.errors import UsageError
 from unlearnable.images.square import square
-from unlearnable.ldu.workers import Workers, workers
 from unlearnable.models.base import Model
 from unlearnable.models.checkpoint import Checkpoint, read, write
 from unlearnable.models.training import FineTune, Trainer
@@ -32,13 +31,11 @@ from unlearnable.protection.shelf import Deltas, Views
 from unlearnable.protection.surrogates import view
 from unlearnable.protection.timesteps import LAWS, MEASURED
 from unlearnable.registry import suggestion
+from unlearnable.workers import Workers, workers
 
 AUTO = -1
-FRESH_LR, FRESH_WARMUP, CLIP = (
-    1e-3,
-    10,
-    1.0,
-)  # from random weights: the rate, and rounds of training ahead of any ascent
+FRESH_LR, FRESH_WARMUP = 1e-3, 10  # from random weights: the rate, and rounds of training ahead of any ascent
+CLIP = 1.0
 PROBES = 16  # pictures that a measured law is measured on
 
 Progress = Callable[[float], None]
