@@ -34,8 +34,9 @@ from unlearnable.images.square import square
 from unlearnable.metrics.fidelity import psnr as psnr_metric
 from unlearnable.metrics.fidelity import ssim
 from unlearnable.models.base import Model
+from unlearnable.models.features import distance
 from unlearnable.protection.constraints import Constraint, psnr
-from unlearnable.protection.perceptual import Perceptual, distance, network
+from unlearnable.protection.perceptual import Perceptual, network
 from unlearnable.purification.chain import parse
 from unlearnable.recipe import Recipe
 from unlearnable.rng import image_keys

@@ -23,9 +23,10 @@ from torch import Tensor
 from ldu import Subject, budget, listed, subject
 from unlearnable import load_model, registry
 from unlearnable.models.base import Model
+from unlearnable.models.features import distance
 from unlearnable.models.training import denoising_loss
 from unlearnable.options import applied
-from unlearnable.protection.perceptual import distance, network
+from unlearnable.protection.perceptual import network
 from unlearnable.protection.personalised import Personalised
 from unlearnable.protection.surrogates import Frozen, View
 from unlearnable.protection.transforms import fixed

@@ -15,6 +15,7 @@ from unlearnable.errors import SetupError, UsageError
 from unlearnable.metrics import fidelity
 from unlearnable.metrics.colour import delta_e_2000
 from unlearnable.metrics.features import own_network
+from unlearnable.models import features as embedded
 from unlearnable.models.features import FeatureNetwork
 
 WANG = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1, "channel_axis": 2}
@@ -178,7 +179,7 @@ def test_large_pictures_are_scaled_down_before_the_network(monkeypatch):
             seen.append(tuple(images.shape[-2:]))
             return [images]
 
-    monkeypatch.setattr(fidelity, "AREA", 1000)
+    monkeypatch.setattr(embedded, "AREA", 1000)
     x = pictures(1, side=64)[..., :40, :]
     fidelity.features_distance(x, x, Stub())
     assert seen == [(25, 40)] * 2

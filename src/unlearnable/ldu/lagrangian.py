@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from unlearnable.errors import UsageError
+from unlearnable.models.features import distance
 from unlearnable.protection.constraints import GRID, Constraint, Linf
-from unlearnable.protection.perceptual import Perceptual, distance, network
+from unlearnable.protection.perceptual import Perceptual, network
 
 LARGEST = 0.01  # share of the samples, those that moved most, which stand for the L-inf distance
 LEAST = 0.1  # in 1/255: the root mean square below which rounding to the 8-bit grid leaves nothing

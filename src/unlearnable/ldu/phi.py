@@ -106,7 +106,7 @@ def _lcm(source: str, model: Model) -> Phi:
 
     if not Path(source).is_file():
         raise UsageError(f"there is no file {shown(source)}: give the LCM-LoRA's safetensors file")
-    twin = model.copy(share=True)
+    twin = model.copy(share=True)  # layers of its own take the LoRA; the weights below it are only read
     with quiet(), guarded(source, offline=True):
         folder, name = Path(source).parent, Path(source).name
         twin.pipeline().load_lora_weights(str(folder), weight_name=name, use_safetensors=True, local_files_only=True)

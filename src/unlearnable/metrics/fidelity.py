@@ -17,10 +17,10 @@ from unlearnable.metrics.base import MAPS, PAIRS, check, metric
 from unlearnable.metrics.colour import delta_e_2000
 from unlearnable.metrics.features import Features
 from unlearnable.metrics.structure import WINDOW, similarity
+from unlearnable.models.features import distance
 
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, section 3.2
 STRIP = 2**20  # pixels whose colours are compared at once, to bound the memory
-AREA = 2**20  # pixels above which pictures are scaled down before a network sees them
 ALEXNET = "alexnet-owt-7be5be79.pth"
 
 
@@ -121,12 +121,7 @@ def features_distance(images: Tensor, references: Tensor, network: Features) -> 
     its learned weights. Pictures above one megapixel are scaled down to it first.
     """
     check(images, references)
-    x, y = _shrunk(images.float()), _shrunk(references.float())
-    total = torch.zeros(len(x), dtype=torch.float64)
-    for one, other in zip(network.maps(x), network.maps(y)):
-        squared = (F.normalize(one, dim=1) - F.normalize(other, dim=1)).square().sum(1)
-        total += squared.flatten(1).mean(1).double().cpu()
-    return total
+    return distance(images.float(), references.float(), network).double().cpu()
 
 
 @metric(PAIRS, higher_is_better=False)
@@ -178,12 +173,3 @@ def _room(images: Tensor, name: str, side: int) -> None:
     if min(images.shape[-2:]) < side:
         h, w = images.shape[-2:]
         raise UsageError(f"{name} needs {side} px a side, but a picture has {w} x {h} px: leave {name} out for it")
-
-
-def _shrunk(images: Tensor) -> Tensor:
-    h, w = images.shape[-2:]
-    if h * w <= AREA:
-        return images
-    scale = (AREA / (h * w)) ** 0.5
-    size = [max(1, round(h * scale)), max(1, round(w * scale))]
-    return F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)

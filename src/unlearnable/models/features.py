@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 NAME = "embedded-features"
 FOLDER = Path(__file__).parent / "embedded" / "features"
 SIDE = 64  # px at which pictures are embedded and classified
+AREA = 2**20  # pixels above which pictures are scaled down before their maps are compared
 
 
 class Block(nn.Module):
@@ -103,3 +105,32 @@ def fitted(images: Tensor) -> Tensor:
     if images.shape[-2:] == (SIDE, SIDE):
         return images
     return F.interpolate(images, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+
+
+class Maps(Protocol):
+    """A network that tells what it sees on the way."""
+
+    def maps(self, images: Tensor) -> list[Tensor]: ...
+
+
+def distance(images: Tensor, others: Tensor, network: Maps) -> Tensor:
+    """Perceptual distance of pictures ``[b 3 h w]`` in [0, 1], ``[b]``; 0 for equal ones, differentiable.
+
+    Zhang et al., arXiv 1801.03924, equation 1 with unit weights: squared distance of the maps, their channels
+    normalised to length 1, averaged over positions and summed over layers.
+    """
+    total = torch.zeros(len(images), device=images.device)
+    for one, other in zip(network.maps(shrunk(images)), network.maps(shrunk(others))):
+        squared = (F.normalize(one, dim=1) - F.normalize(other, dim=1)).square().sum(1)
+        total = total + squared.flatten(1).mean(1).to(total.device)
+    return total
+
+
+def shrunk(images: Tensor) -> Tensor:
+    """Scaled down to `AREA` pixels, with anti-aliasing, where they have more."""
+    h, w = images.shape[-2:]
+    if h * w <= AREA:
+        return images
+    scale = (AREA / (h * w)) ** 0.5
+    size = [max(1, round(h * scale)), max(1, round(w * scale))]
+    return F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)

@@ -23,7 +23,7 @@ class TextualInversion(Personalizer):
     lr: float = 5e-4 * 4
 
     def begin(self, model: Model, prompt: str, seed: int) -> Student:
-        twin = model.copy(share=True, text=True)
+        twin = model.copy(share=True, text=True)  # the denoiser is only read; the word goes into encoders of its own
         token = self.new_token(twin, prompt)
         return Student(twin, [{"params": token.rows}], token, reading=True)
 

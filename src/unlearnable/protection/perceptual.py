@@ -6,36 +6,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unlearnable.errors import SetupError, UsageError
-from unlearnable.models.features import FOLDER, FeatureNetwork
+from unlearnable.models.features import FOLDER, FeatureNetwork, distance
 from unlearnable.protection.constraints import GRID, L2, psnr_of
 
 ROUNDS = 12  # of bisection
-AREA = 2**20  # pixels above which pictures are scaled down before the network sees them, as the metric does
-
-
-def distance(x: Tensor, y: Tensor, network: FeatureNetwork) -> Tensor:
-    """Perceptual distance of pictures ``[b 3 h w]`` in [0, 1], ``[b]``; 0 for equal ones, differentiable.
-
-    Zhang et al., arXiv 1801.03924, equation 1 with unit weights: the metric `features-distance`.
-    """
-    total = torch.zeros(len(x), device=x.device)
-    for one, other in zip(network.maps(shrunk(x)), network.maps(shrunk(y))):
-        squared = (F.normalize(one, dim=1) - F.normalize(other, dim=1)).square().sum(1)
-        total = total + squared.flatten(1).mean(1)
-    return total
-
-
-def shrunk(x: Tensor) -> Tensor:
-    h, w = x.shape[-2:]
-    if h * w <= AREA:
-        return x
-    scale = (AREA / (h * w)) ** 0.5
-    size = [max(1, round(h * scale)), max(1, round(w * scale))]
-    return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
 @cache

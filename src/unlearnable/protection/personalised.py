@@ -80,7 +80,9 @@ class _Personalised:
 class _Student:
     def __init__(self, kind: str, model: Model, prompt: str, settings: Personalised, seed: int) -> None:
         self.prompt, self.token = prompt, None
-        self.twin = model.copy(share=True, text=kind == "token")
+        self.twin = model.copy(
+            share=True, text=kind == "token"
+        )  # shared weights are only read: a LoRA or a word learns
         fit = FineTune(settings.steps, batch=settings.batch)
         if kind == "token":
             self.prompt, self.token = with_token(self.twin, prompt)
