@@ -27,18 +27,24 @@ LEFT, RIGHT = -0.25, 1.25  # of the scale that rates are drawn on
 
 def render(report: dict[str, Any], facts: Facts, run: Run, pictures: Subject) -> str:
     """The whole page as text."""
-    loader = FileSystemLoader(Path(__file__).parent)
-    env = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    env.filters |= {
-        "percent": percent, "number": number, "figure": figure, "spread": spread, "ends": ends, "tidy": tidy
-    }  # fmt: skip
     shown = pictures.train[:PAIRS]
-    return env.get_template("page.html.j2").render(
-        r=report, rows=facts.rows, bar=bar, judges=JUDGES, chart=ranked(facts.rows),
+    return environment().get_template("page.html.j2").render(
+        r=report, rows=facts.rows, judges=JUDGES, chart=ranked(facts.rows),
         glance=glance(facts, run, pictures), pairs=[(p.name, twins(p, i, run)) for i, p in enumerate(shown)],
         attacks=[(name, drawn(name, facts, run)) for name in run.settings.attacks], total=len(pictures.train),
         network=run.network.name,
     )  # fmt: skip
+
+
+def environment(*folders: Path) -> Environment:
+    """Where pages are made: templates of some folders, then this one's (its style, its parts), and the filters."""
+    loader = FileSystemLoader([*folders, Path(__file__).parent])
+    env = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    env.filters |= {
+        "percent": percent, "number": number, "figure": figure, "spread": spread, "ends": ends, "tidy": tidy
+    }  # fmt: skip
+    env.globals["bar"] = bar
+    return env
 
 
 def ranked(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:

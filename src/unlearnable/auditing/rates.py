@@ -166,16 +166,20 @@ def crossed(part: Tensor, whole: Tensor, rounds: int = 2000, level: float = 0.95
     Crossed, as each seed sees each photograph (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2),
     2007); pairs stay together. With one seed this is the paired bootstrap over photographs. NaN for one of each.
     """
-    seeds, photographs = part.shape
-    if seeds * photographs < 2:
+    if part.numel() < 2:
         return math.nan, math.nan
+    return percentiles(resampled(part, whole, rounds).tolist(), level)
+
+
+def resampled(part: Tensor, whole: Tensor, rounds: int = 2000) -> Tensor:
+    """The ratio of means for each of `rounds` resamples; those of one shape are the same every time, as pairs need."""
     rng, ones = generator(0, "crossed bootstrap"), torch.ones(rounds, max(part.shape), dtype=torch.float64)
     rows, columns = (  # how often each is drawn
         torch.zeros_like(ones[:, :count]).scatter_add_(1, torch.randint(count, (rounds, count), generator=rng), ones)
         for count in part.shape
     )
     upper, lower = (torch.einsum("rs,sp,rp->r", rows, values, columns) for values in (part, whole))
-    return percentiles((upper / lower).tolist(), level)
+    return upper / lower
 
 
 def estimate(values: Tensor) -> Estimate:
