@@ -28,7 +28,6 @@ from torch import Tensor
 from unlearnable import load_model, registry
 from unlearnable.auditing.attack import Pictures, Trial
 from unlearnable.auditing.material import purified
-from unlearnable.auditing.store import Cell, Store, code
 from unlearnable.images import files
 from unlearnable.images.square import square
 from unlearnable.metrics.fidelity import psnr as psnr_metric
@@ -40,6 +39,7 @@ from unlearnable.protection.perceptual import Perceptual, network
 from unlearnable.purification.chain import parse
 from unlearnable.recipe import Recipe
 from unlearnable.rng import image_keys
+from unlearnable.store import Cell, Store, code
 from unlearnable.work import tensor
 
 CLEAN, NONE = "clean", "none"

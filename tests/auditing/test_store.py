@@ -10,9 +10,9 @@ from audited import unfitted
 from tiny import pictures
 from unlearnable import registry
 from unlearnable.auditing.attack import Pictures, Trial
-from unlearnable.auditing.store import Cell, Store, code
 from unlearnable.errors import WriteError
 from unlearnable.personalization.scratch import Scratch
+from unlearnable.store import Cell, Store, code
 
 CELL = Cell({"kind": "test", "seed": 0, "list": ["a"]})
 

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnable.auditing.store import Cell, code
 from unlearnable.errors import SetupError, UnlearnableError
 from unlearnable.metrics.subject import held_out_loss
 from unlearnable.models.base import Model
@@ -20,6 +19,7 @@ from unlearnable.personalization.base import Personalizer
 from unlearnable.personalization.concept import generate
 from unlearnable.personalization.learned import fit_of
 from unlearnable.personalization.prompts import without
+from unlearnable.store import Cell, code
 
 CODE = ("models", "personalization", "images/square.py", "rng.py", "metrics/subject.py", "auditing/attack.py")
 

@@ -14,13 +14,13 @@ from unlearnable.auditing.attack import Pictures
 from unlearnable.auditing.control import control
 from unlearnable.auditing.pairs import Pair, Subject
 from unlearnable.auditing.settings import NONE
-from unlearnable.auditing.store import Cell, Store, code
 from unlearnable.errors import UsageError
 from unlearnable.images import files
 from unlearnable.images.square import square
 from unlearnable.metrics import fidelity
 from unlearnable.metrics.features import Features
 from unlearnable.rng import image_keys
+from unlearnable.store import Cell, Store, code
 from unlearnable.work import tensor
 
 if TYPE_CHECKING:
@@ -117,12 +117,17 @@ def purified(chain: Chain, pictures: Pictures, seed: int, model: Model, store: S
     It works at the model's size: there lies what can still disturb the attacker, and there a countermeasure costs
     least and does most.
     """
-    cell = Cell(
-        {"kind": "purified", "code": code(*CODE), "chain": chain.name, "seed": seed, "size": model.size,
-         "model": model.fingerprint() if chain.needs_model else None, "pictures": list(pictures.contents)}
-    )  # fmt: skip
+    cell = purified_cell(chain, pictures, seed, model)
     result = store.get(cell)
     if result is None:
         result = store.put(cell, {}, chain(pictures.images, seed=seed))
     images = store.load(cell, result)
     return Pictures(images, tuple(image_keys(images)), pictures.names)
+
+
+def purified_cell(chain: Chain, pictures: Pictures, seed: int, model: Model) -> Cell:
+    """All that decides what a countermeasure makes of pictures; of those, their `contents` alone."""
+    return Cell(
+        {"kind": "purified", "code": code(*CODE), "chain": chain.name, "seed": seed, "size": model.size,
+         "model": model.fingerprint() if chain.needs_model else None, "pictures": list(pictures.contents)}
+    )  # fmt: skip

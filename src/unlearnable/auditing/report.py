@@ -20,11 +20,11 @@ from unlearnable.auditing.material import CLEAN, PROTECTED, Condition
 from unlearnable.auditing.pairs import Subject
 from unlearnable.auditing.rates import Row
 from unlearnable.auditing.sources import sources
-from unlearnable.auditing.store import finite, write
 from unlearnable.auditing.verdict import verdict
 from unlearnable.batch import stamp
 from unlearnable.errors import shown
 from unlearnable.metrics.fidelity import psnr
+from unlearnable.store import finite, write
 
 if TYPE_CHECKING:
     from unlearnable.auditing.tasks import Run

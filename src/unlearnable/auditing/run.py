@@ -12,12 +12,12 @@ from unlearnable.auditing.facts import Audit, Facts, Objective
 from unlearnable.auditing.material import collect, conditions
 from unlearnable.auditing.pairs import Subject, subject
 from unlearnable.auditing.settings import Settings
-from unlearnable.auditing.store import Store
 from unlearnable.auditing.tasks import Run, tasks
 from unlearnable.errors import UsageError, shown
 from unlearnable.metrics.features import Features, features
 from unlearnable.models.load import load_model
 from unlearnable.personalizing import ready_to_write
+from unlearnable.store import Store
 
 if TYPE_CHECKING:
     from unlearnable.models.base import Model

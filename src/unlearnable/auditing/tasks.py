@@ -15,10 +15,10 @@ from unlearnable.auditing.attack import Pictures, Trial
 from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition, Material, purified
 from unlearnable.auditing.rates import Result, Row, rows
 from unlearnable.auditing.settings import NONE, Settings
-from unlearnable.auditing.store import Store
 from unlearnable.errors import PictureError, SetupError, UnlearnableError, UsageError
 from unlearnable.metrics.features import Features
 from unlearnable.metrics.subject import similarity
+from unlearnable.store import Store
 
 if TYPE_CHECKING:
     from unlearnable.models.base import Model

@@ -23,7 +23,7 @@ from unlearnable.images import files
 from unlearnable.images.sheet import levels
 from unlearnable.work import tensor
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,19 @@ class Store:
         write(self._json(cell), json.dumps({"facts": cell.facts, "result": whole}, indent=1, allow_nan=False))
         self.checkpoint(cell).unlink(missing_ok=True)
         return whole
+
+    def fail(self, cell: Cell, status: str, message: str) -> None:
+        """Note why a cell came to nothing, in the place of its result; a result put later takes that place."""
+        failed = {"status": status, "message": message}
+        write(self._json(cell), json.dumps({"facts": cell.facts, "failed": failed}, indent=1))
+
+    def failure(self, cell: Cell) -> dict[str, str] | None:
+        """The `status` and `message` of a cell that came to nothing, else None."""
+        try:
+            found = json.loads(self._json(cell).read_text(encoding="utf-8"))["failed"]
+            return {"status": str(found["status"]), "message": str(found["message"])}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def pictures(self, cell: Cell, result: Mapping[str, Any]) -> list[Path]:
         return [self._picture(cell, i) for i in range(result["pictures"])]
