@@ -1,0 +1,197 @@
+"""What a benchmark says in words: which method protects best at equal fidelity, what survives, and what to doubt."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unlearnable.auditing.checks import Finding
+from unlearnable.auditing.rates import Estimate
+from unlearnable.auditing.verdict import number, percent
+from unlearnable.bench.sums import OWN, RANDOM, Row
+from unlearnable.bench.tables import MATCHED, Line, Table, kind, level
+
+SCALE = (
+    "0 % means that attackers learned as much as from clean pictures behind the same countermeasure, 100 % that they "
+    "learned nothing. The worst case takes, for each subject, the countermeasure that left it least."
+)
+LEAST_SUBJECTS = 10
+OFF = {
+    "psnr": 0.5,
+    "perceptual": 0.1,
+}  # dB, and a share: what measured fidelity may differ by and still be called equal
+NAMED = 4  # in a sentence, before "and others"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The headline and what belongs to it; `table` is the one that it was read from."""
+
+    headline: str
+    sentences: tuple[str, ...]
+    table: Table | None
+
+
+def answer(tables: Sequence[Table]) -> Answer:
+    """What the tables over all attackers say: those at equal fidelity, of which the fullest makes the headline."""
+    found = [(t, t.best) for t in tables if t.best]
+    if not found:
+        return Answer("No answer yet: no method has all cells of any subject.", (SCALE,), None)
+    equal = [pair for pair in found if kind(pair[0].budget) in MATCHED] or found
+    chosen, best = max(equal, key=lambda pair: sum(len(line.each) for line in pair[0].ranked))
+    others = [of_budget(*pair) for pair in found if pair[0] is not chosen]
+    return Answer(headline(chosen, best), (SCALE, *story(chosen, best), *others), chosen)
+
+
+def headline(t: Table, best: Line) -> str:
+    noise, second = t.line(RANDOM), runner_up(t, best)
+    where = f"At {'equal fidelity' if kind(t.budget) in MATCHED else 'an equal budget'} ({t.budget})"
+    case = f"in the worst case over {len(t.ground.purifies)} countermeasures" if len(t.ground.purifies) > 1 else "as is"
+    control = f"random noise {percent(noise.worst)}" if noise and noise.worst.defined else "there is no random control"
+    if not best.over.low > 0:
+        first = f"{best.method} {percent(best.worst)}"
+        return f"{where} no method is shown to protect more than random noise {case}: {first}, {control}."
+    near = (
+        f", not told apart from {second.method}" if second and not t.apart(best.method, second.method).low > 0 else ""
+    )
+    return f"{where} {best.method} protects best{near}: {percent(best.worst)} {case}, {control}."
+
+
+def runner_up(t: Table, best: Line) -> Line | None:
+    return next((line for line in t.ranked if line.method not in (RANDOM, best.method)), None)
+
+
+def story(t: Table, best: Line) -> list[str]:
+    """Of one table: the best method's distance to the control and to the next, and what countermeasures leave of it."""
+    said, second = [], runner_up(t, best)
+    if best.over.defined:
+        proof = "" if best.over.low > 0 else ", so that chance could explain it"
+        said.append(f"That is {points(best.over)} above random noise of the same budget{proof}.")
+    if second:
+        gap = t.apart(best.method, second.method)
+        chance = "could be chance" if not gap.low > 0 else "is more than chance between these subjects"
+        said.append(f"Next is {second.method} with {percent(second.worst)}; the difference, {points(gap)}, {chance}.")
+    tried = {name: e for name, e in best.cells.items() if e.defined}
+    if len(tried) > 1:
+        ordered = sorted(tried, key=lambda name: tried[name].value)
+        most, least = ordered[-1], ordered[0]
+        kept = f"{percent(tried[most])} {behind(most)} and {percent(tried[least])} {behind(least)}"
+        said.append(f"The protection rate of {best.method} is {kept}.")
+    return said
+
+
+def of_budget(t: Table, best: Line) -> str:
+    noise = t.line(RANDOM)
+    control = f"; random noise {percent(noise.worst)}" if noise and noise.worst.defined else ""
+    more = "" if best.over.low > 0 else ", not shown to be more than random noise"
+    return f"At {t.budget}: {best.method} {percent(best.worst)} in the worst case{more}{control}."
+
+
+def behind(name: str) -> str:
+    return "without a countermeasure" if name == "none" else f"behind {name}"
+
+
+def points(e: Estimate) -> str:
+    ends = "no interval" if math.isnan(e.low) else f"{number(e.low)} to {number(e.high)}"
+    return f"{number(e.value)} points ({ends})"
+
+
+def some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def checks(study: Mapping[str, Any], tables: Sequence[Table], chosen: Table | None) -> list[Finding]:
+    """What to doubt, the grave ones first; `tables` are those over all attackers."""
+    rows = study["rows"]
+    found = [*unlearned(tables), *by_heart(tables), *controls(tables), *(noise(chosen) if chosen else [])]
+    found += [finding for t in tables for finding in unequal(t)]
+    found += [*few(tables), *alone(rows), *missing(study["missing"])]
+    return sorted(found, key=lambda finding: not finding.grave)
+
+
+def unlearned(tables: Sequence[Table]) -> list[Finding]:
+    found = []
+    for t in {(t.model, t.ground.judged): t for t in tables}.values():
+        bare = t.ground
+        if bare.unlearned:
+            tried = len(bare.unlearned) + len(bare.gains)
+            by = Counter(cell.attack for cell in bare.unlearned)
+            each = ", ".join(f"{attack} {count}" for attack, count in by.items())
+            text = (
+                f"On {t.model}, {len(bare.unlearned)} of {tried} attacks on clean pictures learned nothing ({each}). "
+                "They test no protection and are left out of every rate; they are listed below."
+            )
+            found.append(Finding("attacker-did-not-learn", text, grave=2 * len(bare.unlearned) > tried))
+    return found
+
+
+def by_heart(tables: Sequence[Table]) -> list[Finding]:
+    text = (
+        "Learned by heart: attackers on clean pictures seldom learned to know photographs that they never saw, so "
+        "rates are judged by the clean originals of the pictures that they were trained on."
+    )
+    return [Finding("learned-by-heart", text)] if any(t.ground.judged == OWN for t in tables) else []
+
+
+def controls(tables: Sequence[Table]) -> list[Finding]:
+    bare = [t.budget for t in tables if t.best and not t.line(RANDOM)]
+    text = f"There is no random control at {some(bare)}: what noise alone would have done is not known."
+    return [Finding("no-control", text, grave=True)] if bare else []
+
+
+def noise(t: Table) -> list[Finding]:
+    tried = [line for line in t.ranked if line.method != RANDOM and line.over.defined]
+    weak = [line.method for line in tried if not line.over.low > 0]
+    text = f"At {t.budget} these are not shown to protect more than random noise in the worst case: {some(weak)}."
+    return [Finding("no-better-than-random", text, grave=len(weak) == len(tried))] if weak else []
+
+
+def unequal(t: Table) -> list[Finding]:
+    """Methods whose files are further from, or nearer to, the originals than the budget that they are compared at."""
+    name, wanted = kind(t.budget), level(t.budget)
+    if name not in OFF or math.isnan(wanted):
+        return []
+    most = OFF[name] if name == "psnr" else OFF[name] * wanted
+    off = [line for line in t.lines if abs(line.fidelity.get(name, math.nan) - wanted) > most]
+    if not off:
+        return []
+    each = some([f"{line.method} {line.fidelity[name]:.3g}" for line in off])
+    return [Finding("fidelity-not-equal", f"Files at {t.budget} are not all equally near to the originals: {each}.")]
+
+
+def few(tables: Sequence[Table]) -> list[Finding]:
+    least = min((len(line.each) for t in tables for line in t.ranked), default=0)
+    text = (
+        f"Few subjects: some rates rest on {least}, where {LEAST_SUBJECTS} are the least for an interval over subjects "
+        "that means something."
+    )
+    return [Finding("few-subjects", text)] if tables and least < LEAST_SUBJECTS else []
+
+
+def alone(rows: Sequence[Row]) -> list[Finding]:
+    """What was not varied: seeds, models, prompts."""
+    tried = [r for r in rows if r["budget"]]
+    found = []
+    if len({r["seed"] for r in tried}) == 1:
+        found.append(Finding("one-seed", f"One seed ({tried[0]['seed']}): training again may give another order."))
+    if tried and {r["model"] for r in tried} == {"embedded"}:
+        text = "Only the small embedded model was attacked: this ranking is not one on Stable Diffusion."
+        found.append(Finding("small-model", text))
+    if tried and all(r["defender"] == r["model"] for r in tried):
+        text = "Attackers use the very model that the pictures were protected against: the best case for a defender."
+        found.append(Finding("defenders-model", text))
+    if len({r["prompt"] for r in tried}) == 1:
+        found.append(Finding("defenders-prompt", "One prompt: strangers will use others than the defender's."))
+    return found
+
+
+def missing(cells: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    if not cells:
+        return []
+    each = ", ".join(f"{count} {status}" for status, count in Counter(c["status"] for c in cells).items())
+    return [
+        Finding("cells-missing", f"{len(cells)} cells of the recipe have no result ({each}); they are listed below.")
+    ]

@@ -1,0 +1,166 @@
+"""report.html, table.csv and table.parquet of a benchmark, made from its rows.json and pictures."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import tomllib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from unlearnable import registry
+from unlearnable.auditing.page import environment
+from unlearnable.auditing.sources import Source, sources
+from unlearnable.bench import export
+from unlearnable.bench.findings import answer, checks
+from unlearnable.bench.plots import curves
+from unlearnable.bench.samples import sheets
+from unlearnable.bench.sums import HELD_OUT, OWN, RANDOM, SHARED, Row
+from unlearnable.bench.tables import KINDS, MATCHED, Table, Variant, attacks, budgets, judge, kind, table, variants
+from unlearnable.errors import UsageError, shown
+from unlearnable.store import write as put
+
+ROWS, PAGE = "rows.json", "report.html"
+JUDGES = {HELD_OUT: "photographs that no attacker saw", OWN: "the clean originals of what attackers trained on"}
+LISTED = 60  # groups of missing cells; all are in rows.json
+
+
+def write(out: Path) -> Path:
+    """Read `out`/rows.json, write report.html, table.csv and table.parquet beside it; returns the page's path.
+
+    Raises UsageError where there are no rows, WriteError where the disk does not take the files, and SetupError, after
+    all else is written, where pyarrow is absent.
+    """
+    study = load(out)
+    found = [everything(study["rows"], model) for model in models(study["rows"])]
+    put(out / PAGE, render(study, found, out))
+    flat = [t for tables in found for t in tables]
+    export.csv(flat, out / "table.csv")
+    export.parquet(flat, out / "table.parquet")
+    return out / PAGE
+
+
+def load(out: Path) -> dict[str, Any]:
+    """A benchmark's rows.json; UsageError where it is absent or not whole."""
+    try:
+        study: dict[str, Any] = json.loads((out / ROWS).read_text(encoding="utf-8"))
+        rows = study["rows"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        remedy = "make one with `unlearnable bench run`"
+        raise UsageError(f"{shown(out)} holds no {ROWS} of a benchmark: {remedy}") from error
+    empty = {"study": {}, "command": "", "machine": "", "versions": {}, "missing": []}
+    return empty | study | {"rows": [{"prompt": "", "defender": r["model"], "share": 1.0} | r for r in rows]}
+
+
+def models(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(r["model"] for r in rows))
+
+
+def everything(rows: Sequence[Row], model: str) -> list[Table]:
+    """All tables of a model: every budget over all attackers, then against each; judged one way, then the other."""
+    first, names = judge(rows, model), attacks(rows, model)
+    both = (first, OWN if first == HELD_OUT else HELD_OUT)
+    grid = itertools.product(both, budgets(rows, model), ["", *names] if len(names) > 1 else names)
+    return [table(rows, model, budget, attack, judged) for judged, budget, attack in grid]
+
+
+def overall(tables: Sequence[Table]) -> list[Table]:
+    """Those over all attackers, judged as this model is; of one attacker alone, its own."""
+    whole = [t for t in tables if t.ground.judged == tables[0].ground.judged]
+    return [t for t in whole if t.attack == tables[0].attack]
+
+
+def render(study: Mapping[str, Any], found: Sequence[Sequence[Table]], out: Path) -> str:
+    """The page as text; `found` holds the tables of each model."""
+    rows = study["rows"]
+    first = [t for tables in found if tables for t in overall(tables)]
+    said = answer(first)
+    chart, drawable = said.table, find_spec("matplotlib") is not None
+    drawer = learner(chart, rows) if chart else ""
+    return environment(Path(__file__).parent).get_template("page.html.j2").render(
+        study=study, said=said, chart=chart, kinds=KINDS, judges=JUDGES, random=RANDOM, shared=SHARED,
+        checks=checks(study, first, chart), finite=math.isfinite, controls=(*SHARED, RANDOM),
+        sections=[section(rows, tables) for tables in found if tables],
+        plots=[(t[0].model, *curve) for t in found if t and drawable for curve in curves(overall(t))],
+        sheets=sheets(out, chart, rows, drawer) if chart else [], learner=drawer,
+        papers=papers(rows), missing=grouped(study["missing"]), listed=LISTED, cited=cited(rows),
+        unlearned=by_attack(first),
+    )  # fmt: skip
+
+
+def section(rows: Sequence[Row], tables: Sequence[Table]) -> dict[str, Any]:
+    """What the page shows of one model."""
+    first, model = overall(tables), tables[0].model
+    mine = [t for t in tables if t.ground.judged == tables[0].ground.judged]
+    titled = [(t, "At equal fidelity" if kind(t.budget) in MATCHED else "At an equal budget") for t in first]
+    blocks = {
+        title: [(t, each(t, mine)) for t, name in titled if name == title]
+        for title in dict.fromkeys(n for _, n in titled)
+    }
+    others = [t for t in tables if t not in mine and t.attack == tables[0].attack]
+    return {
+        "model": model, "judged": tables[0].ground.judged, "blocks": blocks,
+        "others": others, "first": first, "variants": [(v, elsewhere(rows, first, v)) for v in variants(rows, model)],
+    }  # fmt: skip
+
+
+def each(whole: Table, tables: Sequence[Table]) -> list[Table]:
+    """The tables of single attackers at the budget of one over all of them."""
+    return [t for t in tables if t.budget == whole.budget and t is not whole]
+
+
+def elsewhere(rows: Sequence[Row], first: Sequence[Table], v: Variant) -> list[Table]:
+    """The tables of another prompt, defender or share, at the budgets that it was tried at."""
+    tried = [table(rows, t.model, t.budget, t.attack, t.ground.judged, v) for t in first]
+    return [t for t in tried if t.rows]
+
+
+def learner(t: Table, rows: Sequence[Row]) -> str:
+    """The attacker that learned the clean pictures best, whose drawings are shown."""
+    gains: dict[str, float] = defaultdict(float)
+    for (_, attack, _, _), (_, gain) in t.ground.gains.items():
+        gains[attack] += gain
+    return max(gains, key=lambda name: gains[name], default=next(iter(attacks(rows, t.model)), ""))
+
+
+def papers(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """What papers report of the methods at hand, from papers.toml."""
+    here = {r["method"].partition(":")[0] for r in rows}
+    known = tomllib.loads(Path(__file__).with_name("papers.toml").read_text(encoding="utf-8"))["paper"]
+    return [paper for paper in known if here & set(paper["methods"])]
+
+
+def cited(rows: Sequence[Row]) -> list[Source]:
+    """The papers behind methods, attackers and countermeasures, as far as their labels are names of the registry."""
+    links = [link for r in rows for link in r["purify"].split("+")]
+    used = dict.fromkeys(
+        [(r["method"].partition(":")[0], "method") for r in rows] + [(r["attack"], "attacker") for r in rows]
+        + [(link.partition(":")[0], "purifier") for link in links]
+    )  # fmt: skip
+    return sources((name, sort) for name, sort in used if name in registry.names(sort))
+
+
+def grouped(missing: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, str], int]]:
+    """Missing cells that differ in their subjects alone, together: what they share, and how many there are."""
+    found: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    names = ("status", "method", "budget", "attack", "purify")
+    for cell in missing:
+        found[tuple(str(cell.get(name) or "") for name in names)].append(cell)
+    return [
+        (dict(zip(names, key)) | {"subjects": ", ".join(dict.fromkeys(str(c.get("subject")) for c in cells)),
+         "message": next((str(c["message"]) for c in cells if c.get("message")), "")}, len(cells))
+        for key, cells in found.items()
+    ]  # fmt: skip
+
+
+def by_attack(tables: Sequence[Table]) -> list[tuple[str, str, str]]:
+    """Clean cells that an attacker did not learn: model and attacker, subject, countermeasures with its gain."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for t in {t.model: t for t in tables}.values():
+        for cell in t.ground.unlearned:
+            found[f"{cell.attack} on {t.model}", cell.subject].append(f"{cell.purify} ({100 * cell.gain:.2g} %)")
+    return [(attack, subject, ", ".join(each)) for (attack, subject), each in found.items()]

@@ -1,0 +1,82 @@
+"""Effect versus budget: what a method leaves of the attackers' gain as its files may differ more from the originals."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from unlearnable.bench.sums import RANDOM
+from unlearnable.bench.tables import KINDS, Table, kind, level
+
+AXES = {"psnr": "least PSNR, dB", "perceptual": "largest perceptual distance", "linf": "largest change, 1/255"}
+PANELS = (("none", "as they are"), ("worst", "worst case over countermeasures"))
+WIDTH, HEIGHT = 9.6, 3.9  # inches
+INK, SOFT = "#1c1e21", "#8b9198"
+
+
+def curves(tables: Sequence[Table]) -> list[tuple[str, str]]:
+    """A title and an SVG for each kind of budget of which there are several, from tables over all attackers."""
+    found = []
+    for name in dict.fromkeys(kind(t.budget) for t in tables):
+        group = sorted((t for t in tables if kind(t.budget) == name and t.best), key=lambda t: level(t.budget))
+        if len(group) > 1:
+            title = KINDS.get(name, name)
+            found.append((f"{title[:1].upper()}{title[1:]}", draw(group, AXES.get(name, name), falling=name == "psnr")))
+    return found
+
+
+SETTINGS: Any = {
+    "svg.fonttype": "none", "svg.hashsalt": "unlearnable", "font.family": "sans-serif", "font.size": 9
+}  # fmt: skip
+
+
+def draw(group: Sequence[Table], axis: str, falling: bool) -> str:
+    """One SVG of two panels; `falling` budgets are drawn from high to low, so that to the right more is allowed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    ranked = [line.method for line in group[0 if falling else -1].ranked if line.method != RANDOM]
+    ranked += [n for n in dict.fromkeys(x.method for t in group for x in t.ranked) if n not in (*ranked, RANDOM)]
+    colours = {name: plt.get_cmap("turbo")(0.05 + 0.9 * i / max(1, len(ranked) - 1)) for i, name in enumerate(ranked)}
+    with plt.rc_context(SETTINGS):
+        figure, panels = plt.subplots(1, 2, figsize=(WIDTH, HEIGHT), sharey=True, layout="constrained")
+        for panel, (which, title) in zip(panels, PANELS):
+            for i, name in enumerate([*ranked, RANDOM]):
+                points = []
+                for t in group:
+                    found = t.line(name)
+                    estimate = found and (found.worst if which == "worst" else found.cells.get(which))
+                    if estimate and estimate.defined:
+                        points.append((level(t.budget), estimate))
+                if not points:
+                    continue
+                spread = (group[-1].budget, group[0].budget)
+                reach = abs(level(spread[0]) - level(spread[1]))
+                shift = (i - len(ranked) / 2) * reach * 0.006  # intervals side by side
+                x, y = [at + shift for at, _ in points], [100 * e.value for _, e in points]
+                ends = [
+                    [100 * max(0.0, e.value - e.low) for _, e in points],
+                    [100 * max(0.0, e.high - e.value) for _, e in points],
+                ]
+                style = {"color": INK, "linestyle": "--"} if name == RANDOM else {"color": colours[name]}
+                panel.errorbar(
+                    x, y, ends, label=name, marker="o", markersize=3.5, linewidth=1.4, elinewidth=0.8, **style
+                )
+            panel.axhline(0, color=SOFT, linewidth=0.8)
+            panel.set_title(title, loc="left", fontsize=9)
+            panel.set_xlabel(axis)
+            panel.set_xticks([level(t.budget) for t in group], [f"{level(t.budget):g}" for t in group])
+            panel.spines[["top", "right"]].set_visible(False)
+            if falling:
+                panel.invert_xaxis()
+        panels[0].set_ylabel("protection rate, %")
+        figure.legend(*panels[1].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+        data = io.StringIO()
+        figure.savefig(data, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        plt.close(figure)
+    svg = data.getvalue()
+    return re.sub(r"\s*<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.S)

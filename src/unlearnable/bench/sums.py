@@ -1,0 +1,147 @@
+"""What rates are made of: sums of losses over photographs, attackers and seeds, by subject and countermeasure.
+
+Protection rate P = (L - L_clean) / (L_untouched - L_clean), a ratio of sums. L_clean is that of the clean pictures
+through the same countermeasure, attacker, prompt and seed, so that what a countermeasure costs by itself is not counted
+as protection. Where an attacker did not learn the clean pictures (its loss fell by less than 1 %) there is nothing to
+protect: such cells are listed, and count nowhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlearnable.auditing.rates import Estimate, crossed, resampled
+from unlearnable.metrics.base import percentiles
+from unlearnable.personalization.learned import LEAST
+
+Row = Mapping[str, Any]
+Pair = tuple[Tensor, Tensor]  # what is left of a gain, and the gain
+Place = tuple[str, str, str, int]  # subject, attack, purify, seed
+
+# Whose losses judge: photographs that no attacker saw, or the clean originals of those that it was trained on.
+HELD_OUT, OWN = "held_out", "own"
+UNTOUCHED, CLEAN, RANDOM = "untouched", "clean", "random"
+SHARED = (UNTOUCHED, CLEAN)  # of all budgets
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """An attacker that did not learn a subject's clean pictures: its loss fell by the share `gain` only."""
+
+    subject: str
+    attack: str
+    purify: str
+    seed: int
+    gain: float
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What is compared with what: attackers' gains from the clean pictures, of one model under one prompt.
+
+    `gains` holds the sum of losses under the clean pictures' attacker, and how far the untouched model's is above it.
+    """
+
+    judged: str
+    subjects: tuple[str, ...]
+    purifies: tuple[str, ...]
+    gains: Mapping[Place, tuple[float, float]]
+    unlearned: tuple[Unlearned, ...]
+
+    def among(self, tried: Container[tuple[str, str]]) -> Ground:
+        """What remains where only some pairs of attacker and countermeasure were tried."""
+        gains = {place: gain for place, gain in self.gains.items() if place[1:3] in tried}
+        left = {place[2] for place in gains}
+        return replace(self, gains=gains, purifies=tuple(name for name in self.purifies if name in left))
+
+
+def ground(rows: Iterable[Row], model: str, prompt: str, judged: str, attack: str = "") -> Ground:
+    """Gains from the clean pictures of a model's subjects under one prompt; of one attacker, or with "" of all."""
+    mine = [r for r in rows if r["model"] == model and attack in ("", r["attack"] or attack)]
+    known = [r for r in mine if r["purify"]]
+    purifies = sorted(dict.fromkeys(r["purify"] for r in known), key=lambda name: name != "none")
+    whole = [r for r in mine if r["prompt"] in ("", prompt) and total(r, judged) is not None]
+    untouched, found, unlearned = [r for r in whole if r["method"] == UNTOUCHED], {}, []
+    for r in (r for r in whole if r["method"] == CLEAN):
+        near = [u for u in untouched if u["subject"] == r["subject"] and u["attack"] in ("", r["attack"])]
+        if not near:
+            continue
+        lost, start = (total(x, judged) or 0.0 for x in (r, max(near, key=lambda u: u["seed"] == r["seed"])))
+        place = (r["subject"], r["attack"], r["purify"], r["seed"])
+        if start <= 0 or (start - lost) / start < LEAST:
+            unlearned.append(Unlearned(*place, (start - lost) / start if start else 0.0))
+        else:
+            found[place] = (lost, start - lost)
+    return Ground(judged, tuple(dict.fromkeys(r["subject"] for r in known)), tuple(purifies), found, tuple(unlearned))
+
+
+def total(row: Row, judged: str) -> float | None:
+    """The sum of a cell's losses; None where there is none, or one that is not finite."""
+    losses = row[judged]
+    return sum(losses) if losses and all(x is not None and math.isfinite(x) for x in losses) else None
+
+
+def pairs(rows: Sequence[Row], bare: Ground) -> Pair:
+    """L - L_clean and L_untouched - L_clean, ``[subjects, purifies]`` each, summed over attackers and seeds.
+
+    NaN in both: no attacker learned the clean pictures. NaN in the first alone: a cell of the method is lacking.
+    """
+    got: dict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)
+    for r in rows:
+        loss, place = total(r, bare.judged), (r["subject"], r["attack"], r["purify"], r["seed"])
+        if loss is not None and place in bare.gains:
+            got[r["subject"], r["purify"]][r["attack"], r["seed"]] = loss - bare.gains[place][0]
+    wanted: dict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)
+    for (subject, attack, purify, seed), (_, gain) in bare.gains.items():
+        wanted[subject, purify][attack, seed] = gain
+    part, whole = torch.full((2, len(bare.subjects), len(bare.purifies)), math.nan, dtype=torch.float64)
+    for i, subject in enumerate(bare.subjects):
+        for j, purify in enumerate(bare.purifies):
+            if needed := wanted.get((subject, purify)):
+                whole[i, j] = sum(needed.values())
+                if got[subject, purify].keys() == needed.keys():
+                    part[i, j] = sum(got[subject, purify].values())
+    return part, whole
+
+
+def complete(part: Tensor, whole: Tensor) -> Tensor:
+    """Subjects that have every cell that there is a gain for, ``[subjects]``."""
+    return (part.isnan() == whole.isnan()).all(1) & ~whole.isnan().all(1)
+
+
+def least(part: Tensor, whole: Tensor) -> Pair:
+    """Both sums of each subject behind the countermeasure that left it least, ``[subjects]`` each."""
+    if not len(part):
+        return part.sum(1), whole.sum(1)
+    at = (part / whole).nan_to_num(nan=math.inf).argmin(1, keepdim=True)
+    return part.gather(1, at)[:, 0], whole.gather(1, at)[:, 0]
+
+
+def ratio(part: Tensor, whole: Tensor) -> Estimate:
+    """A ratio of sums over subjects ``[n]`` and its interval over subjects like them."""
+    if not len(part):
+        return Estimate(note="no cells")
+    return Estimate(float(part.sum() / whole.sum()), *crossed(part[None], whole[None]))
+
+
+def apart(mine: Pair, theirs: Pair) -> Estimate:
+    """How much higher the worst case of one method is than another's, over the subjects that have all cells of both.
+
+    The interval draws the same subjects for both.
+    """
+    both = complete(*mine) & complete(*theirs)
+    if not both.any():
+        return Estimate(note="no subject has all cells of both")
+    worst = [least(part[both], whole[both]) for part, whole in (mine, theirs)]
+    first, second = (float(part.sum() / whole.sum()) for part, whole in worst)
+    if int(both.sum()) < 2:
+        return Estimate(first - second)
+    draws = [resampled(part[None], whole[None]) for part, whole in worst]
+    return Estimate(first - second, *percentiles((draws[0] - draws[1]).tolist(), 0.95))

@@ -1,0 +1,200 @@
+"""Tables of a benchmark: a line for each method, a column for each countermeasure, their mean and the worst case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from unlearnable.auditing.rates import Estimate
+from unlearnable.bench import sums
+from unlearnable.bench.sums import CLEAN, HELD_OUT, OWN, RANDOM, SHARED, UNTOUCHED, Ground, Row
+
+FIDELITY = ("psnr", "ssim", "linf", "perceptual")
+KINDS = {"psnr": "equal PSNR", "perceptual": "equal perceptual distance", "linf": "equal L-inf budget"}
+MATCHED = ("psnr", "perceptual")  # kinds of budgets that compare at equal fidelity
+NOTHING = Estimate()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What attacks are compared under: the attacker's prompt, the defender's model, the share that is protected."""
+
+    prompt: str
+    defender: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method's rates by countermeasure, over all of them, and in the worst case of each subject.
+
+    `over` is the worst case less the random control's; `each` the worst case of every subject that has all cells.
+    `fidelity`, `seconds` (a picture) and `similarity` (of drawings, without countermeasure) are means; of the pictures
+    that an attacker trained on, its loss fell by the share `learned`.
+    """
+
+    method: str
+    cells: Mapping[str, Estimate]
+    mean: Estimate
+    worst: Estimate
+    over: Estimate = NOTHING
+    each: Mapping[str, float] = field(default_factory=dict)
+    fidelity: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = math.nan
+    learned: float = math.nan
+    similarity: float = math.nan
+
+
+@dataclass(frozen=True)
+class Table:
+    """All methods at one budget, against one attacker or ("") what all of them learned together; controls first."""
+
+    model: str
+    budget: str
+    attack: str
+    variant: Variant
+    ground: Ground
+    lines: tuple[Line, ...]
+    pairs: Mapping[str, sums.Pair] = field(repr=False)
+    rows: tuple[Row, ...] = field(repr=False)
+
+    @cached_property
+    def ranked(self) -> list[Line]:
+        """Protections and the random control that have a worst case, the best first."""
+        tried = [line for line in self.lines if line.method not in SHARED and line.worst.defined]
+        return sorted(tried, key=lambda line: -line.worst.value)
+
+    @property
+    def best(self) -> Line | None:
+        return next((line for line in self.ranked if line.method != RANDOM), None)
+
+    @property
+    def last(self) -> Line | None:
+        """The protection that leaves least."""
+        return next((line for line in reversed(self.ranked) if line.method != RANDOM), None)
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """Subjects that any attacker learned from the clean pictures."""
+        learned = {place[0] for place in self.ground.gains}
+        return tuple(subject for subject in self.ground.subjects if subject in learned)
+
+    def line(self, method: str) -> Line | None:
+        return next((line for line in self.lines if line.method == method), None)
+
+    def apart(self, method: str, other: str) -> Estimate:
+        """How much higher the worst case of one method is than another's."""
+        return sums.apart(self.pairs[method], self.pairs[other])
+
+
+def table(
+    rows: Sequence[Row], model: str, budget: str, attack: str = "", judged: str = HELD_OUT, under: Variant | None = None
+) -> Table:
+    """The table of one budget against one attacker; with "", their losses are summed.
+
+    `under` another variant than the usual one, attackers and countermeasures that it was not tried with do not count.
+    """
+    v = under or usual(rows, model)
+    bare = sums.ground(rows, model, v.prompt, judged, attack)
+    known = [r for r in rows if r["model"] == model and attack in ("", r["attack"]) and r["purify"]]
+    tried = [r for r in known if r["method"] not in SHARED and r["budget"] == budget and variant(r) == v]
+    if under:
+        bare = bare.among({(r["attack"], r["purify"]) for r in tried})
+    methods = {name: [r for r in tried if r["method"] == name] for name in dict.fromkeys(r["method"] for r in tried)}
+    pairs = {name: sums.pairs(mine, bare) for name, mine in methods.items()}
+    lines = [line(mine, bare, pairs[name], pairs.get(RANDOM)) for name, mine in methods.items()]
+    lines.sort(key=lambda found: -found.worst.value if found.worst.defined else math.inf)
+    lines.sort(key=lambda found: found.method != RANDOM)
+    clean = [r for r in known if r["method"] == CLEAN and r["prompt"] in ("", v.prompt)]
+    bounds = [fixed(UNTOUCHED, 1.0, [], bare), fixed(CLEAN, 0.0, clean, bare)]
+    return Table(model, budget, attack, v, bare, (*bounds, *lines), pairs, tuple(tried))
+
+
+def line(rows: Sequence[Row], bare: Ground, pair: sums.Pair, control: sums.Pair | None) -> Line:
+    """One method's line at one budget, compared with the control, unless it is that."""
+    part, whole = pair
+    cells = {}
+    for i, name in enumerate(bare.purifies):
+        there = ~part[:, i].isnan()
+        cells[name] = sums.ratio(part[there, i], whole[there, i])
+    full = sums.complete(part, whole)
+    worst = sums.least(part[full], whole[full])
+    named = [subject for subject, kept in zip(bare.subjects, full.tolist()) if kept]
+    protections = list({(r["subject"], r["seed"]): r for r in reversed(rows)}.values())
+    return Line(
+        rows[0]["method"], cells, sums.ratio(part[full].nansum(1), whole[full].nansum(1)), sums.ratio(*worst),
+        sums.apart(pair, control) if control and control is not pair else NOTHING,
+        each=dict(zip(named, (worst[0] / worst[1]).tolist())),
+        fidelity={name: mean((r["fidelity"] or {}).get(name) for r in protections) for name in FIDELITY},
+        seconds=mean(r["seconds"]["protect"] for r in protections), learned=mean(fits(rows)),
+        similarity=mean(alike(rows)),
+    )  # fmt: skip
+
+
+def fixed(name: str, rate: float, rows: Sequence[Row], bare: Ground) -> Line:
+    """The ends of the scale, which are what they are by definition."""
+    found = Estimate(rate, note="by definition")
+    cells = dict.fromkeys(bare.purifies, found)
+    return Line(name, cells, found, found, learned=mean(fits(rows)), similarity=mean(alike(rows)))
+
+
+def variant(row: Row) -> Variant:
+    return Variant(row["prompt"], row["defender"], row["share"])
+
+
+def variants(rows: Sequence[Row], model: str) -> list[Variant]:
+    """All that a model was attacked under, the plain case left out."""
+    found = dict.fromkeys(variant(r) for r in rows if r["model"] == model and r["method"] not in SHARED)
+    return [v for v in found if v != usual(rows, model)]
+
+
+def usual(rows: Sequence[Row], model: str) -> Variant:
+    """The plain case: the prompt that the defender knew, the attacked model, all pictures protected."""
+    prompts = [r["prompt"] for r in rows if r["model"] == model and r["method"] not in SHARED]
+    return Variant("same" if "same" in prompts or not prompts else prompts[0], model, 1.0)
+
+
+def judge(rows: Sequence[Row], model: str) -> str:
+    """Held-out photographs, unless attackers learned them from the clean pictures in less than half of the cells."""
+    found = sums.ground(rows, model, usual(rows, model).prompt, HELD_OUT)
+    return HELD_OUT if len(found.gains) >= len(found.unlearned) else OWN
+
+
+def budgets(rows: Sequence[Row], model: str) -> list[str]:
+    """Those that anything was protected at: equal fidelity first, then in the order of the grid."""
+    found = dict.fromkeys(r["budget"] for r in rows if r["model"] == model and r["budget"])
+    return sorted(found, key=lambda budget: kind(budget) not in MATCHED)
+
+
+def attacks(rows: Sequence[Row], model: str) -> list[str]:
+    return list(dict.fromkeys(r["attack"] for r in rows if r["model"] == model and r["attack"]))
+
+
+def kind(budget: str) -> str:
+    return budget.partition(":")[0]
+
+
+def level(budget: str) -> float:
+    """The number of a budget; NaN where it has none."""
+    try:
+        return float(budget.partition(":")[2])
+    except ValueError:
+        return math.nan
+
+
+def fits(rows: Iterable[Row]) -> list[float]:
+    """By which share the loss of what each attacker was trained on fell."""
+    both = [((r["trained"] or {}).get("before"), (r["trained"] or {}).get("after")) for r in rows]
+    return [1 - after / before for before, after in both if before and after is not None]
+
+
+def alike(rows: Iterable[Row]) -> list[float]:
+    """Similarity to the subject of what attackers drew, trained on pictures as they are."""
+    return [x for r in rows if r["purify"] == "none" for x in r["similarity"] or [] if x is not None]
+
+
+def mean(values: Iterable[float | None]) -> float:
+    found = [value for value in values if value is not None]
+    return sum(found) / len(found) if found else math.nan
