@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from unlearnable import cli_audit, cli_ldu, cli_measure, cli_personalize, cli_purify
+from unlearnable import cli_audit, cli_bench, cli_ldu, cli_measure, cli_personalize, cli_purify
 from unlearnable.errors import SetupError, UnlearnableError, UsageError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 models_app = typer.Typer(no_args_is_help=True, help="The diffusion models that protections can work against.")
 app.add_typer(models_app, name="models")
+app.add_typer(cli_bench.app, name="bench")
 
 FAILED, USAGE, SETUP, INTERRUPTED = 1, 2, 3, 130
 

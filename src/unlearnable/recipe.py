@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from unlearnable import registry
 from unlearnable.errors import UsageError, shown
@@ -118,28 +119,43 @@ class Recipe:
 
 def load(path: Path) -> dict[str, Any]:
     """Fields of a recipe file; raises UsageError with the name that is wrong and what it could be."""
+    found = parsed(path)
+    check(found, Recipe, path)
+    return found
+
+
+def parsed(path: Path) -> dict[str, Any]:
+    """What a TOML file holds; raises UsageError where it is none."""
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"cannot read the recipe {shown(path)!r}: give a TOML file of settings ({reason})") from error
-    known = [field.name for field in fields(Recipe)]
-    hints = get_type_hints(Recipe)
+
+
+def check(found: Mapping[str, Any], kind: type, path: Path) -> None:
+    """Raise UsageError for a name that is no field of a dataclass, or a value that is not of the field's type."""
+    hints = get_type_hints(kind)
+    known = [field.name for field in fields(kind)]
     for name, value in found.items():
         if name not in known:
             raise UsageError(f"unknown setting {name!r} in {shown(path)!r}: {registry.suggestion(name, known)}")
         if not fits(value, hints[name]):
             raise UsageError(f"setting {name!r} in {shown(path)!r} is {value!r}: give {type_name(hints[name])}")
-    return found
 
 
 def fits(value: Any, hint: Any) -> bool:
     """Whether a TOML or JSON value is of a field's type: a whole number is a number, true and false are neither."""
+    if get_origin(hint) is tuple:
+        return isinstance(value, (list, tuple)) and all(fits(part, get_args(hint)[0]) for part in value)
     if isinstance(value, bool) or hint is bool:
         return isinstance(value, bool) and hint is bool
     return isinstance(value, hint) or (isinstance(value, int) and isinstance(0.5, hint))
 
 
 def type_name(hint: Any) -> str:
+    if get_origin(hint) is tuple:
+        return f"a list, each part of it {type_name(get_args(hint)[0])}"
     words = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+    words |= {"Attack": "a name or a table", "Prompt": "a table"}
     return words[str(getattr(hint, "__name__", hint)).split(" ")[0]] if hint else ""

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Cell:
 
     facts: Mapping[str, Any]
 
-    @property
+    @cached_property
     def key(self) -> str:
         return hashlib.sha256(json.dumps(dict(self.facts), sort_keys=True).encode()).hexdigest()[:24]
 

@@ -1,0 +1,1 @@
+"""The benchmark: every method against every attacker and countermeasure, from one recipe, in cells that are kept."""

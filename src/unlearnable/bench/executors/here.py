@@ -1,0 +1,26 @@
+"""In this process, one job after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from unlearnable.bench.work import Job, Outcome, do
+
+
+@dataclass
+class Here:
+    """See `Executor`."""
+
+    shared: bool = True
+    slots: int = 1
+    waiting: list[Job] = field(default_factory=list)
+
+    def submit(self, job: Job) -> None:
+        self.waiting.append(job)
+
+    def wait(self) -> list[tuple[Job, Outcome]]:
+        job = self.waiting.pop(0)
+        return [(job, do(job))]
+
+    def close(self) -> None:
+        self.waiting.clear()

@@ -1,0 +1,68 @@
+"""In processes of this machine. Each is a pool of one, so that one that dies takes its own job with it alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+
+from unlearnable.bench.work import MEMORY, Job, Outcome, do
+
+DIED = "the process that worked on it was killed, as a rule for want of memory: give fewer --jobs"
+
+
+@dataclass
+class Pool:
+    """See `Executor`. Processes are spawned, load their models once, and stay until the end."""
+
+    slots: int
+    shared: bool = True
+    idle: list[ProcessPoolExecutor] = field(default_factory=list)
+    busy: dict[Future[Outcome], tuple[Job, ProcessPoolExecutor]] = field(default_factory=dict)
+
+    def submit(self, job: Job) -> None:
+        worker = self.idle.pop() if self.idle else self._spawn()
+        self.busy[worker.submit(do, job)] = (job, worker)
+
+    def wait(self) -> list[tuple[Job, Outcome]]:
+        found = []
+        for future in wait(self.busy, return_when=FIRST_COMPLETED).done:
+            job, worker = self.busy.pop(future)
+            try:
+                outcome = future.result()
+            except BrokenProcessPool:
+                worker.shutdown()
+                outcome = Outcome(MEMORY, DIED)
+            else:
+                self.idle.append(worker)
+            found.append((job, outcome))
+        return found
+
+    def close(self) -> None:
+        for _, worker in self.busy.values():
+            for process in list((worker._processes or {}).values()):
+                process.kill()
+        for worker in [*self.idle, *(worker for _, worker in self.busy.values())]:
+            worker.shutdown(cancel_futures=True)
+        self.idle.clear()
+        self.busy.clear()
+
+    def _spawn(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=begin)
+
+
+def begin() -> None:
+    """A worker leaves Ctrl-C to the driver, and ends with it, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+
+    def watch() -> None:
+        driver.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

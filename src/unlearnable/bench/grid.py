@@ -1,0 +1,91 @@
+"""From a study to its points: the rows of its table, by their labels. `plan` says what has to be done for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from unlearnable.bench.study import CLEAN, RANDOM, SAME, UNTOUCHED, Study
+from unlearnable.errors import UsageError
+from unlearnable.registry import suggestion
+
+AXES = ("model", "subject", "method", "budget", "purify", "attack", "prompt", "defender", "share", "seed")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One row of the table, by its labels; an untouched model has no countermeasure, the controls have no budget."""
+
+    model: str
+    subject: str
+    method: str
+    budget: str
+    purify: str
+    attack: str
+    prompt: str
+    defender: str
+    share: float
+    seed: int
+
+    def __str__(self) -> str:
+        words = [self.subject, self.method, self.budget, self.purify, self.attack]
+        words += [self.prompt] if self.prompt != SAME else []
+        words += [f"against {self.defender}"] if self.defender != self.model else []
+        words += [f"share {self.share:g}"] if self.share != 1 else []
+        return ", ".join(filter(None, [*words, f"seed {self.seed}"]))
+
+
+def points(study: Study, subjects: Sequence[str]) -> list[Point]:
+    """All points in the order in which they are worked on: a subject with all that is tried on it, then the next."""
+    found: dict[Point, None] = {}
+    for model, subject in product(study.models, subjects):
+        found |= dict.fromkeys(of_subject(study, model, subject))
+    return list(found)
+
+
+def of_subject(study: Study, model: str, subject: str) -> Iterator[Point]:
+    attacks, prompts = [a.label for a in study.attackers], [p.label for p in study.prompts]
+    for attack, prompt in product(attacks, prompts):
+        yield Point(model, subject, UNTOUCHED, "", "", attack, prompt, model, 1.0, study.seeds[0])
+    controls = [(CLEAN, "")]
+    for method, budget in [*controls, *product([RANDOM, *(m for m in study.methods if m != RANDOM)], study.budgets)]:
+        aside = product(study.prompts, study.defenders, study.shares)
+        for purify, attack, (prompt_, defender, share) in product(study.purify, attacks, aside):
+            prompt = prompt_.label
+            if not (study.cross or usual(study, purify, prompt, defender, share)):
+                continue
+            if method in (CLEAN, RANDOM):  # no model decides these
+                defender = SAME
+            if method == CLEAN:
+                share = 1.0
+            for seed in study.seeds:
+                against = model if defender == SAME else defender
+                yield Point(model, subject, method, budget, purify, attack, prompt, against, share, seed)
+
+
+def usual(study: Study, purify: str, prompt: str, defender: str, share: float) -> bool:
+    """At most one thing departs from the first of its kind, and then nothing is purified away."""
+    odd = [prompt != study.prompts[0].label, defender != study.defenders[0], share != study.shares[0]]
+    return not any(odd) or (sum(odd) == 1 and purify == study.purify[0])
+
+
+def chosen(found: Iterable[Point], only: Sequence[str]) -> list[Point]:
+    """The points that ``axis=value,value`` texts leave; what a control does not have, it is not asked for."""
+    wanted: dict[str, list[str]] = {}
+    for text in only:
+        axis, equals, values = text.partition("=")
+        if axis not in AXES or not equals:
+            raise UsageError(f"{text!r} chooses nothing: write axis=value, {suggestion(axis, list(AXES))}")
+        wanted[axis] = values.split("|")
+    left = [p for p in found if all(allows(p, axis, values) for axis, values in wanted.items())]
+    if not left:
+        raise UsageError(f"no cell of the recipe is left by {' and '.join(only)}: see them all with --dry-run")
+    return left
+
+
+def allows(point: Point, axis: str, values: Sequence[str]) -> bool:
+    value = getattr(point, axis)
+    if value == "" or (axis in ("method", "defender", "share") and point.method in (CLEAN, UNTOUCHED)):
+        return True
+    return (f"{value:g}" if isinstance(value, float) else str(value)) in values

@@ -1,0 +1,229 @@
+"""From points to tasks that feed one another; what points share is one task.
+
+A task's key is a hash of all that decides its result. Where it works on what another task makes, that one's key stands
+for the pictures, so that all keys are known before anything is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from unlearnable import registry
+from unlearnable.auditing.attack import Pictures, Trial
+from unlearnable.auditing.material import purified_cell, small
+from unlearnable.bench.grid import Point
+from unlearnable.bench.study import CLEAN, UNTOUCHED, Study
+from unlearnable.bench.subjects import Subject
+from unlearnable.bench.work import Attacking, Order, Protecting, Purifying, Where, model_at
+from unlearnable.errors import UsageError
+from unlearnable.images import files
+from unlearnable.models.base import Model
+from unlearnable.personalization.base import Personalizer
+from unlearnable.personalizing import adjusted
+from unlearnable.purification.chain import NONE, parse
+from unlearnable.rng import image_keys
+from unlearnable.store import Cell, code
+
+PROTECT, PURIFY, ATTACK = "protect", "purify", "attack"
+CODE = ("models", "protection", "ldu", "rng.py", "options.py", "recipe.py")
+T = TypeVar("T")
+JUDGES = ("metrics/features.py", "metrics/subject.py", "models/features.py")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell and how it is done: an order on the pictures of the cells that it needs, by their part in it.
+
+    `kind` is protect, purify or attack; tasks that are `like` one another take about the same time.
+    """
+
+    kind: str
+    like: str
+    cell: Cell
+    order: Order
+    needs: dict[str, Cell]
+    label: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A point, the kind of its subject, and the keys of its attack and of the pictures attacked (none: untouched)."""
+
+    point: Point
+    kind: str
+    attack: str
+    pictures: Cell | None
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Cells of one subject's photographs at one size, and the content keys of the clean and the held-out ones."""
+
+    clean: Cell
+    held_out: Cell
+    reference: Cell | None
+    names: tuple[str, ...]
+    unseen: tuple[str, ...]
+
+
+@dataclass
+class Plan:
+    """Tasks by key, each after those it needs, in the order of the points. `keep` stores a subject's photographs."""
+
+    study: Study
+    subjects: dict[str, Subject]
+    keep: Callable[[Cell, Tensor], Any]
+    tasks: dict[str, Task] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
+    known: dict[tuple[object, ...], Any] = field(default_factory=dict)
+
+    def once(self, make: Callable[[], T], *what: object) -> T:
+        """What many points share is made for the first of them."""
+        if what not in self.known:
+            self.known[what] = make()
+        found: T = self.known[what]
+        return found
+
+    def add(self, point: Point) -> None:
+        """All tasks of a point; raises UsageError for an attacker or a prompt that does not fit the model."""
+        subject, model = self.subjects[point.subject], self.model(point.model)
+        photos = self.once(lambda: self.photographs(subject, model.size), "photographs", point.subject, model.size)
+        if point.method == UNTOUCHED:
+            key = self.attack(point, subject, photos, None, [])
+            self.lines.append(Line(point, subject.kind, key, None))
+            return
+        made = photos.clean
+        if point.method != CLEAN:
+            what = (point.model, point.subject, point.method, point.budget, point.defender)
+            made = self.once(lambda: self.protect(point, subject, photos), PROTECT, *what)
+        mine, named = self.purify(point, made, contents(made, photos))
+        needs, count = {"seen": mine}, len(photos.names)
+        if point.share < 1:
+            count = max(1, round(point.share * count))
+            needs["others"], others = self.purify(point, photos.clean, contents(photos.clean, photos))
+            named = [*named[:count], *others[count:]]
+        key = self.attack(point, subject, photos, needs, named, count)
+        self.lines.append(Line(point, subject.kind, key, made))
+
+    def model(self, name: str) -> Model:
+        return model_at(self.where(name))
+
+    def where(self, name: str) -> Where:
+        return Where(name, self.study.device, self.study.dtype, self.study.offline)
+
+    def photographs(self, subject: Subject, size: int) -> Photographs:
+        """Read a subject's files, once for a size."""
+        kept = [self.read(paths, size) for paths in (subject.protected, subject.held_out, subject.reference)]
+        (clean, names), (held_out, unseen), (reference, _) = kept
+        if again := set(names) & set(unseen):
+            remedy = "remove the copies"
+            raise UsageError(f"{len(again)} of the held-out pictures of {subject.name!r} are learned too: {remedy}")
+        return Photographs(clean, held_out, reference if subject.reference else None, names, unseen)
+
+    def read(self, paths: Sequence[Path], size: int) -> tuple[Cell, tuple[str, ...]]:
+        images = [(small(files.read(path), size) * 255).round() / 255 for path in paths]
+        x = torch.stack(images) if images else torch.empty(0, 3, size, size)
+        keys = tuple(image_keys(x))
+        cell = Cell({"kind": "photographs", "pictures": list(keys)})
+        if images:
+            self.keep(cell, x)
+        return cell, keys
+
+    def protect(self, point: Point, subject: Subject, photos: Photographs) -> Cell:
+        recipe = self.study.recipe(point.method, point.budget, point.defender, subject.prompt("sks"))
+        name = point.method.partition(":")[0]
+        facts = {
+            "kind": "protected", "code": code(*CODE), "model": self.model(point.defender).fingerprint(),
+            "pictures": list(photos.names), "recipe": recipe.hash, "trained": trained(recipe.protection()),
+            "theirs": theirs(name, "method"),
+        }  # fmt: skip
+        order = Protecting(self.where(point.defender), recipe)
+        label = f"{point.subject}, {point.method}, {point.budget}"
+        return self.task(Task(PROTECT, point.method, Cell(facts), order, {"clean": photos.clean}, label))
+
+    def purify(self, point: Point, seen: Cell, named: list[str]) -> tuple[Cell, list[str]]:
+        if point.purify == NONE:
+            return seen, named
+        chain, model = parse(point.purify), self.model(point.model)
+        cell = purified_cell(chain, Pictures(torch.empty(0), tuple(named)), point.seed, model)
+        outside = [found for link, _ in chain.links for found in theirs(link, "purifier")]
+        cell = Cell({**cell.facts, "theirs": outside})
+        order = Purifying(chain.name, point.seed, self.where(point.model) if chain.needs_model else None)
+        label = f"{point.subject}, {point.method}, {point.budget}, {point.purify}"
+        cell = self.task(Task(PURIFY, point.purify, cell, order, {"seen": seen}, label))
+        return cell, [f"{cell.key}:{i}" for i in range(len(named))]
+
+    def attack(
+        self, point: Point, subject: Subject, photos: Photographs, seen: dict[str, Cell] | None, named: list[str],
+        count: int = 0,
+    ) -> str:  # fmt: skip
+        what = (point.model, point.subject, point.attack, point.prompt, point.seed, seen is None)
+        trial, facts = self.once(lambda: self.trial(point, subject, photos), ATTACK, *what)
+        cell = Cell({**facts, "seen": seen and [named, list(photos.names)]})
+        needs = (seen or {}) | {"clean": photos.clean, "held_out": photos.held_out}
+        needs |= {"reference": photos.reference} if photos.reference else {}
+        order = Attacking(self.where(point.model), trial, self.study.features, count)
+        return self.task(Task(ATTACK, point.attack if seen else point.method, cell, order, needs, str(point))).key
+
+    def trial(self, point: Point, subject: Subject, photos: Photographs) -> tuple[Trial, dict[str, Any]]:
+        """How the attacker of a point is tried, and all that decides what comes out but the pictures it sees."""
+        study, model = self.study, self.model(point.model)
+        attacker, prompt = self.attacker(point, subject)
+        trial = Trial(attacker, prompt, point.seed, study.generated, study.sampling, study.draws)
+        seen = None if point.method == UNTOUCHED else Pictures(torch.empty(0), ())
+        cell = trial.cell(model, seen, Pictures(torch.empty(0), (*photos.unseen, *photos.names)))
+        more = [study.features, code(*JUDGES), photos.reference and photos.reference.key]
+        return trial, {**cell.facts, "judge": more, "theirs": theirs(attacker.name, "attacker")}
+
+    def attacker(self, point: Point, subject: Subject) -> tuple[Personalizer, str]:
+        """The attacker of a point and the words it uses."""
+        study, model = self.study, self.model(point.model)
+        given = next(a for a in study.attackers if a.label == point.attack)
+        words = next(p for p in study.prompts if p.label == point.prompt)
+        attacker = adjusted(registry.attacker(given.name, model, given.preset), dict(given.settings))
+        if attacker.token:
+            attacker = replace(attacker, token=words.token)
+        prompt = subject.prompt(words.token, words.prompt)
+        attacker.check(model, prompt)
+        return attacker, prompt
+
+    def task(self, task: Task) -> Cell:
+        return self.tasks.setdefault(task.cell.key, task).cell
+
+
+def contents(made: Cell, photos: Photographs) -> list[str]:
+    """What stands for a cell's pictures in the keys of what is made from them."""
+    if made.key == photos.clean.key:
+        return list(photos.names)
+    return [f"{made.key}:{i}" for i in range(len(photos.names))]
+
+
+def trained(settings: Any) -> list[str]:
+    """The trained files that decide what a method makes, by content: those that ship, and those that options name."""
+    from unlearnable.ldu import method, phi
+
+    if not isinstance(settings, method.TrajectoryShift):
+        return []
+    named = [Path(text) for text in (settings.rho, settings.phi.partition(":")[2]) if text]
+    return [digest(path) for path in (phi.SHIPPED, method.SHIPPED, *named) if path.is_file()]
+
+
+@cache
+def theirs(name: str, kind: str) -> list[str]:
+    """For what is not ours: the content of the module it comes from, since no code of ours decides its result."""
+    module = registry.place(name, kind).partition(":")[0]
+    found = None if module.startswith("unlearnable.") else importlib.util.find_spec(module)
+    return [module, digest(Path(found.origin))] if found and found.origin else []
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -1,0 +1,51 @@
+"""``rows.json``: what a benchmark found, a row for each point that is done, and what is missing and why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from unlearnable.auditing.report import processor
+from unlearnable.batch import stamp
+from unlearnable.bench.plan import Line
+from unlearnable.bench.study import Study
+from unlearnable.store import Cell, Store
+
+JSON = "rows.json"
+WAITING = "waiting"
+NAMES = ("model", "subject", "method", "budget", "purify", "attack", "prompt", "share", "seed")
+
+Result = Mapping[str, Any]
+
+
+def row(line: Line, cell: Cell, attack: Result, pictures: Result | None, store: Store) -> dict[str, Any]:
+    """A finished point. `pictures` is the result of the cell that made the attacker's pictures, if any did."""
+    made = pictures or {}
+    before, after = attack.get("own_before"), attack.get("own_after")
+
+    def paths(of: Cell, found: Result) -> list[str]:
+        return [path.relative_to(store.folder.parent).as_posix() for path in store.pictures(of, dict(found))]
+
+    return {"cell": cell.key, "kind": line.kind} | vars(line.point) | {
+        "held_out": attack["held_out"], "own": attack["own"],
+        "trained": None if line.pictures is None else {"before": before, "after": after},
+        "similarity": attack["similarity"],
+        "fidelity": made.get("fidelity"),
+        "seconds": {"protect": made.get("seconds each"), "attack": attack["seconds"]},
+        "protected": paths(line.pictures, made) if line.pictures and pictures else [],
+        "samples": paths(cell, attack),
+    }  # fmt: skip
+
+
+def missing(line: Line, why: Mapping[str, str] | None) -> dict[str, Any]:
+    found = {name: getattr(line.point, name) for name in (*NAMES, "defender")}
+    return found | {"status": WAITING, "message": ""} | dict(why or {})
+
+
+def whole(study: Study, command: str, rows: list[dict[str, Any]], left: list[dict[str, Any]]) -> dict[str, Any]:
+    """The content of the file."""
+    return {
+        "study": study.facts(), "command": command, "machine": f"{os.cpu_count()} cores of {processor()}",
+        "versions": stamp()["versions"], "rows": rows, "missing": left,
+    }  # fmt: skip

@@ -1,0 +1,201 @@
+"""The benchmark: all cells of a study, done or found done, and ``rows.json``. To resume, run it again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unlearnable.bench import grid, rows
+from unlearnable.bench.claims import Claims
+from unlearnable.bench.executors import Executor
+from unlearnable.bench.executors.here import Here
+from unlearnable.bench.known import Known, inherited
+from unlearnable.bench.plan import ATTACK, Line, Plan, Task
+from unlearnable.bench.study import Study
+from unlearnable.bench.subjects import subjects
+from unlearnable.bench.work import DONE, FAILED, Job, Outcome, bytes_of, real
+from unlearnable.store import Cell, Store, finite, write
+
+CELLS = "cells"
+EVERY = 60.0  # seconds between two writes of the rows
+PAUSE = 1.0  # seconds between two looks at what another run is doing
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a run found: rows and what is missing, as in ``rows.json`` at `path`."""
+
+    path: Path
+    rows: list[dict[str, Any]]
+    missing: list[dict[str, Any]]
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        return [line for line in self.missing if line["status"] != rows.WAITING]
+
+
+def prepare(study: Study, only: Sequence[str], store: Store | None) -> tuple[Plan, list[Line]]:
+    """The whole plan, and the lines of the points chosen. With a store, the subjects' photographs are put there."""
+
+    def keep(cell: Cell, x: Any) -> None:
+        if store and store.get(cell) is None:
+            store.put(cell, {}, x)
+
+    found = {s.name: s for s in subjects(Path(study.data), study.layout, study.subjects, study.photos)}
+    plan = Plan(study, found, keep)
+    every = grid.points(study, list(found))
+    left = set(grid.chosen(every, only)) if only else set(every)
+    for point in every:
+        plan.add(point)
+    return plan, [line for line in plan.lines if line.point in left]
+
+
+def bench(
+    study: Study,
+    out: str | Path,
+    *,
+    executor: Executor | None = None,
+    threads: int = 0,
+    only: Sequence[str] = (),
+    retry: bool = False,
+    minutes: float | None = None,
+    command: str = "",
+    progress: Progress | None = None,
+) -> Bench:
+    """Do all cells of a study, keep them under ``out/cells``, and write ``out/rows.json``.
+
+    `executor` says where (default: here, one after the other), with `threads` of torch for each cell (0: as they are).
+    Cells that failed, ran out of memory or of time are noted and passed over, and tried again with `retry`. `only` are
+    texts such as ``method=advdm|ldu`` that leave some of the points. No cell begins after `minutes`. `progress` is told
+    (cells done, cells in all, what was done and how long the rest takes). Two runs on one folder share the work. Raises
+    UsageError and SetupError for a study that does not fit, WriteError on a full disk.
+    """
+    out, started = Path(out), time.monotonic()
+    store, executor = Store(out / CELLS), executor or Here()
+    claims = Claims.open(out / CELLS)
+    try:
+        plan, lines = prepare(study, only, store)
+        until = None if minutes is None else started + 60 * minutes
+        tell = progress or (lambda done, total, what: None)
+        run = Run(Known(plan, store, retry), out, executor, claims, threads, until, command, tell)
+        try:
+            run.all(lines)
+        finally:
+            executor.close()
+            found = run.write()
+    finally:
+        claims.close()
+    return found
+
+
+def pending(study: Study, out: Path, only: Sequence[str] = ()) -> tuple[list[Task], int]:
+    """The tasks that a run would do, and how many rows the study has; nothing is written."""
+    plan, lines = prepare(study, only, None)
+    return [plan.tasks[key] for key in Known(plan, Store(out / CELLS)).todo(lines)], len(lines)
+
+
+@dataclass
+class Run:
+    """A run: what it knows, where it works, whom it tells."""
+
+    known: Known
+    out: Path
+    executor: Executor
+    claims: Claims
+    threads: int
+    until: float | None
+    command: str
+    tell: Progress
+    written: float = field(default_factory=time.monotonic)
+
+    def all(self, lines: list[Line]) -> None:
+        """Do what some rows need."""
+        left = self.known.todo(lines)
+        total, busy, slots, pace = len(left), 0, self.executor.slots, self.known.pace
+        while left or busy:
+            begun, left = self.begin(left, self.executor.slots - busy)
+            busy += begun
+            if busy:
+                for job, outcome in self.executor.wait():
+                    busy -= 1
+                    self.finish(job, outcome)
+                    done = total - len(left) - busy
+                    self.tell(done, total, pace.said(self.known.plan.tasks, job.key, left, slots))
+            elif self.over:
+                break
+            elif left:  # another run is at what is left
+                time.sleep(PAUSE)
+            if time.monotonic() - self.written > EVERY:
+                self.write()
+
+    @property
+    def over(self) -> bool:
+        return self.until is not None and time.monotonic() > self.until
+
+    def begin(self, left: list[str], room: int) -> tuple[int, list[str]]:
+        """Begin as many cells as there is room for; how many, and what is left."""
+        begun, known = 0, self.known
+        still: list[str] = []
+        for i, key in enumerate(left):
+            if begun == room or self.over:
+                return begun, still + left[i:]
+            needs = [n.key for n in known.plan.tasks[key].needs.values() if n.key in known.plan.tasks]
+            if why := next((known.failed[need] for need in needs if need in known.failed), None):
+                known.failed[key] = inherited(why)
+            elif not all(need in known.results for need in needs) or not self.claims.take(key):
+                still.append(key)
+            elif known.look(key):  # by another run, in the meantime
+                self.claims.drop(key)
+            else:
+                self.executor.submit(self.job(key))
+                begun += 1
+        return begun, still
+
+    def job(self, key: str) -> Job:
+        task = self.known.plan.tasks[key]
+        inputs = {part: self.pictures(cell) for part, cell in task.needs.items()}
+        kept = self.known.store.checkpoint(task.cell) if task.kind == ATTACK and self.executor.shared else None
+        return Job(key, task.order, inputs, self.known.plan.study.timeout, self.threads, kept)
+
+    def pictures(self, cell: Cell) -> Any:
+        """As bytes, for a job."""
+        result = self.known.results.get(cell.key) or self.known.store.get(cell)
+        assert result is not None, "what a task needs is done before it"
+        return bytes_of(self.known.store.load(cell, result))
+
+    def finish(self, job: Job, outcome: Outcome) -> None:
+        known, store, task = self.known, self.known.store, self.known.plan.tasks[job.key]
+        if outcome.status == DONE:
+            known.results[job.key] = store.put(task.cell, outcome.facts, real(outcome.pictures))
+            known.pace.note(task, outcome.facts)
+        else:
+            store.fail(task.cell, outcome.status, outcome.message)
+            known.failed[job.key] = {"status": outcome.status, "message": outcome.message}
+            if outcome.status == FAILED:  # nothing to go on from; what ran out of time or memory can go on
+                store.checkpoint(task.cell).unlink(missing_ok=True)
+        self.claims.drop(job.key)
+
+    def write(self) -> Bench:
+        """Write all rows that can be told by now, of the whole study."""
+        known, done, left = self.known, [], []
+        for line in known.plan.lines:
+            if all(known.look(key) for key in known.of(line)):
+                cell, made = known.plan.tasks[line.attack].cell, None
+                if line.pictures:
+                    made = known.results.get(line.pictures.key) or known.store.get(line.pictures)
+                done.append(rows.row(line, cell, known.results[line.attack], made, known.store))
+            else:
+                left.append(rows.missing(line, known.why(line.attack)))
+        found = finite(rows.whole(known.plan.study, self.command, done, left))
+        path = self.out / rows.JSON
+        self.claims.take(rows.JSON, wait=True)
+        write(path, json.dumps(found, indent=1, allow_nan=False) + "\n")
+        self.claims.drop(rows.JSON)
+        self.written = time.monotonic()
+        return Bench(path, found["rows"], found["missing"])

@@ -1,0 +1,149 @@
+"""Subjects on disk: which photographs are protected and learned, and which are held out. A reader for each layout.
+
+Our own folders, and the four data sets of the LDU paper (arXiv 2510.03089) as their owners hand them out: identities of
+CelebA-HQ and VGGFace2 in the sets of Anti-DreamBooth (arXiv 2303.15433), WikiArt by artist, DreamBooth's objects.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from unlearnable.errors import UsageError, shown
+from unlearnable.images.formats import SUFFIXES
+from unlearnable.registry import suggestion
+
+OBJECT, PERSON, STYLE = "object", "person", "style"
+TEMPLATES = {
+    OBJECT: "a photo of {token} {thing}",
+    PERSON: "a photo of {token} person",
+    STYLE: "a painting in the style of {token}",
+}
+SETS = ("set_A", "set_B", "set_C")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Files of one subject: those protected and learned, those held out, and clean ones for reference alone."""
+
+    name: str
+    kind: str
+    thing: str
+    protected: tuple[Path, ...]
+    held_out: tuple[Path, ...]
+    reference: tuple[Path, ...] = ()
+
+    def prompt(self, token: str, template: str = "") -> str:
+        """What an attacker calls it."""
+        return (template or TEMPLATES[self.kind]).replace("{token}", token).replace("{thing}", self.thing)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way in which subjects lie in a folder: their names, and the photographs of one."""
+
+    names: Callable[[Path], list[str]]
+    read: Callable[[Path, str, int], Subject]
+
+
+def subjects(data: Path, layout: str, wanted: Sequence[str], photos: int) -> list[Subject]:
+    """The subjects of a folder that names and patterns ask for, in that order; `photos` of each are protected.
+
+    Raises UsageError for a layout, a folder, a name or a subject that there is not, or that has too few photographs.
+    """
+    if layout not in LAYOUTS:
+        raise UsageError(f"unknown layout {layout!r}: {suggestion(layout, list(LAYOUTS))}")
+    if not data.is_dir():
+        raise UsageError(f"the data folder {shown(data)!r} is not here: name another with --data")
+    there = LAYOUTS[layout].names(data)
+    chosen: dict[str, None] = {}
+    for name in wanted:
+        found = [each for each in there if fnmatchcase(each, name)]
+        if not found:
+            what = suggestion(name, there) if there else "that folder has none"
+            raise UsageError(f"no subject {name!r} in {shown(data)} ({layout}): {what}")
+        chosen |= dict.fromkeys(found)
+    return [LAYOUTS[layout].read(data, name, photos) for name in chosen]
+
+
+def pictures(folder: Path) -> tuple[Path, ...]:
+    """The pictures of a folder, by name."""
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")))
+
+
+def folders(data: Path, depth: int = 1) -> list[str]:
+    """Folders under a folder, `depth` levels down, as names with slashes."""
+    found = [p for p in data.glob("/".join(["*"] * depth)) if p.is_dir() and not p.name.startswith(".")]
+    return sorted(p.relative_to(data).as_posix() for p in found)
+
+
+def split(name: str, kind: str, thing: str, found: Sequence[Path], photos: int) -> Subject:
+    """The first photographs are protected, as many after them held out; at least one is always held out."""
+    if len(found) < 2:
+        raise UsageError(f"subject {name!r} has {len(found)} pictures: give 2 or more, one of them is held out")
+    count = min(photos, len(found) - 1)
+    return Subject(name, kind, thing, tuple(found[:count]), tuple(found[count : count + photos]))
+
+
+def read_object(data: Path, name: str, photos: int) -> Subject:
+    """A folder of photographs; ``duck_toy`` is a duck toy, and the second dog is a dog."""
+    thing = name.rpartition("/")[2].replace("_", " ").rstrip("0123456789 ")
+    return split(name, OBJECT, thing, pictures(data / name), photos)
+
+
+def read_person(data: Path, name: str, photos: int) -> Subject:
+    """An identity's three sets: A is for reference, B is protected and learned, C is held out."""
+    known, mine, unseen = (pictures(data / name / part)[:photos] for part in SETS)
+    if not mine or not unseen:
+        raise UsageError(f"subject {name!r} has no pictures in set_B or set_C: an identity has set_A, set_B and set_C")
+    return Subject(name, PERSON, "person", mine, unseen, known)
+
+
+def read_style(data: Path, name: str, photos: int) -> Subject:
+    """A folder of one painter's pictures, or the files ``STYLE/ARTIST_TITLE.jpg``, as WikiArt has them."""
+    found = pictures(data / name)
+    if not found:
+        folder, artist = os.path.split(name)
+        found = tuple(p for p in pictures(data / folder) if artist_of(p) == artist)
+    return split(name, STYLE, "", found, photos)
+
+
+def artist_of(path: Path) -> str:
+    return path.name.partition("_")[0]
+
+
+def identities(data: Path) -> list[str]:
+    return [name for name in folders(data) if (data / name / SETS[1]).is_dir()]
+
+
+def artists(data: Path) -> list[str]:
+    """``STYLE/ARTIST``, of folders and of files."""
+    styles = [data / name for name in folders(data)]
+    loose = {f"{style.name}/{artist_of(p)}" for style in styles for p in pictures(style) if "_" in p.name}
+    return sorted({*folders(data, 2), *loose})
+
+
+KINDS = {"objects": read_object, "people": read_person, "styles": read_style}
+
+
+def own(data: Path) -> list[str]:
+    """``objects/NAME``, ``people/NAME``, ``styles/NAME``."""
+    return [name for kind in KINDS for name in folders(data, 2) if name.startswith(f"{kind}/")]
+
+
+def read_own(data: Path, name: str, photos: int) -> Subject:
+    return KINDS[name.partition("/")[0]](data, name, photos)
+
+
+LAYOUTS = {
+    "folders": Layout(own, read_own),
+    "celeba-hq": Layout(identities, read_person),
+    "vggface2": Layout(identities, read_person),
+    "wikiart": Layout(artists, read_style),
+    "dreambooth": Layout(folders, read_object),
+}
