@@ -1,0 +1,109 @@
+"""Documents quote committed results, and nothing else: what stands between two markers is made from a rows.json.
+
+A document holds ``<!-- bench:NAME -->`` and ``<!-- /bench -->``; NAME is a budget of the results (its table over all
+attackers), ``headline``, ``methods`` (worst cases at every budget) or ``attackers`` (worst cases against each attacker
+at the headline's budget).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from unlearnable import registry
+from unlearnable.auditing.rates import Estimate
+from unlearnable.auditing.verdict import number, percent
+from unlearnable.bench.findings import answer
+from unlearnable.bench.page import everything, load, models, overall
+from unlearnable.bench.sums import SHARED
+from unlearnable.bench.tables import Table
+from unlearnable.errors import UsageError, shown
+from unlearnable.store import write
+
+MARKED = re.compile(r"(<!-- bench:(?P<name>\S+) -->\n)(?P<body>.*?)(<!-- /bench -->)", re.S)
+
+
+def update(documents: Iterable[Path], results: Path, *, check: bool = False) -> list[Path]:
+    """Write what the results say between each document's markers; returns the documents that were stale.
+
+    `results` is a folder that holds rows.json. With `check` nothing is written. Documents without markers need no
+    results. Raises UsageError for a marker that names nothing in the results.
+    """
+    marked = {path: text for path in documents if MARKED.search(text := path.read_text(encoding="utf-8"))}
+    rows = load(results)["rows"] if marked else []
+    tables, stale = (everything(rows, models(rows)[0]) if rows else []), []
+    for path, text in marked.items():
+        now = renewed(text, tables, path)
+        if now != text:
+            stale.append(path)
+            if not check:
+                write(path, now)
+    return stale
+
+
+def renewed(text: str, tables: Sequence[Table], where: Path) -> str:
+    """The document with every marked place made anew."""
+    return MARKED.sub(lambda found: f"{found[1]}{markdown(found['name'], tables, where)}\n{found[4]}", text)
+
+
+def markdown(name: str, tables: Sequence[Table], where: Path) -> str:
+    """What one marker stands for."""
+    first = overall(tables) if tables else []
+    said = answer(first)
+    if name == "headline":
+        return "\n".join([f"**{said.headline}**", "", *said.sentences])
+    if name == "methods":
+        methods = dict.fromkeys(line.method for t in first for line in t.ranked)
+        header = ["method", *(t.budget for t in first)]
+        return grid(header, [[method, *(worst(t, method) for t in first)] for method in methods])
+    if name == "attackers" and said.table:
+        budget, judged = said.table.budget, said.table.ground.judged
+        each = [t for t in tables if t.budget == budget and t.ground.judged == judged]
+        header = ["method", *(t.attack or "all together" for t in each)]
+        return grid(header, [[x.method, *(worst(t, x.method) for t in each)] for x in said.table.ranked])
+    known = {t.budget: t for t in first}
+    if name not in known:
+        names = ["headline", "methods", "attackers", *known]
+        raise UsageError(f"unknown marker bench:{name} in {shown(where)}: {registry.suggestion(name, names)}")
+    return of_budget(known[name])
+
+
+def of_budget(t: Table) -> str:
+    """One table over all attackers, controls first."""
+    purifies = t.ground.purifies
+    header = [
+        "method",
+        *("as they are" if p == "none" else p for p in purifies),
+        "worst case",
+        "PSNR, dB",
+        "s a picture",
+    ]
+    rows = []
+    for line in t.lines:
+        ends = "**" if line is t.best else ""
+        cells = [f"{number(line.cells[p].value)} %" if line.cells[p].defined else "–" for p in purifies]
+        worst_case = share(line.worst) if line.method not in SHARED else f"{number(line.worst.value)} %"
+        facts = [plain(line.fidelity.get("psnr", math.nan), ".1f"), plain(line.seconds, ".2g")]
+        rows.append([f"{ends}{line.method}{ends}", *cells, f"{ends}{worst_case}{ends}", *facts])
+    return grid(header, rows)
+
+
+def worst(t: Table, method: str) -> str:
+    line = t.line(method)
+    return share(line.worst) if line else "–"
+
+
+def share(e: Estimate) -> str:
+    return percent(e) if e.defined else "–"
+
+
+def plain(value: float, form: str) -> str:
+    return format(value, form) if math.isfinite(value) else "–"
+
+
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    ruler = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ruler, *rows))

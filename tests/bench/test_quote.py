@@ -1,0 +1,68 @@
+"""Documents say what the committed results say, and nothing staler."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+import synthetic
+
+from unlearnable.bench import quote
+from unlearnable.bench.tables import table
+from unlearnable.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "subjects": 3, "methods": {"random": 0.0, "advdm": 0.5}, "attacks": {"dreambooth": 1.0, "lora": 0.5},
+    "purifies": {"none": 1.0, "jpeg:75": 0.5}, "budgets": {"psnr:36.1": 1.0, "linf:8": 1.2},
+}  # fmt: skip
+PAGE = "# Title\n\n<!-- bench:{} -->\nold\n<!-- /bench -->\n\nafter\n"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return synthetic.save(tmp_path_factory.mktemp("results"), synthetic.rows(**SMALL))
+
+
+def test_no_document_here_is_stale():
+    script = runpy.run_path(str(ROOT / "benchmarks" / "quote.py"))
+    assert ROOT / "README.md" in script["DOCUMENTS"]
+    assert quote.update(script["DOCUMENTS"], script["RESULTS"], check=True) == []
+
+
+@pytest.mark.parametrize("name", ["headline", "methods", "attackers", "psnr:36.1"])
+def test_a_stale_document_is_found_and_renewed(results, tmp_path, name):
+    document, bare = tmp_path / "a.md", tmp_path / "b.md"
+    document.write_text(PAGE.format(name))
+    bare.write_text("no marker")
+    assert quote.update([document, bare], results, check=True) == [document]
+    assert document.read_text() == PAGE.format(name), "a check writes nothing"
+    assert quote.update([document, bare], results) == [document]
+    text = document.read_text()
+    assert "\nold\n" not in text and text.startswith("# Title") and text.endswith("<!-- /bench -->\n\nafter\n")
+    assert "advdm" in text and quote.update([document, bare], results, check=True) == []
+    document.write_text(text.replace("%", "%%", 1))
+    assert quote.update([document], results, check=True) == [document]
+
+
+def test_a_table_holds_the_rates(results, tmp_path):
+    document = tmp_path / "a.md"
+    document.write_text(PAGE.format("psnr:36.1"))
+    quote.update([document], results)
+    lines = [
+        [cell.strip(" *") for cell in row.strip("|").split("|")]
+        for row in document.read_text().splitlines()
+        if "|" in row
+    ]
+    assert lines[0] == ["method", "as they are", "jpeg:75", "worst case", "PSNR, dB", "s a picture"]
+    assert [row[0] for row in lines[2:]] == ["untouched", "clean", "random", "advdm"]
+    line = table(synthetic.rows(**SMALL), "embedded", "psnr:36.1").line("advdm")
+    low, high = round(100 * line.worst.low), round(100 * line.worst.high)
+    assert lines[-1][1] == f"{round(100 * line.cells['none'].value)} %"
+    assert lines[-1][3] == f"{round(100 * line.worst.value)} % ({low} to {high})"
+
+
+def test_an_unknown_marker_says_what_there_is(results, tmp_path):
+    document = tmp_path / "a.md"
+    document.write_text(PAGE.format("psnr:36"))
+    with pytest.raises(UsageError, match=r"did you mean 'psnr:36\.1'"):
+        quote.update([document], results)

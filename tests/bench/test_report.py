@@ -1,0 +1,223 @@
+"""The benchmark's tables against a slow textbook version and scipy; its page, whatever is missing."""
+
+import csv
+import json
+import math
+import random
+import re
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import synthetic
+from scipy import stats
+
+from unlearnable.bench import export, page, plots
+from unlearnable.bench.findings import answer, checks
+from unlearnable.bench.sums import HELD_OUT, OWN
+from unlearnable.bench.tables import Variant, judge, table, variants
+from unlearnable.errors import UsageError
+
+SMALL = {
+    "subjects": 4, "methods": {"random": 0.0, "advdm": 0.5, "sds": 0.02}, "attacks": {"dreambooth": 1.0, "lora": 0.5},
+    "purifies": {"none": 1.0, "jpeg:75": 0.5, "blur:1": 0.4}, "budgets": {"psnr:36.1": 1.0}, "seeds": (0, 1),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small():
+    return synthetic.rows(**SMALL)
+
+
+LOADS = r"""(?:src|srcset|data|action|poster)\s*=\s*["']([^"']*)|url\(([^)]*)\)|@import|<link|<iframe"""
+
+
+def textbook(rows, method, purify, attack=None, judged=HELD_OUT):
+    """Sums of (what is left, gain) of each subject, found by looking for every single cell."""
+
+    def losses(**wanted):
+        return [sum(r[judged]) for r in rows if all(r[key] == value for key, value in wanted.items())]
+
+    found = {}
+    for r in rows:
+        if r["method"] != method or r["purify"] != purify or attack not in (None, r["attack"]):
+            continue
+        same = {"subject": r["subject"], "attack": r["attack"], "purify": r["purify"], "seed": r["seed"]}
+        (clean,), (untouched,) = losses(method="clean", **same), losses(method="untouched", subject=r["subject"])
+        if (untouched - clean) / untouched < 0.01:
+            continue
+        part, whole = found.get(r["subject"], (0, 0))
+        found[r["subject"]] = (part + sum(r[judged]) - clean, whole + untouched - clean)
+    return found
+
+
+def quotient(found):
+    return sum(part for part, _ in found.values()) / sum(whole for _, whole in found.values())
+
+
+@pytest.mark.parametrize("attack", ["", "lora"])
+@pytest.mark.parametrize("judged", [HELD_OUT, OWN])
+def test_rates_means_and_worst_cases_are_the_textbooks(small, attack, judged):
+    got = table(small, "embedded", "psnr:36.1", attack, judged)
+    for method in SMALL["methods"]:
+        line = got.line(method)
+        slow = {purify: textbook(small, method, purify, attack or None, judged) for purify in SMALL["purifies"]}
+        for purify, found in slow.items():
+            assert line.cells[purify].value == pytest.approx(quotient(found))
+        subjects = list(slow["none"])
+        pooled = {s: tuple(map(sum, zip(*[found[s] for found in slow.values()]))) for s in subjects}
+        assert line.mean.value == pytest.approx(quotient(pooled))
+        worst = {s: min((found[s] for found in slow.values()), key=lambda pair: pair[0] / pair[1]) for s in subjects}
+        assert line.worst.value == pytest.approx(quotient(worst))
+        assert line.each == pytest.approx({s: part / whole for s, (part, whole) in worst.items()})
+    apart = got.line("advdm").worst.value - got.line("random").worst.value
+    assert got.line("advdm").over.value == pytest.approx(apart)
+    assert [line.method for line in got.lines] == ["untouched", "clean", "random", "advdm", "sds"]
+
+
+def test_intervals_are_scipys():
+    rows = synthetic.rows(**SMALL | {"subjects": 12})
+    got = table(rows, "embedded", "psnr:36.1")
+    found = textbook(rows, "advdm", "jpeg:75")
+    part, whole = (np.array(side) for side in zip(*found.values()))
+    slow = stats.bootstrap(
+        (part, whole), lambda a, b, axis=-1: a.sum(axis) / b.sum(axis), paired=True, method="percentile",
+        n_resamples=9999, rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    mine = got.line("advdm").cells["jpeg:75"]
+    width = slow.high - slow.low
+    assert mine.low == pytest.approx(slow.low, abs=0.1 * width)
+    assert mine.high == pytest.approx(slow.high, abs=0.1 * width)
+    assert mine == table(rows, "embedded", "psnr:36.1").line("advdm").cells["jpeg:75"], "seeded"
+
+    def least(method):
+        sums = [textbook(rows, method, purify) for purify in SMALL["purifies"]]
+        return [min((found[s] for found in sums), key=lambda pair: pair[0] / pair[1]) for s in sums[0]]
+
+    columns = [np.array(side) for method in ("advdm", "random") for side in zip(*least(method))]
+    slow = stats.bootstrap(
+        columns, lambda a, b, c, d, axis=-1: a.sum(axis) / b.sum(axis) - c.sum(axis) / d.sum(axis), paired=True,
+        method="percentile", n_resamples=9999, rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    over, width = got.line("advdm").over, slow.high - slow.low
+    assert (over.low, over.high) == pytest.approx((slow.low, slow.high), abs=0.1 * width)
+
+
+def test_what_was_not_learned_is_listed_and_counts_nowhere(small):
+    """The textbook leaves such cells out as well; a subject that lost a cell has no worst case, but its other cells."""
+    rows = [dict(r) for r in small]
+    for r in rows:
+        if r["subject"] == "objects/thing-0" and r["method"] == "clean" and r["attack"] == "lora":
+            r["held_out"] = [0.995 * x for x in rows[0]["held_out"]]
+    got = table(rows, "embedded", "psnr:36.1")
+    assert {(u.subject, u.attack) for u in got.ground.unlearned} == {("objects/thing-0", "lora")}
+    assert all(u.gain == pytest.approx(0.005) for u in got.ground.unlearned) and len(got.ground.unlearned) == 6
+    for purify in SMALL["purifies"]:
+        assert got.line("sds").cells[purify].value == pytest.approx(quotient(textbook(rows, "sds", purify)))
+    gone = [r for r in rows if (r["subject"], r["method"], r["purify"]) != ("objects/thing-1", "sds", "jpeg:75")]
+    line = table(gone, "embedded", "psnr:36.1").line("sds")
+    assert sorted(line.each) == ["objects/thing-0", "objects/thing-2", "objects/thing-3"]
+    assert line.cells["none"].value == pytest.approx(got.line("sds").cells["none"].value)
+    assert math.isnan(
+        table([r for r in rows if r["subject"] == "objects/thing-2"], "embedded", "psnr:36.1").line("sds").worst.low
+    )
+
+
+def test_held_out_photographs_judge_unless_few_attackers_learned_them(small):
+    assert judge(small, "embedded") == HELD_OUT
+    flat = [r | {"held_out": [1.0] * 4} if r["attack"] in ("", "lora", "dreambooth") else r for r in small]
+    assert judge(flat, "embedded") == OWN
+
+
+def test_the_headline_goes_by_the_interval(small):
+    tables = [table(small, "embedded", "psnr:36.1")]
+    said = answer(tables)
+    assert said.headline.startswith("At equal fidelity (psnr:36.1) advdm protects best:")
+    weak = synthetic.rows(**SMALL | {"methods": {"random": 0.3, "sds": 0.3}})
+    tables = [table(weak, "embedded", "psnr:36.1")]
+    assert "no method is shown to protect more than random noise" in answer(tables).headline
+    raised = {finding.id: finding.grave for finding in checks(synthetic.study(weak), tables, tables[0])}
+    assert raised["no-better-than-random"] and {"few-subjects", "small-model", "defenders-model"} <= set(raised)
+    assert "one-seed" not in raised
+    uneven = [
+        r | {"fidelity": r["fidelity"] and {**r["fidelity"], "psnr": 38.0}} if r["method"] == "sds" else r for r in weak
+    ]
+    tables = [table([r for r in uneven if r["method"] != "random"], "embedded", "psnr:36.1")]
+    said = {finding.id: finding.text for finding in checks(synthetic.study(uneven), tables, tables[0])}
+    assert "sds 38" in said["fidelity-not-equal"] and "no-control" in said
+
+
+def test_variants_are_judged_by_what_they_were_tried_with(small):
+    half = [r | {"share": 0.5} for r in small if r["method"] in ("advdm", "random") and r["purify"] == "none"]
+    (found,) = variants([*small, *half], "embedded")
+    assert found == Variant("same", "embedded", 0.5)
+    got = table([*small, *half], "embedded", "psnr:36.1", under=found)
+    assert got.ground.purifies == ("none",)
+    plain = table(small, "embedded", "psnr:36.1").line("advdm").cells["none"]
+    assert (
+        got.line("advdm").worst == plain == table([*small, *half], "embedded", "psnr:36.1").line("advdm").cells["none"]
+    )
+
+
+def test_csv_and_parquet_hold_the_same_figures(small, tmp_path):
+    tables = [table(small, "embedded", "psnr:36.1", attack) for attack in ("", "lora")]
+    export.csv(tables, tmp_path / "table.csv")
+    export.parquet(tables, tmp_path / "table.parquet")
+    records = export.records(tables)
+    assert pyarrow.parquet.read_table(tmp_path / "table.parquet").to_pylist() == records
+    with (tmp_path / "table.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(records) == 2 * 5 * (3 + 3)
+    for line, record in zip(lines, records):
+        assert line == {key: "" if value is None else str(value) for key, value in record.items()}
+    assert {line["attack"] for line in lines} == {"all", "lora"}
+
+
+def test_the_page_needs_nothing_else(tmp_path):
+    rows = synthetic.rows(**SMALL | {"subjects": 2, "budgets": {"psnr:36.1": 1.0, "psnr:40": 0.5, "linf:8": 1.0}})
+    lost = {
+        "model": "embedded", "subject": "objects/<b>", "method": "mist", "budget": "psnr:36.1", "purify": "none",
+        "attack": "lora", "prompt": "same", "share": 1.0, "seed": 0, "status": "failed", "message": "it <broke>",
+    }  # fmt: skip
+    out = synthetic.save(tmp_path, rows, [lost], pictures=True)
+    text = page.write(out).read_text()
+    assert text.count("<svg") > 3 and text.count('src="data:image/webp;base64,') == 2 * (4 + 8)
+    assert len(text) < 8_000_000 and "<script" not in text
+    loads = re.findall(LOADS, text)
+    assert all(a.startswith("data:") or b.startswith("#") for a, b in loads), loads
+    assert "it &lt;broke&gt;" in text and "<b>" not in text
+    assert "unlearnable bench run embedded.toml" in text and "random noise of the same budget" in text
+    assert "arxiv.org/abs/2302.04578" in text, "AdvDM is to be cited"
+    assert {path.name for path in out.glob("table.*")} == {"table.csv", "table.parquet"}
+    assert page.write(out).read_text() == text, "the same again"
+
+
+def test_pieces_that_are_missing_do_not_break_it(tmp_path, small, monkeypatch):
+    with pytest.raises(UsageError, match=r"holds no rows\.json"):
+        page.write(tmp_path)
+    nothing = [{key: value for key, value in r.items() if key not in ("prompt", "defender", "share")} for r in small]
+    thin = [r | {"similarity": None, "trained": None, "fidelity": None} for r in nothing]
+    draw = random.Random(0)
+    for rows in ([], small[:1], small[:2], thin, draw.sample(small, 60), [r for r in small if r["method"] != "clean"]):
+        (tmp_path / "rows.json").write_text(json.dumps({"rows": rows}))
+        text = page.write(tmp_path).read_text()
+        assert "unlearnable benchmark" in text and "What to doubt" in text
+    monkeypatch.setattr(page, "find_spec", lambda name: None)
+    many = synthetic.rows(**SMALL | {"budgets": {"psnr:36.1": 1.0, "psnr:40": 0.5}})
+    assert "Effect versus budget" not in page.write(synthetic.save(tmp_path, many)).read_text()
+
+
+def test_losses_that_are_not_finite_are_cells_that_lack(small, tmp_path):
+    broken = [dict(r) for r in small]
+    first = next(r for r in broken if r["method"] == "sds")
+    first["held_out"] = [None, *first["held_out"][1:]]
+    got = table(broken, "embedded", "psnr:36.1").line("sds")
+    assert len(got.each) == 3 and math.isfinite(got.worst.value)
+
+
+def test_curves_show_every_method_where_there_are_several_budgets():
+    rows = synthetic.rows(**SMALL | {"budgets": {"psnr:36.1": 1.0, "psnr:40": 0.5, "linf:8": 1.0}})
+    tables = [table(rows, "embedded", budget) for budget in ("psnr:36.1", "psnr:40", "linf:8")]
+    ((title, svg),) = plots.curves(tables)
+    assert title == "Equal PSNR" and all(name in svg for name in (*SMALL["methods"], "36.1", "40"))
+    assert (title, svg) == plots.curves(tables)[0], "reproducible"
