@@ -11,7 +11,8 @@ from typing import Any
 from unlearnable.auditing.checks import Finding
 from unlearnable.auditing.rates import Estimate
 from unlearnable.auditing.verdict import number, percent
-from unlearnable.bench.sums import OWN, RANDOM, Row
+from unlearnable.bench.study import RANDOM
+from unlearnable.bench.sums import OWN, Row
 from unlearnable.bench.tables import MATCHED, Line, Table, kind, level
 
 SCALE = (

@@ -19,7 +19,8 @@ from unlearnable.bench import export
 from unlearnable.bench.findings import answer, checks
 from unlearnable.bench.plots import curves
 from unlearnable.bench.samples import sheets
-from unlearnable.bench.sums import HELD_OUT, OWN, RANDOM, SHARED, Row
+from unlearnable.bench.study import RANDOM
+from unlearnable.bench.sums import HELD_OUT, OWN, SHARED, Row
 from unlearnable.bench.tables import KINDS, MATCHED, Table, Variant, attacks, budgets, judge, kind, table, variants
 from unlearnable.errors import UsageError, shown
 from unlearnable.store import write as put

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from unlearnable.bench.sums import RANDOM
+from unlearnable.bench.study import RANDOM
 from unlearnable.bench.tables import KINDS, Table, kind, level
 
 AXES = {"psnr": "least PSNR, dB", "perceptual": "largest perceptual distance", "linf": "largest change, 1/255"}

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearnable.auditing.shots import Shot, uri
-from unlearnable.bench.sums import CLEAN, RANDOM, Row
+from unlearnable.bench.study import CLEAN, RANDOM
+from unlearnable.bench.sums import Row
 from unlearnable.bench.tables import Table
 from unlearnable.errors import PictureError
 from unlearnable.images import files

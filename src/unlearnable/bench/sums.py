@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from unlearnable.auditing.rates import Estimate, crossed, resampled
+from unlearnable.bench.study import CLEAN, UNTOUCHED
 from unlearnable.metrics.base import percentiles
 from unlearnable.personalization.learned import LEAST
 
@@ -27,7 +28,6 @@ Place = tuple[str, str, str, int]  # subject, attack, purify, seed
 
 # Whose losses judge: photographs that no attacker saw, or the clean originals of those that it was trained on.
 HELD_OUT, OWN = "held_out", "own"
-UNTOUCHED, CLEAN, RANDOM = "untouched", "clean", "random"
 SHARED = (UNTOUCHED, CLEAN)  # of all budgets
 
 

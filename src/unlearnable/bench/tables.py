@@ -9,7 +9,8 @@ from functools import cached_property
 
 from unlearnable.auditing.rates import Estimate
 from unlearnable.bench import sums
-from unlearnable.bench.sums import CLEAN, HELD_OUT, OWN, RANDOM, SHARED, UNTOUCHED, Ground, Row
+from unlearnable.bench.study import CLEAN, RANDOM, SAME, UNTOUCHED
+from unlearnable.bench.sums import HELD_OUT, OWN, SHARED, Ground, Row
 
 FIDELITY = ("psnr", "ssim", "linf", "perceptual")
 KINDS = {"psnr": "equal PSNR", "perceptual": "equal perceptual distance", "linf": "equal L-inf budget"}
@@ -153,7 +154,7 @@ def variants(rows: Sequence[Row], model: str) -> list[Variant]:
 def usual(rows: Sequence[Row], model: str) -> Variant:
     """The plain case: the prompt that the defender knew, the attacked model, all pictures protected."""
     prompts = [r["prompt"] for r in rows if r["model"] == model and r["method"] not in SHARED]
-    return Variant("same" if "same" in prompts or not prompts else prompts[0], model, 1.0)
+    return Variant(SAME if SAME in prompts or not prompts else prompts[0], model, 1.0)
 
 
 def judge(rows: Sequence[Row], model: str) -> str:
