@@ -44,7 +44,7 @@ def answer(tables: Sequence[Table]) -> Answer:
     equal = [pair for pair in found if kind(pair[0].budget) in MATCHED] or found
     chosen, best = max(equal, key=lambda pair: sum(len(line.each) for line in pair[0].ranked))
     others = [of_budget(*pair) for pair in found if pair[0] is not chosen]
-    return Answer(headline(chosen, best), (SCALE, *story(chosen, best), *others), chosen)
+    return Answer(headline(chosen, best), (*story(chosen, best), *others, SCALE), chosen)
 
 
 def headline(t: Table, best: Line) -> str:
@@ -70,7 +70,7 @@ def story(t: Table, best: Line) -> list[str]:
     said, second = [], runner_up(t, best)
     if best.over.defined:
         proof = "" if best.over.low > 0 else ", so that chance could explain it"
-        said.append(f"That is {points(best.over)} above random noise of the same budget{proof}.")
+        said.append(f"{best.method} is {points(best.over)} above random noise of the same budget{proof}.")
     if second:
         gap = t.apart(best.method, second.method)
         chance = "could be chance" if not gap.low > 0 else "is more than chance between these subjects"
