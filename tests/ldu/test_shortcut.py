@@ -6,6 +6,7 @@ import torch
 
 from tiny import FAMILIES, PROMPT, adapt, build, unet
 from unlearnable.errors import UsageError
+from unlearnable.ldu import teach
 from unlearnable.ldu.consistency import finest
 from unlearnable.ldu.phi import Phi, load_phi
 from unlearnable.ldu.shortcut import Shortcut, fingerprint
@@ -143,6 +144,22 @@ def test_the_teacher_is_the_running_average_and_leaves_the_student_alone():
     teacher._loss("train", torch.randn(4, 4, 8, 8, generator=generator("z")), [], c)
     assert seen == pytest.approx([3 * seen[2], 3 * seen[2], seen[2]])
     assert all(torch.equal(p, q) for p, q in zip(shortcut.parameters, student))
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_the_frozen_base_answers_for_no_jump_where_nothing_else_is_learned(share, monkeypatch):
+    base, given = tiny("sd1"), []
+    shortcut, most = Shortcut(base, rank=2), finest(base.schedule)
+    stirred(shortcut)
+    monkeypatch.setattr(teach, "shortcut_loss", lambda *args: given.append(args[2]) or torch.zeros(1))
+    c = base.condition([PROMPT, PROMPT, ""])
+    teacher = Teacher(shortcut, Teaching(steps=1, batch=2, share=share, empty=0.0), captions=[0, 0])
+    z, t = torch.randn(2, 4, 8, 8, generator=generator("z")), torch.tensor([500, 500])
+    with torch.no_grad():
+        teacher._loss("train", z, [], c)
+        found, plain = given[0](z, t, torch.tensor([most + 1, most])), base.predict(z, t, base.condition([PROMPT]))
+    assert torch.allclose(found[0], plain[0], atol=1e-6) == (share == 1)
+    assert not torch.allclose(found[1], plain[1], atol=1e-3)
 
 
 def test_texts_follow_their_pictures_and_some_are_empty():

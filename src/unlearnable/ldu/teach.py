@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unlearnable.errors import UsageError
-from unlearnable.ldu.consistency import drawn, jumps, shortcut_loss
+from unlearnable.ldu.consistency import drawn, finest, jumps, shortcut_loss
 from unlearnable.models.base import Condition
 from unlearnable.models.training import FineTune, Text, Trainer
 from unlearnable.rng import generator
@@ -20,14 +20,16 @@ from unlearnable.rng import generator
 class Teaching:
     """How a shortcut is trained: `steps` of AdamW at `lr` on `batch` pictures, of which `share` learn self-consistency.
 
-    `share` is 1/8 and the running average's decay `ema` 0.999 in the paper (its section 4.1, table 4). `empty` is the
-    share of pictures shown without their caption. `rank` is that of the LoRA.
+    The paper's `share` is 1/8, for a network that starts from nothing and learns the pictures' own noise with the rest
+    of its batch; its running average's decay `ema` is 0.999 (section 4.1, table 4). At a `share` of 1 the frozen base
+    itself answers for d -> 0, so that all of a batch teaches jumps and many steps stay the base's. `empty` is the share
+    of pictures shown without their caption. `rank` is that of the LoRA.
     """
 
     steps: int = 4000
     lr: float = 1e-3
     batch: int = 16
-    share: float = 1 / 8
+    share: float = 1.0
     ema: float = 0.999
     empty: float = 0.1
     rank: int = 32
@@ -82,10 +84,14 @@ class Teacher(Trainer):
             if self.average:
                 self.average.copy_to(self.parameters)
             try:
-                return self.shortcut.predict(z_t, t, h, take(c, slice(len(z_t))))
+                out: Tensor = self.shortcut.predict(z_t, t, h, take(c, slice(len(z_t))))
             finally:
                 for p, value in zip(self.parameters, own):
                     p.data.copy_(value)
+            fine = h > finest(model.schedule)
+            if s.share == 1 and fine.any():
+                out[fine] = self.shortcut.base.predict(z_t[fine], t[fine], take(c, slice(int(fine.sum()))))
+            return out
 
         return shortcut_loss(model.schedule, student, teacher, z[rows.to(z.device)], noise, t, chosen).mean()
 
