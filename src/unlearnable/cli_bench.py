@@ -51,6 +51,8 @@ def run(
         study = replace(study, data=str(data))
     if jobs < 1 or threads < 0:
         raise UsageError(f"{jobs} jobs of {threads} threads: give 1 job or more, and 0 threads or more")
+    if ray is not None and jobs > 1:
+        raise UsageError(f"--jobs {jobs} and --ray {ray}: give one of them, a cluster has as many jobs as fit on it")
     if dry_run:
         preview(study, out, chosen)
         return
@@ -60,7 +62,7 @@ def run(
     command = shlex.join(["unlearnable", "bench", "run", str(recipe), "-o", str(out)])
     command += f" --data {shlex.quote(str(data))}" if data is not None else ""
     command += "".join(f" --only {shlex.quote(text)}" for text in chosen)
-    threads = threads or (0 if jobs == 1 else shared_out(jobs))
+    threads = threads or (1 if ray else 0 if jobs == 1 else shared_out(jobs))
     try:
         with bar("benchmark") as tell:
             told = tell if talk.is_terminal else spoken
@@ -102,6 +104,10 @@ def list_all() -> None:
 
 def place(jobs: int, threads: int, ray: str | None, gpus: float) -> Executor:
     """The executor that the flags ask for."""
+    if ray is not None:
+        from unlearnable.bench.executors.ray import Ray
+
+        return Ray(ray, max(1, threads), gpus)
     if jobs > 1:
         from unlearnable.bench.executors.pool import Pool
 
