@@ -1,6 +1,7 @@
 """Rivals do the same: here, in a pool of processes, on a Ray cluster that loses a node."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -37,7 +38,7 @@ def outcomes(executor, *how: str, timeout: float = 0) -> dict[str, tuple[str, st
         busy -= len(done)
         found += done
     for job, outcome in found:
-        assert (outcome.status == "done") == (job.key == "none")
+        assert (outcome.status == "done") == (job.key == "none"), outcome
         assert outcome.status != "done" or torch.equal(outcome.pictures, x)
     return {job.key: (outcome.status, outcome.message) for job, outcome in found}
 
@@ -89,9 +90,10 @@ def counted(executor):
 
 
 @pytest.mark.slow
-def test_ray_on_this_machine_finds_the_same(folder, tmp_path):
+def test_ray_on_this_machine_finds_the_same(folder, tmp_path, monkeypatch):
     from unlearnable.bench.executors.ray import Ray
 
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # workers know this module's orders
     study, ray = small.study(folder), Ray("auto")
     expected(outcomes(ray, "none", "memory", "bug", "late", timeout=2))
     found = bench(study, tmp_path / "ray", executor=ray, threads=1)

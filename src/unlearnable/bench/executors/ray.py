@@ -26,7 +26,6 @@ class Ray:
     gpus: float = 0
     shared: bool = False
     busy: dict[Any, Job] = field(default_factory=dict)
-    started: bool = False
 
     def __post_init__(self) -> None:
         self.ray = connected(self.address)
