@@ -6,26 +6,28 @@
 Two photographs of each subject are protected. The attackers are LoRAs of another seed than any surrogate, taught the
 clean pictures, and the model as it is. Gain: of their mean denoising loss (8 fixed draws), times 1000, over the clean
 pictures' after the same countermeasure. It is what an ascent can move, not what an attacker who trains on protected
-pictures gets: that is `benchmarks/ldu.py`, which takes hours where this takes minutes.
+pictures gets: that is `unlearnable bench run`, which takes hours where this takes minutes.
 """
 
 import argparse
 import json
 import platform
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ldu import Subject, budget, listed, subject
-from unlearnable import load_model, registry
+from unlearnable import load_model
+from unlearnable.auditing.material import small
+from unlearnable.bench.study import Study
+from unlearnable.bench.subjects import subjects as found_in
+from unlearnable.images import files
 from unlearnable.models.base import Model
 from unlearnable.models.features import distance
 from unlearnable.models.training import denoising_loss
-from unlearnable.options import applied
 from unlearnable.protection.perceptual import network
 from unlearnable.protection.personalised import Personalised
 from unlearnable.protection.surrogates import Frozen, View
@@ -38,6 +40,14 @@ COUNTERMEASURES = {
 }  # fmt: skip
 METHODS = "random,advdm,ldu:phi=ddim;surrogate=base,ldu:phi=ddim;surrogate=base;residual=0.5"
 PROMPT, SEED, OTHER, DRAWS, TAUGHT = "a photo of sks", 1, 77, 8, 80
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Photographs ``[n 3 s s]``, on the 8-bit grid."""
+
+    name: str
+    seen: Tensor
 
 
 @torch.no_grad()
@@ -53,9 +63,8 @@ def loss(view: View, x: Tensor) -> float:
 
 def row(run: argparse.Namespace, model: Model, subjects: list[Subject], views: dict, method: str) -> dict:
     """Gains, distances and seconds of one method."""
-    name, _, options = method.partition(":")
-    settings = applied(registry.protection(name, "standard"), options.replace(";", ","))
-    settings = replace(settings, constraint=budget(run.budget), steps=run.steps if settings.steps else 0)
+    settings = run.study.recipe(method.replace(";", ","), run.budget, run.model, PROMPT).protection()
+    settings = replace(settings, steps=run.steps if settings.steps else 0)
     gains: dict[tuple[str, str], list[float]] = {}
     started, far, noise = time.monotonic(), [], []
     for s in subjects:
@@ -72,6 +81,10 @@ def row(run: argparse.Namespace, model: Model, subjects: list[Subject], views: d
             "seconds": round(time.monotonic() - started, 1)}  # fmt: skip
 
 
+def listed(text: str) -> list[str]:
+    return [part for part in text.split(",") if part]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/eval"))
@@ -82,8 +95,11 @@ def main() -> None:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--json", type=Path)
     run = parser.parse_args()
-    model = load_model(run.model, device="cpu")
-    subjects = [subject(run.data, name, 2, model.size) for name in run.subjects]
+    run.study = Study(subjects=tuple(f"objects/{name}" for name in run.subjects))
+    model, subjects = load_model(run.model, device="cpu"), []
+    for found in found_in(run.data, "folders", run.study.subjects, 2):
+        x = torch.stack([small(files.read(path), model.size) for path in found.protected])
+        subjects.append(Subject(found.name, (x * 255).round() / 255))
     views = {}
     for s in subjects:
         attacker = Personalised(("lora",), TAUGHT).begin(model, PROMPT, OTHER).before(s.seen, s.seen)[0]
