@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: protect test test-slow lint speed clean
+.PHONY: protect test test-slow lint speed bench-smoke clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
@@ -34,6 +34,14 @@ lint: $(READY)
 
 speed: $(READY)
 	$(BIN)/python benchmarks/speed/step.py
+
+# Stops after a while and goes on, as a long benchmark would; then the report. Under three minutes on two idle cores.
+SMOKE := out/smoke
+bench-smoke: $(READY)
+	$(BIN)/python benchmarks/smoke.py $(SMOKE)/data
+	$(BIN)/unlearnable bench run benchmarks/recipes/bench/smoke.toml -o $(SMOKE)/bench --minutes 0.3
+	$(BIN)/unlearnable bench run benchmarks/recipes/bench/smoke.toml -o $(SMOKE)/bench --jobs 2
+	$(BIN)/unlearnable bench report $(SMOKE)/bench
 
 clean:
 	rm -rf $(VENV) out
