@@ -32,12 +32,13 @@ Progress = Callable[[float, int], None]
 class Result:
     """What became of one input.
 
-    `status` is protected (or purified), skipped (finished before) or failed (`message` says why).
+    `status` is protected (or purified), skipped (finished before) or failed (`message` says why). What lies behind a
+    URL is named by it.
     """
 
-    source: Path
+    source: Path | str
     status: str
-    output: Path | None = None
+    output: Path | str | None = None
     message: str = ""
     measured: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ def protect(
     mask: str | Path | None = None,
     recursive: bool = False,
     overwrite: bool = False,
+    ray: str | None = None,
     progress: Progress | None = None,
     remark: Callable[[str], None] | None = None,
 ) -> Iterator[Result]:
@@ -61,14 +63,19 @@ def protect(
     to resume, call it again. `mask` is a picture, or a folder of pictures with the inputs' names: light parts may
     change. `progress` is told how many pictures are done, with fractions, and how many there are. Inputs are never
     changed. `remark` is told what the method has to say about the run. A bad picture is a
-    failed result; UsageError and SetupError end the run.
+    failed result; UsageError and SetupError end the run. `ray` ("auto" or a cluster's address) has groups worked on
+    there, with the same bits; inputs and `out` may then be URLs that fsspec knows, and results come as they are done.
     """
-    recipe, out, kind = recipe or Recipe(), Path(out), _Run
-    if recipe.surrogate:
-        from unlearnable.dataset import Whole as kind
-    run = kind.open(
-        [Path(i) for i in inputs], out, recipe, Path(mask) if mask else None, recursive, overwrite, progress
-    )
+    recipe, kind = recipe or Recipe(), _Run
+    options: tuple[Any, ...] = (recipe, Path(mask) if mask else None, recursive, overwrite, progress)
+    if ray is not None:
+        from unlearnable.spread import Spread
+
+        run: _Run = Spread.over(ray, inputs, out, *options)
+    else:
+        if recipe.surrogate:
+            from unlearnable.dataset import Whole as kind
+        run = kind.open([Path(i) for i in inputs], Path(out), *options)
     yield from run.results(model, remark or (lambda said: None))
 
 
@@ -87,35 +94,26 @@ class _Run:
 
     @classmethod
     def open(
-        cls,
-        inputs: list[Path],
-        out: Path,
-        recipe: Recipe,
-        mask: Path | None,
-        deep: bool,
-        again: bool,
+        cls, inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, deep: bool, again: bool,
         tell: Progress | None,
-    ) -> _Run:
+    ) -> _Run:  # fmt: skip
         from unlearnable.images import files
 
         pairs = files.find(inputs, deep, out, recipe.wanted)
         recipe.protection()  # a wrong method or budget is said before anything is read or loaded
-        return cls(
-            pairs,
-            out,
-            recipe,
-            mask,
-            again,
-            tell or (lambda done, total: None),
-            Journal.open(out),
-            sources={s.resolve() for s, _ in pairs},
-        )
+        known = {source.resolve() for source, _ in pairs}
+        return cls(pairs, out, recipe, mask, again, tell or untold, Journal.open(out), sources=known)
 
     def results(self, model: Model | None, remark: Callable[[str], None]) -> Iterator[Result]:
         from unlearnable.work import sizes
 
-        r, model = self.recipe, self._begin(model, remark)
-        scale = sizes(model, r.resolution)
+        model = self._begin(model, remark)
+        for found in self._groups(sizes(model, self.recipe.resolution)):
+            yield from [found] if isinstance(found, Result) else self._group(model, found)
+
+    def _groups(self, scale: Sizes) -> Iterator[list[Job] | Result]:
+        """Pictures that are worked on together, in order, and the failures among them."""
+        r = self.recipe
         groups: dict[tuple[int, int], list[Job]] = {}
         for source, name in self.pairs:
             try:
@@ -126,20 +124,14 @@ class _Run:
             shape = (job.canvas.tile_height, job.canvas.tile_width)
             groups.setdefault(shape, []).append(job)
             if sum(len(j.canvas.tiles) for j in groups[shape]) >= r.batch:
-                yield from self._group(model, groups.pop(shape))
+                yield groups.pop(shape)
             elif sum(map(len, groups.values())) > 4 * r.batch:  # many shapes: results should not wait for the end
-                yield from self._group(model, groups.pop(next(iter(groups))))
-        for jobs in groups.values():
-            yield from self._group(model, jobs)
+                yield groups.pop(next(iter(groups)))
+        yield from groups.values()
 
     def _begin(self, model: Model | None, remark: Callable[[str], None]) -> Model:
         """The model, loaded if need be; the journal knows of the run."""
-        from unlearnable.models.load import load_model
-
-        r = self.recipe
-        if model is None:
-            options = ("device", "dtype", "revision", "offline", "checkpointing")
-            model = load_model(r.model, **{name: getattr(r, name) for name in options})
+        r, model = self.recipe, model or loaded(self.recipe)
         self.journal.append(header(r, model))
         if said := r.protection().remark(model):
             remark(said)
@@ -153,13 +145,16 @@ class _Run:
         mask = self._mask(name)
         digest = work.digest(source, mask)
         entry = self.journal.done.get((name.as_posix(), digest, self.recipe.hash))
-        if entry and not self.overwrite and present(self.out, entry):
+        if entry and not self.overwrite and self._present(entry):
             canvas = scale.plan(entry["height"], entry["width"])
             return work.Job(source, name, mask, self.recipe.quiet, digest, entry["content"], canvas, done=True)
         picture = files.read(source)
         work.allowed(picture, mask, quiet=False)  # a mask that does not fit fails its own picture, not the group
         canvas = scale.plan(*picture.pixels.shape[:2])
         return work.Job(source, name, mask, self.recipe.quiet, digest, files.content_hash(picture), canvas)
+
+    def _present(self, entry: dict[str, Any]) -> bool:
+        return present(self.out, entry)
 
     def _mask(self, name: Path) -> Path | None:
         if self.mask is None or not self.mask.is_dir():
@@ -257,6 +252,18 @@ class _Run:
         """Progress never goes back: a group is worked on before its pictures are counted."""
         self.told = max(self.told, done)
         self.progress(self.told, len(self.pairs))
+
+
+def untold(done: float, total: int) -> None:
+    """Progress for those who do not ask."""
+
+
+def loaded(r: Recipe) -> Model:
+    """The recipe's model."""
+    from unlearnable.models.load import load_model
+
+    options = ("device", "dtype", "revision", "offline", "checkpointing")
+    return load_model(r.model, **{name: getattr(r, name) for name in options})
 
 
 def header(recipe: Recipe, model: Model) -> dict[str, Any]:

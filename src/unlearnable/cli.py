@@ -42,8 +42,8 @@ To resume an interrupted run, give the same command again."""
 
 @app.command(epilog=EXAMPLES)
 def protect(
-    inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],
+    inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures; with --ray, URLs too.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],
     method: Annotated[str | None, typer.Option(help="Protection; see `unlearnable methods`.")] = None,
     strength: Annotated[str | None, typer.Option(help="subtle (4/255), standard (6), strong (12) or paper.")] = None,
     eps: Annotated[float | None, typer.Option(help="Largest change of a sample, in levels of 255.")] = None,
@@ -72,6 +72,9 @@ def protect(
     dtype: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
     checkpointing: Annotated[bool | None, typer.Option("--checkpointing", help="Less memory, more time.")] = None,
     offline: Annotated[bool | None, typer.Option("--offline", help="Never touch the network.")] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="auto or an address: let a Ray cluster do it, for huge folders.")
+    ] = None,
 ) -> None:
     """Write protected twins of pictures: same size, same colours, looking unchanged."""
     from unlearnable.cli_protect import run
@@ -91,7 +94,7 @@ def protect(
     try:
         failed = run(
             inputs, out, replace(base, **given), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
-            dry_run=dry_run, as_json=as_json,
+            dry_run=dry_run, as_json=as_json, ray=ray,
         )  # fmt: skip
     except KeyboardInterrupt:
         fail("interrupted; finished files are kept, the same command goes on from here", INTERRUPTED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from unlearnable.errors import shown
+from unlearnable.errors import UsageError, shown
 from unlearnable.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -22,12 +23,13 @@ EMBEDDED_WORTH = (
     "The embedded model is small: what it protects against Stable Diffusion attackers is weak and unproven. For that, "
     "name a real checkpoint: --model stable-diffusion-v1-5/stable-diffusion-v1-5"
 )
+URL = "://"
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def run(
-    inputs: list[Path],
-    out: Path,
+    inputs: list[str],
+    out: str,
     recipe: Recipe,
     *,
     mask: Path | None,
@@ -36,17 +38,23 @@ def run(
     compare: bool,
     dry_run: bool,
     as_json: bool,
+    ray: str | None = None,
 ) -> int:
     """Protect and report; returns how many inputs failed."""
     from unlearnable import batch
 
+    urls = [place for place in (*inputs, out) if URL in place]
+    if urls and (ray is None or compare or dry_run):
+        remedy = "add --ray auto" if ray is None else "leave --compare and --dry-run out"
+        raise UsageError(f"{shown(urls[0])} is a URL, which needs a run with --ray: {remedy}")
     if dry_run:
-        return preview(inputs, out, recipe, recursive, as_json)
+        return preview([Path(i) for i in inputs], Path(out), recipe, recursive, as_json)
     if recipe.model == "embedded":
         talk.print(EMBEDDED_WORTH, style="dim")
-    counts = {"protected": 0, "skipped": 0, "failed": 0}
+    counts, started = {"protected": 0, "skipped": 0, "failed": 0}, time.monotonic()
     with bar() as tell:
         options: dict[str, Any] = {"mask": mask, "recursive": recursive, "overwrite": overwrite, "progress": tell}
+        options["ray"] = ray
         options["remark"] = lambda said: talk.print(said, style="dim", markup=False)
         for result in batch.protect(inputs, out, recipe, **options):
             counts[result.status] += 1
@@ -54,9 +62,11 @@ def run(
             if compare and result.output:
                 from unlearnable.images.compare import page_for, write
 
-                write(result.source, result.output, page_for(out, result.output))
+                write(Path(result.source), Path(result.output), page_for(Path(out), Path(result.output)))
+    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    pace = counts["protected"] / (time.monotonic() - started)
     talk.print(
-        ", ".join(f"{count} {status}" for status, count in counts.items() if count) + f"; journal in {shown(out)}"
+        f"{said}{f', {pace:.3g} pictures a second' if ray and counts['protected'] else ''}; journal in {shown(out)}"
     )
     return counts["failed"]
 

@@ -22,7 +22,7 @@ def find(inputs: list[Path], recursive: bool, out: Path | None, wanted: str | No
     listed, or if no picture was found.
     """
     pairs = sources(inputs, recursive, out)
-    _check_clashes(pairs, wanted)
+    check_clashes(pairs, wanted)
     if out is not None:
         _check_overwrites(pairs, out, wanted)
     return pairs
@@ -94,7 +94,8 @@ def _same_file_key(path: Path) -> str:
     return unicodedata.normalize("NFC", os.fspath(path)).casefold()
 
 
-def _check_clashes(pairs: list[tuple[Path, Path]], wanted: str | None) -> None:
+def check_clashes(pairs: list[tuple[Path, Path]], wanted: str | None) -> None:
+    """Raise UsageError if two sources would get the same output."""
     seen: dict[str, Path] = {}
     for source, relative in pairs:
         for output in _outputs(relative, wanted):

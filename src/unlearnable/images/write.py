@@ -40,7 +40,11 @@ def write(
             )
     if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"quality {quality} is out of range; use 1 to 100")
-    data = encode(picture, path, format=format, quality=quality, keep_metadata=keep_metadata)
+    put(encode(picture, path, format=format, quality=quality, keep_metadata=keep_metadata), path)
+
+
+def put(data: memoryview, path: Path) -> None:
+    """Write the bytes of a file, atomically. Raises WriteError; missing folders are made."""
     # Named after the file it becomes, and so a run that was killed leaves at most one behind, which the next overwrites
     temporary = path.parent / f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:24]}.part"
     try:
