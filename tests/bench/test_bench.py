@@ -147,6 +147,16 @@ def test_killed_twice_and_resumed_it_finds_the_same(whole, folder, tmp_path):
         json.loads(path.read_text())
 
 
+@pytest.mark.slow
+def test_two_runs_on_one_folder_share_the_work(whole, folder, tmp_path):
+    runs = [subprocess.Popen(command(folder, tmp_path), stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    done = [[line for line in run.communicate()[1].splitlines() if " done, " in line] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert small.told(json.loads((tmp_path / "rows.json").read_text())["rows"]) == small.told(whole.rows)
+    cells = [json.loads(path.read_text())["facts"]["kind"] for path in (tmp_path / "cells").glob("*.json")]
+    assert sum(map(len, done)) == len([kind for kind in cells if kind != "photographs"]), "no cell was computed twice"
+
+
 def claimed(folder, pipe):
     claims = Claims.open(folder)
     pipe.send(claims.take("a"))

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import small
@@ -74,6 +75,23 @@ def test_one_executor_is_given(tmp_path):
     recipe.write_text(small.TOML.format(data="x", steps=1))
     with pytest.raises(UsageError, match="give one of them"):
         run(recipe, tmp_path, jobs=2, ray="auto")
+
+
+def test_a_cluster_has_as_many_slots_as_fit_on_its_nodes(monkeypatch):
+    from unlearnable.bench.executors import ray
+
+    nodes = SimpleNamespace(remote=lambda **_: lambda f: f, cluster_resources=lambda: {"CPU": 9.0, "GPU": 2.0})
+    monkeypatch.setattr(ray, "connected", lambda address: nodes)
+    found = [ray.Ray(cpus=cpus, gpus=gpus).slots for cpus, gpus in ((1, 0), (2, 0), (2, 0.5), (1, 0.25), (16, 0))]
+    assert found == [9, 4, 4, 8, 1]
+
+
+def test_what_cannot_be_sent_to_a_process_fails_alone():
+    pool = Pool(1)
+    pool.submit(Job("closure", lambda given, checkpoint: ({}, given["clean"]), {}))
+    ((_, outcome),) = pool.wait()
+    assert outcome.status == "failed" and "cannot be handed to another process" in outcome.message
+    pool.close()
 
 
 def counted(executor):

@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 
 def keys(study) -> dict[grid.Point, str]:
-    return {line.point: line.attack for line in prepare(study, (), None)[0].lines}
+    return {line.point: line.attack for line in prepare(study)[0].lines}
 
 
 def test_rows_are_the_product_of_the_axes(folder):
@@ -56,7 +56,7 @@ def test_mismatches_are_tried_one_at_a_time_unless_crossed(folder):
 
 def test_shared_work_is_one_task(folder):
     study = small.study(folder, attackers=TWO, budgets=("psnr:30", "linf:8"), prompts=(Prompt(), Prompt("b", "one")))
-    plan, lines = prepare(study, (), None)
+    plan, lines = prepare(study)
     count = collections.Counter(task.kind for task in plan.tasks.values())
     # protections: 2 subjects x 2 methods x 2 budgets, whoever attacks them; purified: these and the clean pictures
     assert count["protect"] == 2 * 2 * 2

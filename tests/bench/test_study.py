@@ -1,6 +1,5 @@
 """Recipes of benchmarks: what is wrong with one is a sentence; readers of the data sets' layouts."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +66,13 @@ def test_recipes_that_ship_can_be_read():
     assert {path.name for path in RECIPES.glob("*.toml")} >= {"smoke.toml", "embedded.toml"}
     for path in RECIPES.glob("*.toml"):
         assert load(path).subjects
+
+
+def test_the_recipe_in_the_documentation_can_be_read(tmp_path):
+    text = (RECIPES.parents[2] / "docs" / "benchmark.md").read_text()
+    (tmp_path / "recipe.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
+    found = load(tmp_path / "recipe.toml")
+    assert len(found.methods) == 4 and len(found.attackers) == 2 and found.shares == (1.0, 0.5)
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -140,8 +146,3 @@ def test_subjects_that_cannot_be_had(tmp_path, layout, wanted, said):
 def test_a_folder_that_is_not_here(tmp_path):
     with pytest.raises(UsageError, match="name another with --data"):
         subjects(tmp_path / "none", "folders", ["*"], photos=2)
-
-
-def test_every_setting_decides_what_is_tried(tmp_path):
-    one = small.study(tmp_path)
-    assert replace(one, seeds=(1,)).facts() != one.facts()

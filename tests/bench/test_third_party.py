@@ -74,10 +74,10 @@ def test_a_package_of_forty_lines_is_in_the_table(installed, tmp_path):
     assert not found.missing and {r["purify"] for r in found.rows} == {"", "none", "mirror:1"}
     mine = [r for r in found.rows if r["method"] == "checker:cell=2"]
     assert len(mine) == 2 and all(r["fidelity"]["linf"] == 5 for r in mine)
-    before = [line.attack for line in prepare(study, (), None)[1] if line.point.method == "checker:cell=2"]
+    before = [line.attack for line in prepare(study)[1] if line.point.method == "checker:cell=2"]
     (installed / "board.py").write_text(MODULE + "\n# another version\n")
     from unlearnable.bench import plan
 
     plan.theirs.cache_clear()
-    after = [line.attack for line in prepare(study, (), None)[1] if line.point.method == "checker:cell=2"]
+    after = [line.attack for line in prepare(study)[1] if line.point.method == "checker:cell=2"]
     assert not set(before) & set(after), "another version of the package is another result"

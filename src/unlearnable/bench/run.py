@@ -40,12 +40,17 @@ class Bench:
         return [line for line in self.missing if line["status"] != rows.WAITING]
 
 
-def prepare(study: Study, only: Sequence[str], store: Store | None) -> tuple[Plan, list[Line]]:
+def prepare(
+    study: Study, only: Sequence[str] = (), store: Store | None = None, claims: Claims | None = None
+) -> tuple[Plan, list[Line]]:
     """The whole plan, and the lines of the points chosen. With a store, the subjects' photographs are put there."""
 
     def keep(cell: Cell, x: Any) -> None:
-        if store and store.get(cell) is None:
-            store.put(cell, {}, x)
+        if store and claims:
+            claims.take(cell.key, wait=True)
+            if store.get(cell) is None:
+                store.put(cell, {}, x)
+            claims.drop(cell.key)
 
     found = {s.name: s for s in subjects(Path(study.data), study.layout, study.subjects, study.photos)}
     plan = Plan(study, found, keep)
@@ -80,23 +85,23 @@ def bench(
     store, executor = Store(out / CELLS), executor or Here()
     claims = Claims.open(out / CELLS)
     try:
-        plan, lines = prepare(study, only, store)
+        plan, lines = prepare(study, only, store, claims)
         until = None if minutes is None else started + 60 * minutes
         tell = progress or (lambda done, total, what: None)
         run = Run(Known(plan, store, retry), out, executor, claims, threads, until, command, tell)
         try:
             run.all(lines)
         finally:
-            executor.close()
             found = run.write()
     finally:
+        executor.close()
         claims.close()
     return found
 
 
 def pending(study: Study, out: Path, only: Sequence[str] = ()) -> tuple[list[Task], int]:
     """The tasks that a run would do, and how many rows the study has; nothing is written."""
-    plan, lines = prepare(study, only, None)
+    plan, lines = prepare(study, only)
     return [plan.tasks[key] for key in Known(plan, Store(out / CELLS)).todo(lines)], len(lines)
 
 

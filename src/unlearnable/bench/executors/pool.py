@@ -9,10 +9,12 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from typing import Any
 
-from unlearnable.bench.work import MEMORY, Job, Outcome, do
+from unlearnable.bench.work import FAILED, MEMORY, Job, Outcome, do
 
-DIED = "the process that worked on it was killed, as a rule for want of memory: give fewer --jobs"
+KILLED = "the process that worked on it was killed, as a rule for want of memory: give fewer --jobs"
+CRASHED = "the process that worked on it crashed: run this cell alone, without --jobs, to see what it says"
 
 
 @dataclass
@@ -22,31 +24,34 @@ class Pool:
     slots: int
     shared: bool = True
     idle: list[ProcessPoolExecutor] = field(default_factory=list)
-    busy: dict[Future[Outcome], tuple[Job, ProcessPoolExecutor]] = field(default_factory=dict)
+    busy: dict[Future[Outcome], tuple[Job, ProcessPoolExecutor, Any]] = field(default_factory=dict)
 
     def submit(self, job: Job) -> None:
         worker = self.idle.pop() if self.idle else self._spawn()
-        self.busy[worker.submit(do, job)] = (job, worker)
+        future = worker.submit(do, job)
+        (process,) = worker._processes.values()
+        self.busy[future] = (job, worker, process)
 
     def wait(self) -> list[tuple[Job, Outcome]]:
         found = []
         for future in wait(self.busy, return_when=FIRST_COMPLETED).done:
-            job, worker = self.busy.pop(future)
+            job, worker, process = self.busy.pop(future)
             try:
-                outcome = future.result()
+                found.append((job, future.result()))
+                self.idle.append(worker)
             except BrokenProcessPool:
                 worker.shutdown()
-                outcome = Outcome(MEMORY, DIED)
-            else:
+                killed = process.exitcode == -signal.SIGKILL
+                found.append((job, Outcome(MEMORY, KILLED) if killed else Outcome(FAILED, CRASHED)))
+            except Exception as error:  # `do` raises nothing: the job could not be sent, as a class made on the fly
                 self.idle.append(worker)
-            found.append((job, outcome))
+                found.append((job, Outcome(FAILED, f"it cannot be handed to another process ({error}): use no --jobs")))
         return found
 
     def close(self) -> None:
-        for _, worker in self.busy.values():
-            for process in list((worker._processes or {}).values()):
-                process.kill()
-        for worker in [*self.idle, *(worker for _, worker in self.busy.values())]:
+        for _, _, process in self.busy.values():
+            process.kill()
+        for worker in [*self.idle, *(worker for _, worker, _ in self.busy.values())]:
             worker.shutdown(cancel_futures=True)
         self.idle.clear()
         self.busy.clear()
