@@ -5,7 +5,8 @@
 A cell is a row (method, share of the set protected, countermeasure) with one seed, which decides the protection, the
 attacker's weights and batches, and the start noise of the samples. Cells that are done lie under `--work` and are not
 done again, so a run may be stopped at any time. Intervals are Student's, 95 %, over seeds. Where training is short,
-seeds differ more than rows do, so each row is also compared with random noise seed by seed.
+seeds differ more than rows do, so each row is also compared with random noise seed by seed. Recipes of
+the same settings share their cells.
 """
 
 import argparse
@@ -166,9 +167,7 @@ def main() -> None:
     rows, seeds = options.rows or study.rows, options.seeds or study.seeds
     options.work.mkdir(parents=True, exist_ok=True)
     places = {
-        (row, seed): options.work / f"{options.recipe.stem}-{name_of(study, row, seed)}.json"
-        for seed in seeds
-        for row in rows
+        (row, seed): options.work / f"{study.data}-{name_of(study, row, seed)}.json" for seed in seeds for row in rows
     }
     until = time.time() + 60 * options.minutes
     wanted = [(*cell, place, until) for cell, place in places.items() if not place.exists()]

@@ -22,7 +22,7 @@ from unlearnable.rng import image_keys
 matplotlib.use("Agg")
 FORMULAS = {
     "uniform": "1", "sqrt-ab": "sqrt(ab)", "ab": "ab", "snr": "min(10, sqrt(ab / (1 - ab)))", "ab-1-ab": "ab (1 - ab)",
-    MEASURED: "|gradient at x|, measured",
+    "ab2-1-ab": "ab^2 (1 - ab)", MEASURED: "|gradient at x|, measured",
 }  # fmt: skip
 
 

@@ -36,7 +36,10 @@ def test_the_first_and_the_last_time_can_be_drawn(at):
 def test_laws_against_their_formulas():
     schedule = from_scheduler(build("sd1").scheduler)
     ab = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.double) ** 2, 0)
-    by_hand = {"sqrt-ab": ab.sqrt(), "ab": ab, "ab-1-ab": ab * (1 - ab), "snr": (ab / (1 - ab)).sqrt().clamp(max=10)}
+    by_hand = {
+        "sqrt-ab": ab.sqrt(), "ab": ab, "ab-1-ab": ab * (1 - ab), "ab2-1-ab": ab**2 * (1 - ab),
+        "snr": (ab / (1 - ab)).sqrt().clamp(max=10),
+    }  # fmt: skip
     for law, weight in by_hand.items():
         torch.testing.assert_close(probabilities(law, schedule), weight / weight.sum(), atol=1e-7, rtol=1e-4)
 

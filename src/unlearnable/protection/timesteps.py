@@ -25,6 +25,7 @@ LAWS: dict[str, Callable[[Tensor], Tensor]] = {
     "ab": lambda ab: ab,
     "snr": lambda ab: (ab / (1 - ab).clamp_min(1e-12)).sqrt().clamp_max(RATIO_CLIP),
     "ab-1-ab": lambda ab: ab * (1 - ab),
+    "ab2-1-ab": lambda ab: ab.square() * (1 - ab),
 }
 
 
