@@ -1,6 +1,7 @@
 """Large runs: the bits of a run in one process, from and to any place, whatever happens to the workers."""
 
 import os
+import sys
 import time
 from dataclasses import replace
 from functools import cache
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 
 from tiny import PROMPT, build, pictures
-from unlearnable import batch, places, spread
+from unlearnable import batch, cli_protect, places, spread
 from unlearnable.errors import PictureError, SetupError, UsageError
 from unlearnable.images import files
 from unlearnable.models.load import adapt
@@ -105,6 +106,23 @@ def test_places_that_make_no_sense_are_refused(folder):
         places.fetched("memory://listed2/gone.png")
     with pytest.raises(UsageError, match="leave one out"):
         list(batch.protect([folder], "memory://b", replace(RECIPE, surrogate="scratch"), ray="auto"))
+
+
+def test_urls_are_for_ray_alone(folder):
+    plain = {"mask": None, "recursive": True, "overwrite": False, "as_json": True, "dry_run": False, "compare": False}
+    for inputs, out, options, said in (
+        (["memory://a"], "out", {}, "memory://a is a URL, which needs a run with --ray: add --ray auto"),
+        ([str(folder)], "memory://b", {}, "memory://b is a URL"),
+        (["memory://a"], "out", {"ray": "auto", "compare": True}, "leave --compare and --dry-run out"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            cli_protect.run(inputs, out, RECIPE, **plain | options)
+
+
+def test_ray_that_is_not_there_is_one_sentence(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SetupError, match=r"pip install 'unlearnable\[bench\]'"):
+        list(batch.protect([folder], tmp_path / "out", RECIPE, model=model(), ray="auto"))
 
 
 def test_a_group_that_travels_has_the_bits_of_one_that_does_not(folder, plain, tmp_path):
