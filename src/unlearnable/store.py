@@ -70,6 +70,10 @@ class Store:
         failed = {"status": status, "message": message}
         write(self._json(cell), json.dumps({"facts": cell.facts, "failed": failed}, indent=1))
 
+    def keys(self) -> set[str]:
+        """Of all cells that are done or came to nothing; one listing, where there are thousands to ask about."""
+        return {path.stem for path in self.folder.glob("*.json")}
+
     def failure(self, cell: Cell) -> dict[str, str] | None:
         """The `status` and `message` of a cell that came to nothing, else None."""
         try:

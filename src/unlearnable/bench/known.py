@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,14 +56,14 @@ class Known:
                 self.pace.note(self.plan.tasks[key], found)
         return key in self.results
 
-    def why(self, key: str) -> dict[str, str] | None:
-        """Why a cell came to nothing: by itself, or because one that it needs did."""
+    def why(self, key: str, there: Container[str]) -> dict[str, str] | None:
+        """Why a cell came to nothing: by itself, or because one that it needs did. `there` are the store's keys."""
         if key not in self.plan.tasks or key in self.results:
             return None
         task = self.plan.tasks[key]
-        if found := self.failed.get(key) or self.store.failure(task.cell):
+        if found := self.failed.get(key) or (self.store.failure(task.cell) if key in there else None):
             return found
-        found = next((why for n in task.needs.values() if (why := self.why(n.key))), None)
+        found = next((why for n in task.needs.values() if (why := self.why(n.key, there))), None)
         return found and inherited(found)
 
 

@@ -188,15 +188,15 @@ class Run:
 
     def write(self) -> Bench:
         """Write all rows that can be told by now, of the whole study."""
-        known, done, left = self.known, [], []
+        known, done, left, there = self.known, [], [], self.known.store.keys()
         for line in known.plan.lines:
-            if all(known.look(key) for key in known.of(line)):
+            if all(key in there and known.look(key) for key in known.of(line)):
                 cell, made = known.plan.tasks[line.attack].cell, None
                 if line.pictures:
                     made = known.results.get(line.pictures.key) or known.store.get(line.pictures)
                 done.append(rows.row(line, cell, known.results[line.attack], made, known.store))
             else:
-                left.append(rows.missing(line, known.why(line.attack)))
+                left.append(rows.missing(line, known.why(line.attack, there)))
         found = finite(rows.whole(known.plan.study, self.command, done, left))
         path = self.out / rows.JSON
         self.claims.take(rows.JSON, wait=True)
