@@ -20,9 +20,12 @@ def test_what_options_set():
     assert (changed.k, changed.depth, changed.decode, changed.latent) == (4, 0.5, "plain", True)
     assert changed.surrogate == Personalised(("lora", "token")) and not changed.transforms
     assert applied(LDU, "surrogate=base").surrogate == Frozen()
+    assert applied(changed, "surrogate=alternating").surrogate == LDU.surrogate
     targeted = applied(LDU, "objective=mist")
-    assert targeted.goal == "pattern" and applied(targeted, "objective=denoising") == LDU
-    assert applied(LDU, "") is LDU and LDU.objective is denoising
+    assert targeted.goal == "pattern" and applied(targeted, "objective=mist-grey") == LDU
+    assert applied(LDU, "") is LDU
+    plain = applied(LDU, "objective=denoising")
+    assert plain.objective is denoising and plain.goal is None
 
 
 @pytest.mark.parametrize(

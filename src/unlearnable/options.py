@@ -49,14 +49,15 @@ def changes(settings: Protection, name: str, value: str) -> dict[str, Any]:
 def tables() -> dict[str, dict[str, dict[str, Any]]]:
     """Options whose values are names."""
     from unlearnable.protection.objectives import denoising, mist
-    from unlearnable.protection.surrogates import Frozen
+    from unlearnable.protection.surrogates import ALTERNATING, Frozen
     from unlearnable.protection.transforms import EOT
 
     return {
         "objective": {
             "denoising": {"objective": denoising, "goal": None},
             "mist": {"objective": mist(1.0), "goal": "pattern"},
+            "mist-grey": {"objective": mist(1.0), "goal": "grey"},
         },
         "transforms": {"eot": {"transforms": EOT}, "none": {"transforms": ()}},
-        "surrogate": {"base": {"surrogate": Frozen()}},
+        "surrogate": {"base": {"surrogate": Frozen()}, "alternating": {"surrogate": ALTERNATING}},
     }

@@ -29,7 +29,7 @@ def test_the_shortcut_that_ships_is_used_and_comes_nearer():
 
 
 def test_the_rho_that_ships_protects_photographs_it_never_saw():
-    """One pass, at 36.1 dB: the loss rises well above that of random noise of the same budget."""
+    """One pass, at 36.1 dB: the objective rises well above what random noise of the same budget makes of it."""
     model = load_model("embedded", device="cpu", dtype="float32")
     crops = [data.astronaut()[:256, 120:376], data.cat()[20:276, 100:356]]
     x = torch.cat([scale(tensor(crop)[None] / 255, [128, 128]) for crop in crops])
@@ -37,4 +37,4 @@ def test_the_rho_that_ships_protects_photographs_it_never_saw():
     control = replace(registry.protection("random", "paper"), constraint=fast.constraint)
     clean, noisy, ours = (fast.evaluate(model, y, prompt="a photo") for y in (x, control(model, x), fast(model, x)))
     assert (ours - clean > 3 * (noisy - clean).abs()).all(), f"{clean}, random {noisy}, rho {ours}"
-    assert (ours > 1.05 * clean).all()
+    assert (ours - noisy > 0.03).all()

@@ -9,9 +9,10 @@ from tiny import PROMPT, adapt, build, fitted, pictures
 from unlearnable import registry
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.models.training import FineTune
+from unlearnable.protection import surrogates
 from unlearnable.protection.constraints import L2, Linf, psnr
 from unlearnable.protection.engine import Protection
-from unlearnable.protection.methods import aspl, fsmg, udp
+from unlearnable.protection.methods import fsmg, udp
 from unlearnable.protection.objectives import denoising
 from unlearnable.protection.timesteps import draw, probabilities
 from unlearnable.protection.transforms import EOT, fixed
@@ -93,7 +94,7 @@ def test_surrogates_learn_what_they_say():
     learned = begun(fsmg.LEARNED).before(x, noisy)[0].model
     assert loss_of(learned, x) < 0.9 * loss_of(model, x)
     assert loss_of(begun(udp.GAME).before(x, noisy)[0].model, noisy) < 0.9 * loss_of(model, noisy)
-    turn = begun(aspl.ALTERNATING)
+    turn = begun(surrogates.ALTERNATING)
     aside = turn.before(x, noisy)[0].model
     assert loss_of(aside, x) < 0.9 * loss_of(model, x)
     assert loss_of(turn.trainer.model, x) == pytest.approx(loss_of(model, x)), "the clean lesson is forgotten"

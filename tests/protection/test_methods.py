@@ -28,7 +28,7 @@ MARGINS = {  # method: (latent, pixel)
     "aspl": (0.30, 0.05),
     "udp": (0.30, 0.05),
     "eudp": (0.30, 0.08),
-    "ldu": (0.20, 0.02),
+    "ldu": (0.10, 0.02),
     "ldu-paper": (0.05, None),  # its way to the noisiest time and back is no way where pixels are the latents
 }
 LEVEL = {("ldu-paper", "sd2"), ("ldu-paper", "sd3")}  # no better than noise there (docs/ldu.md): budget and bits only

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ def encoder(model: Model, x: Tensor, batch: Batch) -> Tensor:
     return -(model.encode(x) - goal(batch)).square().flatten(1).mean(1)
 
 
+@cache
 def mist(weight: float = 1.0) -> Objective:
     """Semantic plus textural: ``weight * L(x) - ||E(x) - E(target)||^2`` (Mist, arXiv 2305.12683, eq. 5)."""
 

@@ -61,6 +61,9 @@ class Training:
         return _Training(self, view(model.copy(scratch=self.scratch, seed=seed), prompt), seed)
 
 
+ALTERNATING = Training(before="clean", aside=True, after="protected", fit=FineTune(3))  # Anti-DreamBooth's ASPL
+
+
 @torch.no_grad()
 def view(model: Model, prompt: str) -> View:
     return View(model, model.condition([prompt]))

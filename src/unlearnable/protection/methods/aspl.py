@@ -6,11 +6,9 @@ surrogate itself learns the protected ones. 6.375/255, step a tenth, 50 rounds o
 Deviation: no prior-preservation pictures; the surrogate's rate is `Model.fine_tune_lr` (5e-7 on Stable Diffusion).
 """
 
-from unlearnable.models.training import FineTune
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import denoising
-from unlearnable.protection.surrogates import Training
+from unlearnable.protection.surrogates import ALTERNATING
 
-ALTERNATING = Training(before="clean", aside=True, after="protected", fit=FineTune(3))
 PAPER = Protection("aspl", denoising, Linf(6.375), step=1 / 10, steps=6, rounds=50, surrogate=ALTERNATING)
