@@ -159,6 +159,24 @@ def test_variants_are_judged_by_what_they_were_tried_with(small):
     )
 
 
+def test_what_nobody_tried_is_held_against_nobody(small):
+    """A run that was stopped: clean pictures of both attackers, the rest against one of them, and no jpeg of sds."""
+    part = [r for r in small if r["method"] in ("clean", "untouched") or r["attack"] == "lora"]
+    part = [r for r in part if not r["budget"] or r["purify"] != "blur:1"]
+    got, alone = table(part, "embedded", "psnr:36.1"), table(part, "embedded", "psnr:36.1", "lora")
+    assert got.ground.purifies == ("none", "jpeg:75") and got.line("advdm").worst == alone.line("advdm").worst
+    assert got.line("advdm").mean.value == pytest.approx(quotient_of(part, "advdm", ("none", "jpeg:75")))
+    short = [r for r in part if (r["method"], r["purify"]) != ("sds", "jpeg:75")]
+    got = table(short, "embedded", "psnr:36.1")
+    assert not got.line("sds").worst.defined and len(got.line("advdm").each) == 4
+    assert got.line("sds").cells["none"].defined and not got.line("sds").cells["jpeg:75"].defined
+
+
+def quotient_of(rows, method, purifies):
+    found = [textbook(rows, method, purify).values() for purify in purifies]
+    return sum(part for each in found for part, _ in each) / sum(whole for each in found for _, whole in each)
+
+
 def test_csv_and_parquet_hold_the_same_figures(small, tmp_path):
     tables = [table(small, "embedded", "psnr:36.1", attack) for attack in ("", "lora")]
     export.csv(tables, tmp_path / "table.csv")

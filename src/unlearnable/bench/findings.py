@@ -50,7 +50,11 @@ def answer(tables: Sequence[Table]) -> Answer:
 def headline(t: Table, best: Line) -> str:
     noise, second = t.line(RANDOM), runner_up(t, best)
     where = f"At {'equal fidelity' if kind(t.budget) in MATCHED else 'an equal budget'} ({t.budget})"
-    case = f"in the worst case over {len(t.ground.purifies)} countermeasures" if len(t.ground.purifies) > 1 else "as is"
+    case = (
+        f"in the worst case over {len(t.ground.purifies)} countermeasures"
+        if len(t.ground.purifies) > 1
+        else "with no countermeasure"
+    )
     control = f"random noise {percent(noise.worst)}" if noise and noise.worst.defined else "there is no random control"
     if not best.over.low > 0:
         first = f"{best.method} {percent(best.worst)}"

@@ -66,7 +66,8 @@ def everything(rows: Sequence[Row], model: str) -> list[Table]:
     first, names = judge(rows, model), attacks(rows, model)
     both = (first, OWN if first == HELD_OUT else HELD_OUT)
     grid = itertools.product(both, budgets(rows, model), ["", *names] if len(names) > 1 else names)
-    return [table(rows, model, budget, attack, judged) for judged, budget, attack in grid]
+    found = [table(rows, model, budget, attack, judged) for judged, budget, attack in grid]
+    return [t for t in found if t.rows]
 
 
 def overall(tables: Sequence[Table]) -> list[Table]:

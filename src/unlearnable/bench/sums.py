@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,11 +55,16 @@ class Ground:
     gains: Mapping[Place, tuple[float, float]]
     unlearned: tuple[Unlearned, ...]
 
-    def among(self, tried: Container[tuple[str, str]]) -> Ground:
-        """What remains where only some pairs of attacker and countermeasure were tried."""
-        gains = {place: gain for place, gain in self.gains.items() if place[1:3] in tried}
-        left = {place[2] for place in gains}
+    def among(self, rows: Iterable[Row]) -> Ground:
+        """What remains where only these were tried: cells that nobody has are compared with nothing."""
+        tried = {place(r) for r in rows}
+        gains = {where: gain for where, gain in self.gains.items() if where in tried}
+        left = {purify for _, _, purify, _ in tried}
         return replace(self, gains=gains, purifies=tuple(name for name in self.purifies if name in left))
+
+
+def place(row: Row) -> Place:
+    return row["subject"], row["attack"], row["purify"], row["seed"]
 
 
 def ground(rows: Iterable[Row], model: str, prompt: str, judged: str, attack: str = "") -> Ground:
@@ -74,11 +79,10 @@ def ground(rows: Iterable[Row], model: str, prompt: str, judged: str, attack: st
         if not near:
             continue
         lost, start = (total(x, judged) or 0.0 for x in (r, max(near, key=lambda u: u["seed"] == r["seed"])))
-        place = (r["subject"], r["attack"], r["purify"], r["seed"])
         if start <= 0 or (start - lost) / start < LEAST:
-            unlearned.append(Unlearned(*place, (start - lost) / start if start else 0.0))
+            unlearned.append(Unlearned(*place(r), (start - lost) / start if start else 0.0))
         else:
-            found[place] = (lost, start - lost)
+            found[place(r)] = (lost, start - lost)
     return Ground(judged, tuple(dict.fromkeys(r["subject"] for r in known)), tuple(purifies), found, tuple(unlearned))
 
 
@@ -95,9 +99,9 @@ def pairs(rows: Sequence[Row], bare: Ground) -> Pair:
     """
     got: dict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)
     for r in rows:
-        loss, place = total(r, bare.judged), (r["subject"], r["attack"], r["purify"], r["seed"])
-        if loss is not None and place in bare.gains:
-            got[r["subject"], r["purify"]][r["attack"], r["seed"]] = loss - bare.gains[place][0]
+        loss, where = total(r, bare.judged), place(r)
+        if loss is not None and where in bare.gains:
+            got[r["subject"], r["purify"]][r["attack"], r["seed"]] = loss - bare.gains[where][0]
     wanted: dict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)
     for (subject, attack, purify, seed), (_, gain) in bare.gains.items():
         wanted[subject, purify][attack, seed] = gain

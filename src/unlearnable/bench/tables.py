@@ -95,14 +95,14 @@ def table(
 ) -> Table:
     """The table of one budget against one attacker; with "", their losses are summed.
 
-    `under` another variant than the usual one, attackers and countermeasures that it was not tried with do not count.
+    Cells that the random control has not count for nobody (if there is a control), so that what a benchmark left out
+    for want of time is left out for all methods, and a method that lacks one of the others shows it.
     """
     v = under or usual(rows, model)
     bare = sums.ground(rows, model, v.prompt, judged, attack)
     known = [r for r in rows if r["model"] == model and attack in ("", r["attack"]) and r["purify"]]
     tried = [r for r in known if r["method"] not in SHARED and r["budget"] == budget and variant(r) == v]
-    if under:
-        bare = bare.among({(r["attack"], r["purify"]) for r in tried})
+    bare = bare.among([r for r in tried if r["method"] == RANDOM] or tried)
     methods = {name: [r for r in tried if r["method"] == name] for name in dict.fromkeys(r["method"] for r in tried)}
     pairs = {name: sums.pairs(mine, bare) for name, mine in methods.items()}
     lines = [line(mine, bare, pairs[name], pairs.get(RANDOM)) for name, mine in methods.items()]
@@ -170,7 +170,7 @@ def budgets(rows: Sequence[Row], model: str) -> list[str]:
 
 
 def attacks(rows: Sequence[Row], model: str) -> list[str]:
-    return list(dict.fromkeys(r["attack"] for r in rows if r["model"] == model and r["attack"]))
+    return list(dict.fromkeys(r["attack"] for r in rows if r["model"] == model and r["budget"]))
 
 
 def kind(budget: str) -> str:
