@@ -61,6 +61,17 @@ def test_a_table_holds_the_rates(results, tmp_path):
     assert lines[-1][3] == f"{round(100 * line.worst.value)} % ({low} to {high})"
 
 
+def test_methods_that_lack_subjects_say_so(results, tmp_path):
+    rows = [r for r in synthetic.rows(**SMALL) if (r["method"], r["subject"]) != ("advdm", "objects/thing-1")]
+    rows += [r | {"method": "sds"} for r in synthetic.rows(**SMALL) if r["method"] == "advdm"]
+    short = synthetic.save(tmp_path / "short", rows)
+    for name in ("methods", "attackers", "psnr:36.1"):
+        (tmp_path / "a.md").write_text(PAGE.format(name))
+        quote.update([tmp_path / "a.md"], short)
+        (line,) = [row for row in (tmp_path / "a.md").read_text().splitlines() if "| advdm" in row]
+        assert "2 of 3 subjects" in line
+
+
 def test_an_unknown_marker_says_what_there_is(results, tmp_path):
     document = tmp_path / "a.md"
     document.write_text(PAGE.format("psnr:36"))

@@ -172,6 +172,16 @@ def test_what_nobody_tried_is_held_against_nobody(small):
     assert got.line("sds").cells["none"].defined and not got.line("sds").cells["jpeg:75"].defined
 
 
+def test_a_method_that_lacks_subjects_is_no_rival(small):
+    """On one subject alone it may well look best."""
+    lucky = [r | {"held_out": [2 * x for x in r["held_out"]]} if r["method"] == "sds" else r for r in small]
+    lucky = [r for r in lucky if r["method"] != "sds" or r["subject"] == "objects/thing-0"]
+    got = table(lucky, "embedded", "psnr:36.1")
+    assert got.line("sds").worst.value > got.line("advdm").worst.value and got.best.method == "advdm"
+    assert [line.method for line in got.ranked] == ["advdm", "random", "sds"] and len(got.rivals) == 1
+    assert answer([got]).headline.startswith("At equal fidelity (psnr:36.1) advdm protects best:")
+
+
 def quotient_of(rows, method, purifies):
     found = [textbook(rows, method, purify).values() for purify in purifies]
     return sum(part for each in found for part, _ in each) / sum(whole for each in found for _, whole in each)

@@ -40,7 +40,7 @@ def answer(tables: Sequence[Table]) -> Answer:
     """What the tables over all attackers say: those at equal fidelity, of which the fullest makes the headline."""
     found = [(t, t.best) for t in tables if t.best]
     if not found:
-        return Answer("No answer yet: no method has all cells of any subject.", (SCALE,), None)
+        return Answer("No answer yet: no method has all the cells that can be compared.", (SCALE,), None)
     equal = [pair for pair in found if kind(pair[0].budget) in MATCHED] or found
     chosen, best = max(equal, key=lambda pair: sum(len(line.each) for line in pair[0].ranked))
     others = [of_budget(*pair) for pair in found if pair[0] is not chosen]
@@ -66,7 +66,7 @@ def headline(t: Table, best: Line) -> str:
 
 
 def runner_up(t: Table, best: Line) -> Line | None:
-    return next((line for line in t.ranked if line.method not in (RANDOM, best.method)), None)
+    return next((line for line in t.rivals if line is not best), None)
 
 
 def story(t: Table, best: Line) -> list[str]:
@@ -148,7 +148,7 @@ def controls(tables: Sequence[Table]) -> list[Finding]:
 
 
 def noise(t: Table) -> list[Finding]:
-    tried = [line for line in t.ranked if line.method != RANDOM and line.over.defined]
+    tried = [line for line in t.rivals if line.over.defined]
     weak = [line.method for line in tried if not line.over.low > 0]
     text = f"At {t.budget} these are not shown to protect more than random noise in the worst case: {some(weak)}."
     return [Finding("no-better-than-random", text, grave=len(weak) == len(tried))] if weak else []

@@ -18,7 +18,7 @@ from unlearnable.auditing.verdict import number, percent
 from unlearnable.bench.findings import answer
 from unlearnable.bench.page import everything, load, models, overall
 from unlearnable.bench.sums import SHARED
-from unlearnable.bench.tables import Table
+from unlearnable.bench.tables import Line, Table
 from unlearnable.errors import UsageError, shown
 from unlearnable.store import write
 
@@ -62,7 +62,7 @@ def markdown(name: str, tables: Sequence[Table], where: Path) -> str:
         budget, judged = said.table.budget, said.table.ground.judged
         each = [t for t in tables if t.budget == budget and t.ground.judged == judged]
         header = ["method", *(t.attack or "all together" for t in each)]
-        return grid(header, [[x.method, *(worst(t, x.method) for t in each)] for x in said.table.ranked])
+        return grid(header, [[named(said.table, x), *(worst(t, x.method) for t in each)] for x in said.table.ranked])
     known = {t.budget: t for t in first}
     if name not in known:
         names = ["headline", "methods", "attackers", *known]
@@ -86,13 +86,21 @@ def of_budget(t: Table) -> str:
         cells = [f"{number(line.cells[p].value)} %" if line.cells[p].defined else "–" for p in purifies]
         worst_case = share(line.worst) if line.method not in SHARED else f"{number(line.worst.value)} %"
         facts = [plain(line.fidelity.get("psnr", math.nan), ".1f"), plain(line.seconds, ".2g")]
-        rows.append([f"{ends}{line.method}{ends}", *cells, f"{ends}{worst_case}{ends}", *facts])
+        rows.append([f"{ends}{named(t, line)}{ends}", *cells, f"{ends}{worst_case}{ends}", *facts])
     return grid(header, rows)
+
+
+def named(t: Table, line: Line) -> str:
+    """The method, and how many subjects it has where that is not all of them."""
+    part = line.method not in SHARED and not t.full(line)
+    return f"{line.method} ({len(line.each)} of {len(t.whole)} subjects)" if part else line.method
 
 
 def worst(t: Table, method: str) -> str:
     line = t.line(method)
-    return share(line.worst) if line else "–"
+    if not line or not line.worst.defined:
+        return "–"
+    return share(line.worst) + ("" if t.full(line) else f", {len(line.each)} of {len(t.whole)} subjects")
 
 
 def share(e: Estimate) -> str:

@@ -63,18 +63,22 @@ class Table:
 
     @cached_property
     def ranked(self) -> list[Line]:
-        """Protections and the random control that have a worst case, the best first."""
+        """Protections and the random control that have a worst case, the best first, those that lack subjects last."""
         tried = [line for line in self.lines if line.method not in SHARED and line.worst.defined]
-        return sorted(tried, key=lambda line: -line.worst.value)
+        return sorted(tried, key=lambda line: (not self.full(line), -line.worst.value))
+
+    @property
+    def rivals(self) -> list[Line]:
+        """Protections that can be compared, the best first: those with as many subjects as any."""
+        return [line for line in self.ranked if line.method != RANDOM and self.full(line)]
 
     @property
     def best(self) -> Line | None:
-        return next((line for line in self.ranked if line.method != RANDOM), None)
+        return next(iter(self.rivals), None)
 
-    @property
-    def last(self) -> Line | None:
-        """The protection that leaves least."""
-        return next((line for line in reversed(self.ranked) if line.method != RANDOM), None)
+    def full(self, line: Line) -> bool:
+        """Whether no other line has more subjects."""
+        return len(line.each) == max(len(other.each) for other in self.lines)
 
     @property
     def whole(self) -> tuple[str, ...]:
@@ -106,8 +110,9 @@ def table(
     methods = {name: [r for r in tried if r["method"] == name] for name in dict.fromkeys(r["method"] for r in tried)}
     pairs = {name: sums.pairs(mine, bare) for name, mine in methods.items()}
     lines = [line(mine, bare, pairs[name], pairs.get(RANDOM)) for name, mine in methods.items()]
+    most = max((len(found.each) for found in lines), default=0)
     lines.sort(key=lambda found: -found.worst.value if found.worst.defined else math.inf)
-    lines.sort(key=lambda found: found.method != RANDOM)
+    lines.sort(key=lambda found: (found.method != RANDOM, len(found.each) < most))
     clean = [r for r in known if r["method"] == CLEAN and r["prompt"] in ("", v.prompt)]
     bounds = [fixed(UNTOUCHED, 1.0, [], bare), fixed(CLEAN, 0.0, clean, bare)]
     return Table(model, budget, attack, v, bare, (*bounds, *lines), pairs, tuple(tried))
