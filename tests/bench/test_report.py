@@ -5,6 +5,7 @@ import json
 import math
 import random
 import re
+import sys
 
 import numpy as np
 import pyarrow.parquet
@@ -16,7 +17,7 @@ from unlearnable.bench import export, page, plots
 from unlearnable.bench.findings import answer, checks
 from unlearnable.bench.sums import HELD_OUT, OWN
 from unlearnable.bench.tables import Variant, judge, table, variants
-from unlearnable.errors import UsageError
+from unlearnable.errors import SetupError, UsageError
 
 SMALL = {
     "subjects": 4, "methods": {"random": 0.0, "advdm": 0.5, "sds": 0.02}, "attacks": {"dreambooth": 1.0, "lora": 0.5},
@@ -233,6 +234,13 @@ def test_pieces_that_are_missing_do_not_break_it(tmp_path, small, monkeypatch):
     monkeypatch.setattr(page, "find_spec", lambda name: None)
     many = synthetic.rows(**SMALL | {"budgets": {"psnr:36.1": 1.0, "psnr:40": 0.5}})
     assert "Effect versus budget" not in page.write(synthetic.save(tmp_path, many)).read_text()
+
+
+def test_without_pyarrow_everything_else_is_written(tmp_path, small, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(SetupError, match=r"pip install 'unlearnable\[bench\]'"):
+        page.write(synthetic.save(tmp_path, small))
+    assert (tmp_path / "report.html").exists() and (tmp_path / "table.csv").exists()
 
 
 def test_losses_that_are_not_finite_are_cells_that_lack(small, tmp_path):
