@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ import small
 import torch
 from PIL import Image
 
-from unlearnable import load_model, registry
+from unlearnable import cli_bench, load_model, registry
 from unlearnable.bench.claims import Claims
 from unlearnable.bench.run import bench, pending
 from unlearnable.bench.study import Attack
@@ -132,19 +131,33 @@ def command(data: Path, out: Path, steps: int = 3) -> list[str]:
 
 
 def test_killed_twice_and_resumed_it_finds_the_same(whole, folder, tmp_path):
-    luck = random.Random()
+    luck, study = random.Random(), small.study(folder)
     for _ in range(2):
         cells = len(list(tmp_path.glob("cells/*.json")))
-        run = subprocess.Popen(command(folder, tmp_path), stderr=subprocess.DEVNULL)
-        while run.poll() is None and len(list(tmp_path.glob("cells/*.json"))) < cells + luck.randint(1, 8):
+        run = multiprocessing.get_context("fork").Process(target=bench, args=(study, tmp_path))
+        run.start()
+        while run.is_alive() and len(list(tmp_path.glob("cells/*.json"))) < cells + luck.randint(1, 8):
             time.sleep(0.01)
         time.sleep(luck.uniform(0, 0.2))
-        run.send_signal(signal.SIGKILL)
-        run.wait()
-    found = bench(small.study(folder), tmp_path)
+        run.kill()
+        run.join()
+    found = bench(study, tmp_path)
     assert small.told(found.rows) == small.told(whole.rows) and not found.missing
     for path in (tmp_path / "cells").glob("*.json"):
         json.loads(path.read_text())
+
+
+def test_the_command_says_what_came_of_it(whole, folder, tmp_path, capsys):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(small.TOML.format(data=str(folder), steps=3))
+    cli_bench.run(recipe, whole.path.parent)
+    assert capsys.readouterr().out == f"{len(whole.rows)} rows, 0 failed, 0 waiting: {whole.path}\n"
+    cli_bench.run(recipe, tmp_path / "new", only=["method=random", "subject=objects/ball"], dry_run=True)
+    listed = capsys.readouterr().out.splitlines()
+    assert (
+        listed[0].startswith("attack: objects/ball, untouched") and "protect: objects/ball, random, psnr:30" in listed
+    )
+    assert len(listed) == 1 + 3 + 4 and not (tmp_path / "new").exists()
 
 
 @pytest.mark.slow

@@ -59,6 +59,9 @@ def test_a_pool_finds_the_same_and_outlives_processes_that_are_killed(folder, tm
     study = small.study(folder, subjects=("objects/ball",), purify=("none",))
     pool = Pool(2)
     expected(outcomes(pool, "none", "memory", "killed", "bug", "late", timeout=2))
+    pool.submit(Job("closure", lambda given, checkpoint: ({}, given["clean"]), {}))
+    ((_, outcome),) = pool.wait()
+    assert outcome.status == "failed" and "cannot be handed to another process" in outcome.message
     found = bench(study, tmp_path / "pool", executor=pool, threads=1)
     assert small.told(found.rows) == small.told(bench(study, tmp_path / "here", threads=1).rows)
     assert not found.missing and not pool.idle and not pool.busy
@@ -84,14 +87,6 @@ def test_a_cluster_has_as_many_slots_as_fit_on_its_nodes(monkeypatch):
     monkeypatch.setattr(ray, "connected", lambda address: nodes)
     found = [ray.Ray(cpus=cpus, gpus=gpus).slots for cpus, gpus in ((1, 0), (2, 0), (2, 0.5), (1, 0.25), (16, 0))]
     assert found == [9, 4, 4, 8, 1]
-
-
-def test_what_cannot_be_sent_to_a_process_fails_alone():
-    pool = Pool(1)
-    pool.submit(Job("closure", lambda given, checkpoint: ({}, given["clean"]), {}))
-    ((_, outcome),) = pool.wait()
-    assert outcome.status == "failed" and "cannot be handed to another process" in outcome.message
-    pool.close()
 
 
 def counted(executor):
