@@ -27,9 +27,10 @@ import torch
 from udp_cells import Lab, Study, model_of, name_of
 from udp_data import classifier, load, split
 
+COMPARED = "fid", "precision", "recall", "own_loss"
 FIGURES = {
-    "fid": 1, "fid - random": 1, "precision": 3, "recall": 3, "held_out_loss": 4, "own_loss": 4, "own_loss - random": 4,
-    "psnr": 1,
+    "fid": 1, "fid - random": 1, "precision": 3, "precision - random": 3, "recall": 3, "recall - random": 3,
+    "held_out_loss": 4, "own_loss": 4, "own_loss - random": 4, "psnr": 1,
 }  # fmt: skip
 SHOWN = 20
 STUDENT = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
@@ -89,7 +90,7 @@ def beside_random(cells: list[dict[str, Any]]) -> None:
     control = {kind(cell): cell for cell in cells if cell["row"].startswith("random")}
     for cell in cells:
         beside = control.get(kind(cell))
-        for name in ("fid", "own_loss"):
+        for name in COMPARED:
             cell[f"{name} - random"] = cell[name] - beside[name] if beside else None
 
 

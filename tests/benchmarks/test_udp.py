@@ -101,10 +101,15 @@ def test_intervals_are_students():
 def test_rows_are_compared_with_random_noise_of_the_same_seed():
     fids = {("random", 0): 5.0, ("random", 1): 9.0, ("udp", 0): 6.0, ("eudp:ab-1-ab", 1): 12.0, ("udp", 2): 1.0}
     fids |= {("random^4@0.5", 0): 1.0, ("eudp^4@0.5", 0): 3.0}
-    cells = [{"row": row, "seed": seed, "fid": value, "own_loss": 2 * value} for (row, seed), value in fids.items()]
+    scale = {"fid": 1, "precision": 3, "recall": 4, "own_loss": 2}
+    cells = [
+        {"row": row, "seed": seed} | {name: times * value for name, times in scale.items()}
+        for (row, seed), value in fids.items()
+    ]
     udp.beside_random(cells)
     assert [cell["fid - random"] for cell in cells] == [0, 0, 1, 3, None, 0, 2]
     assert [cell["own_loss - random"] for cell in cells] == [0, 0, 2, 6, None, 0, 4]
+    assert [cell["recall - random"] for cell in cells] == [0, 0, 4, 12, None, 0, 8]
 
 
 def test_held_out_pictures_are_a_fifth():
