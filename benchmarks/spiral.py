@@ -147,7 +147,7 @@ def plot(shortcut: Shortcut, rows: list[dict[str, float]], path: Path) -> None:
                 left.plot([r["d"] for r in mine], [r[name] for r in mine], mark + style, color=colour, label=label)
         left.plot([1, 2.5], PAPER[k], "x:", color=colour, alpha=0.6, label=f"k = {k}, the paper's ends")
     left.set(yscale="log", xlabel="shift d of the noise", ylabel="mean squared error")
-    left.legend(fontsize=6)
+    left.legend(fontsize=6, ncols=2, loc="upper left", bbox_to_anchor=(0, 0.62))
     model, line = shortcut.model, curve(torch.linspace(0, 1, 2000))
     phi, z = Phi("shortcut", model, shortcut.step), spiral(300, "held out")
     with torch.no_grad():
