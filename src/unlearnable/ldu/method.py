@@ -72,19 +72,22 @@ class TrajectoryShift(Protection):
         return Route(**{field.name: getattr(self, field.name) for field in fields(Route)})
 
     def begin(self, model: Model, scene: Scene) -> Perturbation:
-        route, rho, prompt = self.route, None, scene.prompt
-        if self.start == "rho":
-            rho, facts = self._rho(model)
-            route, prompt, made = replace(route, **facts["route"]), facts["prompt"], facts["phi"]
-            if self.phi == "auto" and made == "ddim":  # whatever ships by now, it was made with this
-                route = replace(route, phi=made)
-            here = phi_of(route.phi, model)
-            if made != here.kind:
-                raise UsageError(f"rho was trained with phi {made!r}, and this is {here.kind!r}: name the one it knows")
-        return Trajectory(self, Course(route, model, prompt), scene, rho)
+        if self.start != "rho":
+            return Trajectory(self, Course(self.route, model, scene.prompt), scene, None)
+        rho, facts = self._rho(model)
+        route, made = replace(self.route, **facts["route"], phi=self._way(facts)), facts["phi"]
+        here = phi_of(route.phi, model)
+        if made != here.kind:
+            raise UsageError(f"rho was trained with phi {made!r}, and this is {here.kind!r}: name the one it knows")
+        return Trajectory(self, Course(route, model, facts["prompt"]), scene, rho)
 
     def remark(self, model: Model) -> str:
-        return f"{self.name}: trajectories are brought down by {phi_of(self.phi, model).describe()}"
+        way = self._way(self._rho(model)[1]) if self.start == "rho" else self.phi
+        return f"{self.name}: trajectories are brought down by {phi_of(way, model).describe()}"
+
+    def _way(self, facts: dict[str, Any]) -> str:
+        """The phi of a rho's facts: plain DDIM where it was made with that, whatever ships by now."""
+        return "ddim" if self.phi == "auto" and facts["phi"] == "ddim" else self.phi
 
     def _rho(self, model: Model) -> tuple[Rho, dict[str, Any]]:
         if self.rho != "auto":
