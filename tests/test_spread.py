@@ -126,7 +126,7 @@ def test_ray_that_is_not_there_is_one_sentence(folder, tmp_path, monkeypatch):
 
 
 def test_a_group_that_travels_has_the_bits_of_one_that_does_not(folder, plain, tmp_path):
-    run = batch._Run.open([folder], tmp_path / "out", RECIPE, None, True, False, None)
+    run = batch.Run.open([folder], tmp_path / "out", RECIPE, None, True, False, None)
     seen = {}
     for found in run._groups(spread.sizes(model(), RECIPE.resolution)):
         if not isinstance(found, batch.Result):

@@ -66,12 +66,12 @@ def protect(
     failed result; UsageError and SetupError end the run. `ray` ("auto" or a cluster's address) has groups worked on
     there, with the same bits; inputs and `out` may then be URLs that fsspec knows, and results come as they are done.
     """
-    recipe, kind = recipe or Recipe(), _Run
+    recipe, kind = recipe or Recipe(), Run
     options: tuple[Any, ...] = (recipe, Path(mask) if mask else None, recursive, overwrite, progress)
     if ray is not None:
         from unlearnable.spread import Spread
 
-        run: _Run = Spread.over(ray, inputs, out, *options)
+        run: Run = Spread.over(ray, inputs, out, *options)
     else:
         if recipe.surrogate:
             from unlearnable.dataset import Whole as kind
@@ -80,7 +80,7 @@ def protect(
 
 
 @dataclass
-class _Run:
+class Run:
     pairs: list[tuple[Path, Path]]
     out: Path
     recipe: Recipe
@@ -96,7 +96,7 @@ class _Run:
     def open(
         cls, inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, deep: bool, again: bool,
         tell: Progress | None,
-    ) -> _Run:  # fmt: skip
+    ) -> Run:  # fmt: skip
         from unlearnable.images import files
 
         pairs = files.find(inputs, deep, out, recipe.wanted)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnable.batch import Result, _Run
+from unlearnable.batch import Result, Run
 from unlearnable.errors import SetupError, UnlearnableError, UsageError, WriteError, shown
 from unlearnable.models.base import Model
 from unlearnable.models.fresh import PREFIX
@@ -40,7 +40,7 @@ class Member:
     width: int
 
 
-class Whole(_Run):
+class Whole(Run):
     """The folder's run: the same files and journal, the perturbations from one game.
 
     Of processes launched together all play, and the first reads and writes the files.

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from unlearnable import places
-from unlearnable.batch import Progress, Result, _Run, loaded, stamp, untold
+from unlearnable.batch import Progress, Result, Run, loaded, stamp, untold
 from unlearnable.cluster import connected, first
 from unlearnable.errors import PictureError, SetupError, UnlearnableError, UsageError, shown
 from unlearnable.images.limits import read_bytes
@@ -73,7 +73,7 @@ def protected(recipe: Recipe, model: Model, sent: Sequence[Sent]) -> list[Made]:
     with TemporaryDirectory() as name:
         place, made = Path(name), []
         jobs = [unpacked(each, place / str(i)) for i, each in enumerate(sent)]
-        run = _Run([], place / "out", recipe, None, True, untold, Journal.open(place / "out"))
+        run = Run([], place / "out", recipe, None, True, untold, Journal.open(place / "out"))
         for job, result in zip(jobs, run._group(model, jobs)):
             entry = run.journal.done.get((job.name.as_posix(), job.digest, recipe.hash))
             data = Path(result.output).read_bytes() if result.output else b""
@@ -97,7 +97,7 @@ def unpacked(sent: Sent, place: Path) -> Job:
 
 
 @dataclass(kw_only=True)
-class Spread(_Run):
+class Spread(Run):
     """The driver. `urls` says where files of `spool` come from; each is there until its group is done."""
 
     address: str

@@ -13,7 +13,7 @@ from torch import Tensor
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.ldu.course import Course, Route
 from unlearnable.ldu.lagrangian import check
-from unlearnable.ldu.phi import phi_of
+from unlearnable.ldu.phi import once, phi_of
 from unlearnable.ldu.shift import COMMAND, Rho
 from unlearnable.ldu.trajectory import Trajectory
 from unlearnable.models.base import Model
@@ -93,7 +93,7 @@ class TrajectoryShift(Protection):
         if self.rho != "auto":
             return Rho.load(Path(self.rho), model)
         try:
-            return Rho.load(SHIPPED, model)
+            return once(model, ("rho",), lambda: Rho.load(SHIPPED, model))
         except UsageError as error:
             said = f"no trained rho for {model.name!r} ships: make one with `{COMMAND}` and name it with rho=FILE"
             raise SetupError(said) from error

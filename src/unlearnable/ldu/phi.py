@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from unlearnable.models.load import EMBEDDED_FOLDER
 
 SHIPPED = EMBEDDED_FOLDER / "shortcut" / "shortcut.safetensors"
 KINDS = ("auto", "ddim", "shortcut:FILE", "lcm:FILE", "turbo:MODEL")
+T = TypeVar("T")
 LCM_TIMES = 50  # evenly spaced times that LCM-LoRA knows, the schedule's last among them (arXiv 2311.05556)
 
 
@@ -136,8 +138,14 @@ LOADERS: dict[str, Callable[[str, Model], Phi]] = {
 
 def phi_of(text: str, model: Model) -> Phi:
     """`load_phi`, once for a model: files are read and networks built for the first group of pictures only."""
-    known: dict[tuple[str, int], Phi] = vars(model).setdefault("_phi", {})
-    key = (text, id(model.denoiser))  # copies of a model share the rest of what it holds
+    return once(model, ("phi", text), lambda: load_phi(text, model))
+
+
+def once(model: Model, what: tuple[str, ...], make: Callable[[], T]) -> T:
+    """What is made once for a model, however many groups of pictures ask for it."""
+    known: dict[Any, Any] = vars(model).setdefault("_once", {})
+    key = (*what, id(model.denoiser))  # copies of a model share the rest of what it holds
     if key not in known:
-        known[key] = load_phi(text, model)
-    return known[key]
+        known[key] = make()
+    found: T = known[key]
+    return found

@@ -43,7 +43,10 @@ def encoder(model: Model, x: Tensor, batch: Batch) -> Tensor:
 
 @cache
 def mist(weight: float = 1.0) -> Objective:
-    """Semantic plus textural: ``weight * L(x) - ||E(x) - E(target)||^2`` (Mist, arXiv 2305.12683, eq. 5)."""
+    """Semantic plus textural: ``weight * L(x) - ||E(x) - E(target)||^2`` (Mist, arXiv 2305.12683, eq. 5).
+
+    Cached, so that settings with the same weight are equal.
+    """
 
     def objective(model: Model, x: Tensor, batch: Batch) -> Tensor:
         z = model.encode(x)

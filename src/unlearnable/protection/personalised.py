@@ -29,14 +29,12 @@ RANK = 8
 class Personalised:
     """An ensemble of `kinds`, each trained for `steps` of `batch` on the clean pictures ahead of the first round.
 
-    With `keep`, they train on for as many steps on the protected pictures behind each round: the max-min game of UDP
-    among attackers who know the subject. Rates are those of the attackers that the field uses.
+    Rates are those of the attackers that the field uses.
     """
 
     kinds: tuple[str, ...] = ("lora",)
     steps: int = 100
     batch: int = 4
-    keep: int = 0
 
     def __post_init__(self) -> None:
         wrong = [kind for kind in self.kinds if kind not in KINDS]
@@ -72,17 +70,14 @@ class _Personalised:
         return self.views
 
     def after(self, clean: Tensor, protected: Tensor) -> None:
-        if self.settings.keep and self.students:
-            still = [each for each in self.views if each.model is self.model]
-            self.views = still + [student.learn(protected, self.settings.keep) for student in self.students]
+        pass  # they know the clean pictures, and stay as they are
 
 
 class _Student:
     def __init__(self, kind: str, model: Model, prompt: str, settings: Personalised, seed: int) -> None:
         self.prompt, self.token = prompt, None
-        self.twin = model.copy(
-            share=True, text=kind == "token"
-        )  # shared weights are only read: a LoRA or a word learns
+        # shared weights are only read: what learns is a LoRA of the twin's, or a word in text encoders of its own
+        self.twin = model.copy(share=True, text=kind == "token")
         fit = FineTune(settings.steps, batch=settings.batch)
         if kind == "token":
             self.prompt, self.token = with_token(self.twin, prompt)
