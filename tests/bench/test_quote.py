@@ -1,5 +1,6 @@
 """Documents say what the committed results say, and nothing staler."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def test_no_document_here_is_stale():
     assert quote.update(script["DOCUMENTS"], script["RESULTS"], check=True) == []
 
 
-@pytest.mark.parametrize("name", ["headline", "methods", "attackers", "psnr:36.1"])
+@pytest.mark.parametrize("name", ["headline", "methods", "attackers", "run", "psnr:36.1"])
 def test_a_stale_document_is_found_and_renewed(results, tmp_path, name):
     document, bare = tmp_path / "a.md", tmp_path / "b.md"
     document.write_text(PAGE.format(name))
@@ -40,8 +41,21 @@ def test_a_stale_document_is_found_and_renewed(results, tmp_path, name):
     text = document.read_text()
     assert "\nold\n" not in text and text.startswith("# Title") and text.endswith("<!-- /bench -->\n\nafter\n")
     assert "advdm" in text and quote.update([document, bare], results, check=True) == []
-    document.write_text(text.replace("%", "%%", 1))
+    document.write_text(text.replace("advdm", "advdn", 1))
     assert quote.update([document], results, check=True) == [document]
+
+
+def test_kept_rows_lack_pictures_and_what_only_waits(results, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    found = json.loads((results / "rows.json").read_text())
+    found["rows"][0]["samples"] = ["cells/a/000.png"]
+    gone = {"subject": "objects/a", "method": "advdm", "message": "", "budget": "psnr:36.1", "attack": "lora"}
+    found["missing"] = [gone | {"status": "waiting"}, gone | {"status": "failed"}]
+    (folder / "rows.json").write_text(json.dumps(found))
+    kept = json.loads(quote.kept(folder, tmp_path / "kept").read_text())
+    assert [cell["status"] for cell in kept["missing"]] == ["failed"]
+    assert [row | {"samples": [], "protected": []} for row in found["rows"]] == kept["rows"]
 
 
 def test_a_table_holds_the_rates(results, tmp_path):

@@ -2,11 +2,12 @@
 
 A document holds ``<!-- bench:NAME -->`` and ``<!-- /bench -->``; NAME is a budget of the results (its table over all
 attackers), ``headline``, ``methods`` (worst cases at every budget) or ``attackers`` (worst cases against each attacker
-at the headline's budget).
+at the headline's budget), ``run`` (which cells the results hold).
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from unlearnable.auditing.rates import Estimate
 from unlearnable.auditing.verdict import number, percent
 from unlearnable.bench.findings import answer
 from unlearnable.bench.page import everything, load, models, overall
+from unlearnable.bench.rows import JSON, WAITING
 from unlearnable.bench.sums import SHARED
 from unlearnable.bench.tables import Line, Table
 from unlearnable.errors import UsageError, shown
@@ -52,6 +54,8 @@ def markdown(name: str, tables: Sequence[Table], where: Path) -> str:
     """What one marker stands for."""
     first = overall(tables) if tables else []
     said = answer(first)
+    if name == "run":
+        return tried(first)
     if name == "headline":
         return "\n".join([f"**{said.headline}**", "", *said.sentences])
     if name == "methods":
@@ -65,7 +69,7 @@ def markdown(name: str, tables: Sequence[Table], where: Path) -> str:
         return grid(header, [[named(said.table, x), *(worst(t, x.method) for t in each)] for x in said.table.ranked])
     known = {t.budget: t for t in first}
     if name not in known:
-        names = ["headline", "methods", "attackers", *known]
+        names = ["headline", "methods", "attackers", "run", *known]
         raise UsageError(f"unknown marker bench:{name} in {shown(where)}: {registry.suggestion(name, names)}")
     return of_budget(known[name])
 
@@ -94,6 +98,30 @@ def named(t: Table, line: Line) -> str:
     """The method, and how many subjects it has where that is not all of them."""
     part = line.method not in SHARED and not t.full(line)
     return f"{line.method} ({len(line.each)} of {len(t.whole)} subjects)" if part else line.method
+
+
+def tried(tables: Sequence[Table]) -> str:
+    """Which methods have a result at which budget, behind which countermeasure, of how many subjects."""
+    found: dict[tuple[str, ...], dict[str, set[str]]] = {}
+    for r in (r for t in tables for r in t.rows):
+        methods = found.setdefault((r["budget"], r["purify"], r["attack"]), {})
+        methods.setdefault(r["method"], set()).add(r["subject"])
+    rows = []
+    for where, methods in found.items():
+        for count in sorted({len(subjects) for subjects in methods.values()}, reverse=True):
+            these = [method for method, subjects in methods.items() if len(subjects) == count]
+            rows.append([*where, ", ".join(these), str(count)])
+    return grid(["budget", "countermeasure", "attacker", "methods", "subjects"], rows)
+
+
+def kept(out: Path, results: Path) -> Path:
+    """Keep a run's rows as results: without pictures, and without the cells that are only waiting."""
+    found = load(out)
+    found["rows"] = [row | {"protected": [], "samples": []} for row in found["rows"]]
+    found["missing"] = [cell for cell in found["missing"] if cell["status"] != WAITING]
+    path = results / JSON
+    write(path, json.dumps(found, indent=0) + "\n")
+    return path
 
 
 def worst(t: Table, method: str) -> str:
