@@ -19,7 +19,20 @@ if TYPE_CHECKING:
 
 METHODS = {
     name: f"unlearnable.protection.methods.{name.replace('-', '_')}"
-    for name in ("random", "advdm", "photoguard", "mist", "sds", "sds-plus", "ace", "fsmg", "aspl", "udp", "eudp")
+    for name in (
+        "random",
+        "desaturate",
+        "advdm",
+        "photoguard",
+        "mist",
+        "sds",
+        "sds-plus",
+        "ace",
+        "fsmg",
+        "aspl",
+        "udp",
+        "eudp",
+    )
 } | {name: f"unlearnable.ldu.methods.{name.replace('-', '_')}" for name in ("ldu", "ldu-fast", "ldu-paper")}
 ATTACKERS = {
     name: f"unlearnable.personalization.{name.replace('-', '_')}"

@@ -32,7 +32,8 @@ MARGINS = {  # method: (latent, pixel)
     "ldu-paper": (0.05, None),  # its way to the noisiest time and back is no way where pixels are the latents
 }
 LEVEL = {("ldu-paper", "sd2"), ("ldu-paper", "sd3")}  # no better than noise there (docs/ldu.md): budget and bits only
-APART = {"random", "ldu-fast"}  # the control, and what needs a trained network: tests/ldu/test_train_rho.py
+# the controls, and what needs a trained network: tests/ldu/test_train_rho.py
+APART = {"random", "desaturate", "ldu-fast"}
 
 
 def test_the_table_has_every_method():
@@ -46,8 +47,9 @@ def shortened(name: str, family: str) -> Protection:
     settings = replace(settings, constraint=Linf(16), steps=24 // rounds, rounds=rounds, step=0.15)
     if isinstance(settings, TrajectoryShift):
         # by difference: a plain decode shows what these autoencoders lose, which alone breaks any budget
-        quick = replace(settings, surrogate=Personalised(("lora",), steps=8), inversion=4, decode="difference")
-        quick = replace(quick, constraint=psnr(28))
+        quick = replace(settings, inversion=4, decode="difference", constraint=psnr(28))
+        if isinstance(quick.surrogate, Personalised):
+            quick = replace(quick, surrogate=replace(quick.surrogate, steps=8))
         return replace(quick, span=(0.0, 0.3), draws=3) if family == "ddpm" else quick
     return replace(settings, constraint=Linf(8), span=(0.0, 0.3), draws=3) if family == "ddpm" else settings
 
@@ -78,3 +80,16 @@ def test_method(name, family, tmp_path):
     margin = MARGINS[name][family == "ddpm"]
     better = (name, family) in LEVEL or ours - random > margin * abs(random)
     assert better, f"{ours:.4f} against {random:.4f} for random noise"
+
+
+def test_desaturation_takes_colour_alone_by_its_budget():
+    """On the line from each pixel to its own mean: brightness stays, all channels lose the same share."""
+    x = 0.25 + 0.5 * pictures(3, seed=4, side=32)
+    x[2] = x[2].mean(0, keepdim=True)
+    y = registry.protection("desaturate", "paper")(fitted("sd1"), x)
+    colour, left = (z - z.mean(1, keepdim=True) for z in (x, y))
+    assert torch.allclose(y.mean(1), x.mean(1), atol=1e-6) and torch.equal(y[2], x[2])
+    for before, after, change in zip(colour[:2], left[:2], (y - x)[:2]):
+        share = float((before * after).sum() / before.square().sum())
+        assert 0 < share < 1 and torch.allclose(after, share * before, atol=1e-6)
+        assert -10 * float(change.square().mean().log10()) == pytest.approx(36.1, abs=0.01)

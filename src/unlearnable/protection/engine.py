@@ -28,8 +28,8 @@ class Protection:
     Each of `rounds` lets the surrogate train, then takes `steps` ascent steps of `step` times the budget, each on the
     mean gradient of `draws` draws of (t, noise, transform). `law` is p(t), limited to the share `span` of all times.
     The draws of a step may be `stratified` in t and come in pairs of opposite noise (`antithetic`).
-    `start`: "zero", "uniform" inside the budget, or "sign" on its boundary. `goal` names the target picture of a
-    targeted objective. `score` replaces the objective where results are compared (`evaluate`).
+    `start`: "zero", "uniform" inside the budget, "sign" on its boundary, or "grey" (less colour). `goal` names the
+    target picture of a targeted objective. `score` replaces the objective where results are compared (`evaluate`).
     """
 
     name: str

@@ -51,7 +51,7 @@ class Perturbation(Protocol):
 class Pixels:
     """Each sample moves by itself: projected gradient ascent, by `length` times the budget a step.
 
-    `start`: "zero", "uniform" inside the budget, or "sign" on its boundary.
+    `start`: "zero", "uniform" inside the budget, "sign" on its boundary, or "grey": towards each pixel's mean.
     """
 
     def __init__(self, scene: Scene, start: str, length: float) -> None:
@@ -71,6 +71,8 @@ class Pixels:
         x, scene = self.scene.x, self.scene
         if start == "zero":
             return torch.zeros_like(x)
+        if start == "grey":
+            return x.mean(1, keepdim=True) - x
         noise = 2 * rng.uniform(scene.keys, x.shape[1:], "start", scene.seed, device=x.device) - 1
         noise = tied(noise, scene.grey)
         return scene.constraint.start(noise) if start == "sign" else noise * (scene.constraint.size / 255)
