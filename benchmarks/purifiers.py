@@ -31,9 +31,9 @@ from unlearnable.work import tensor
 KODAK = Path(__file__).parents[2] / "shared" / "data" / "eval" / "kodak"
 CHAINS = (
     "none", "jpeg:100", "jpeg:95", "jpeg:75", "jpeg:50", "resize:0.75", "resize:0.5", "resize:0.25", "blur:0.5",
-    "blur:1", "blur:2", "median:3", "median:5", "noise:4", "noise:8", "noise:16", "bits:6", "bits:5", "bits:4",
-    "tv:0.05", "tv:0.1", "tv:0.2", "jpeg:75+resize:0.5", "vae", "diffpure:0.05", "diffpure:0.1", "diffpure:0.15",
-    "diffpure:0.15:eta=0", "diffpure:0.3",
+    "blur:1", "blur:2", "median:3", "median:5", "saturate", "noise:4", "noise:8", "noise:16", "bits:6", "bits:5",
+    "bits:4", "tv:0.05", "tv:0.1", "tv:0.2", "jpeg:75+resize:0.5", "vae", "diffpure:0.05", "diffpure:0.1",
+    "diffpure:0.15", "diffpure:0.15:eta=0", "diffpure:0.3",
 )  # fmt: skip
 DEAR = ("gridpure", "impress:0.03", "impress:0.1", "upscale:8:0.1", "upscale")
 COLUMNS = 9  # of the sheet

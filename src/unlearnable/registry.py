@@ -42,9 +42,9 @@ PURIFIERS = {
     name: f"unlearnable.purification.{where}"
     for name, where in {
         "jpeg": "simple:Jpeg", "resize": "simple:Resize", "blur": "simple:Blur", "median": "simple:Median",
-        "noise": "simple:Noise", "bits": "simple:Bits", "tv": "simple:TotalVariation", "vae": "vae:RoundTrip",
-        "diffpure": "diffpure:DiffPure", "gridpure": "gridpure:GridPure", "impress": "impress:Impress",
-        "upscale": "upscale:Upscale",
+        "saturate": "simple:Saturate", "noise": "simple:Noise", "bits": "simple:Bits", "tv": "simple:TotalVariation",
+        "vae": "vae:RoundTrip", "diffpure": "diffpure:DiffPure", "gridpure": "gridpure:GridPure",
+        "impress": "impress:Impress", "upscale": "upscale:Upscale",
     }.items()
 }  # fmt: skip
 METRICS = {

@@ -19,6 +19,7 @@ STRENGTHS = {  # name: texts, weakest first; the first changes nothing
     "resize": ("resize:1", "resize:0.8", "resize:0.5", "resize:0.25", "resize:0.1"),
     "blur": ("blur:0", "blur:0.5", "blur:1", "blur:2", "blur:5"),
     "median": ("median:1", "median:3", "median:5", "median:9"),
+    "saturate": ("saturate:1", "saturate:1.2", "saturate:2", "saturate:5"),
     "noise": ("noise:0", "noise:2", "noise:8", "noise:32"),
     "bits": ("bits:8", "bits:6", "bits:5", "bits:4", "bits:2", "bits:1"),
     "tv": ("tv:0", "tv:0.03", "tv:0.1", "tv:0.3", "tv:1"),

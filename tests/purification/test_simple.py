@@ -17,6 +17,7 @@ from unlearnable.purification.simple import (
     Median,
     Noise,
     Resize,
+    Saturate,
     TotalVariation,
     divergence,
     gradient,
@@ -75,6 +76,13 @@ def test_blur_is_scipys(sigma):
 def test_median_is_scipys(side):
     expected = ndimage.median_filter(array(ROUGH), (side, side, 1), mode="nearest")
     assert np.abs(array(Median(side)(ROUGH)) - expected).max() < 1e-6
+
+
+def test_saturation_moves_away_from_the_brightness_of_itu_601():
+    x = array(ROUGH).astype(np.float64)
+    grey = x @ (0.299, 0.587, 0.114)
+    expected = np.clip(grey[..., None] + 1.5 * (x - grey[..., None]), 0, 1)
+    assert np.abs(array(Saturate(1.5)(ROUGH)) - expected).max() * 255 <= 1.5, "more than grey and result, rounded"
 
 
 @pytest.mark.parametrize("bits", range(1, 9))

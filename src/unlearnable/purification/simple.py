@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter
 from torch import Tensor
 
 from unlearnable.errors import PictureError, UsageError
@@ -95,6 +95,22 @@ class Median:
         if self.side == 1:  # Pillow 12.3 divides by zero there and takes the process with it
             return images
         return through_pillow(images, lambda picture: picture.filter(ImageFilter.MedianFilter(self.side)))
+
+
+@dataclass(frozen=True)
+class Saturate:
+    """Colours stronger by a factor of at least 1 (Pillow's, away from the pixel's brightness); 1 is the identity.
+
+    It undoes what only takes colour away, as the control `desaturate` does.
+    """
+
+    factor: float = 1.25
+
+    def __post_init__(self) -> None:
+        between("saturation factor", self.factor, 1, 100)
+
+    def __call__(self, images: Tensor, *, seed: int = 0) -> Tensor:
+        return through_pillow(images, lambda picture: ImageEnhance.Color(picture).enhance(self.factor))
 
 
 @dataclass(frozen=True)
