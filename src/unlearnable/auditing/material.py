@@ -117,7 +117,8 @@ def purified(chain: Chain, pictures: Pictures, seed: int, model: Model, store: S
     It works at the model's size: there lies what can still disturb the attacker, and there a countermeasure costs
     least and does most.
     """
-    cell = purified_cell(chain, pictures, seed, model)
+    fingerprint = model.fingerprint() if chain.needs_model else None
+    cell = purified_cell(chain, pictures, seed, model.size, fingerprint)
     result = store.get(cell)
     if result is None:
         result = store.put(cell, {}, chain(pictures.images, seed=seed))
@@ -125,9 +126,12 @@ def purified(chain: Chain, pictures: Pictures, seed: int, model: Model, store: S
     return Pictures(images, tuple(image_keys(images)), pictures.names)
 
 
-def purified_cell(chain: Chain, pictures: Pictures, seed: int, model: Model) -> Cell:
-    """All that decides what a countermeasure makes of pictures; of those, their `contents` alone."""
+def purified_cell(chain: Chain, pictures: Pictures, seed: int, size: int, fingerprint: str | None) -> Cell:
+    """All that decides what a countermeasure makes of pictures; of those, their `contents` alone.
+
+    `size` in px; `fingerprint` is of the model that the chain needs, or None.
+    """
     return Cell(
-        {"kind": "purified", "code": code(*CODE), "chain": chain.name, "seed": seed, "size": model.size,
-         "model": model.fingerprint() if chain.needs_model else None, "pictures": list(pictures.contents)}
+        {"kind": "purified", "code": code(*CODE), "chain": chain.name, "seed": seed, "size": size,
+         "model": fingerprint, "pictures": list(pictures.contents)}
     )  # fmt: skip

@@ -117,6 +117,9 @@ class Plan:
     def model(self, name: str) -> Model:
         return model_at(self.where(name))
 
+    def fingerprint(self, name: str) -> str:
+        return self.once(self.model(name).fingerprint, "fingerprint", name)
+
     def where(self, name: str) -> Where:
         return Where(name, self.study.device, self.study.dtype, self.study.offline)
 
@@ -142,7 +145,7 @@ class Plan:
         recipe = self.study.recipe(point.method, point.budget, point.defender, subject.prompt("sks"))
         name = point.method.partition(":")[0]
         facts = {
-            "kind": "protected", "code": code(*CODE), "model": self.model(point.defender).fingerprint(),
+            "kind": "protected", "code": code(*CODE), "model": self.fingerprint(point.defender),
             "pictures": list(photos.names), "recipe": recipe.hash, "trained": trained(recipe.protection()),
             "theirs": theirs(name, "method"),
         }  # fmt: skip
@@ -153,8 +156,9 @@ class Plan:
     def purify(self, point: Point, seen: Cell, named: list[str]) -> tuple[Cell, list[str]]:
         if point.purify == NONE:
             return seen, named
-        chain, model = parse(point.purify), self.model(point.model)
-        cell = purified_cell(chain, Pictures(torch.empty(0), tuple(named)), point.seed, model)
+        chain, size = self.once(lambda: parse(point.purify), PURIFY, point.purify), self.model(point.model).size
+        fingerprint = self.fingerprint(point.model) if chain.needs_model else None
+        cell = purified_cell(chain, Pictures(torch.empty(0), tuple(named)), point.seed, size, fingerprint)
         outside = [found for link, _ in chain.links for found in theirs(link, "purifier")]
         cell = Cell({**cell.facts, "theirs": outside})
         order = Purifying(chain.name, point.seed, self.where(point.model) if chain.needs_model else None)

@@ -135,7 +135,8 @@ class Model(abc.ABC):
         digest = hashlib.sha256(f"{self.name} {self.family} {self.amp}".encode())
         for network in self.modules():
             for p in network.parameters():
-                digest.update(p.detach().flatten()[:8].float().cpu().numpy().tobytes())
+                first = torch.atleast_1d(p.detach())[:8]  # flatten copies what does not lie in its order: only these
+                digest.update(first.flatten()[:8].float().cpu().numpy().tobytes())
         return digest.hexdigest()[:32]
 
     @contextmanager
