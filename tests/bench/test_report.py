@@ -14,7 +14,7 @@ import synthetic
 from scipy import stats
 
 from unlearnable.bench import export, page, plots
-from unlearnable.bench.findings import answer, checks
+from unlearnable.bench.findings import answer, checks, points
 from unlearnable.bench.sums import HELD_OUT, OWN
 from unlearnable.bench.tables import Variant, judge, table, variants
 from unlearnable.errors import SetupError, UsageError
@@ -186,6 +186,17 @@ def test_a_method_that_lacks_subjects_is_no_rival(small):
 def quotient_of(rows, method, purifies):
     found = [textbook(rows, method, purify).values() for purify in purifies]
     return sum(part for each in found for part, _ in each) / sum(whole for each in found for _, whole in each)
+
+
+def test_a_filter_is_a_control_and_never_the_best():
+    methods = {"random": 0.0, "desaturate": 0.9, "advdm": 0.5, "mist": 0.2}
+    got = table(synthetic.rows(**SMALL | {"methods": methods}), "embedded", "psnr:36.1")
+    said = answer([got])
+    assert got.best.method == "advdm" and [line.method for line in got.rivals] == ["advdm", "mist"]
+    assert said.headline.startswith("At equal fidelity (psnr:36.1) advdm protects best:")
+    control = next(text for text in said.sentences if "desaturate" in text)
+    gap = got.apart("advdm", "desaturate")
+    assert gap.high < 0 and points(gap) in control and "more than chance" in control
 
 
 def test_csv_and_parquet_hold_the_same_figures(small, tmp_path):

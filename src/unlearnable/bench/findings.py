@@ -11,7 +11,7 @@ from typing import Any
 from unlearnable.auditing.checks import Finding
 from unlearnable.auditing.rates import Estimate
 from unlearnable.auditing.verdict import number, percent
-from unlearnable.bench.study import RANDOM
+from unlearnable.bench.study import CONTROLS, RANDOM
 from unlearnable.bench.sums import OWN, Row
 from unlearnable.bench.tables import MATCHED, Line, Table, kind, level
 
@@ -75,6 +75,11 @@ def story(t: Table, best: Line) -> list[str]:
     if best.over.defined:
         proof = "" if best.over.low > 0 else ", so that chance could explain it"
         said.append(f"{best.method} is {points(best.over)} above random noise of the same budget{proof}.")
+    for filtered in (line for line in t.ranked if line.method in CONTROLS and line.method != RANDOM and t.full(line)):
+        gap = t.apart(best.method, filtered.method)
+        chance = "could be chance" if gap.low <= 0 <= gap.high else "is more than chance between these subjects"
+        control = f"{filtered.method}, a filter that asks no model, has {percent(filtered.worst)}"
+        said.append(f"The control {control}; the difference, {points(gap)}, {chance}.")
     if second:
         gap = t.apart(best.method, second.method)
         chance = "could be chance" if not gap.low > 0 else "is more than chance between these subjects"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from unlearnable.bench.study import CLEAN, RANDOM, SAME, UNTOUCHED, Study
+from unlearnable.bench.study import CLEAN, CONTROLS, RANDOM, SAME, UNTOUCHED, Study
 from unlearnable.errors import UsageError
 from unlearnable.registry import suggestion
 
@@ -55,7 +55,7 @@ def of_subject(study: Study, model: str, subject: str) -> Iterator[Point]:
             prompt = prompt_.label
             if not (study.cross or usual(study, purify, prompt, defender, share)):
                 continue
-            if method in (CLEAN, RANDOM):  # no model decides these
+            if method in (CLEAN, *CONTROLS):  # no model decides these
                 defender = SAME
             if method == CLEAN:
                 share = 1.0

@@ -19,7 +19,7 @@ from unlearnable.bench import export
 from unlearnable.bench.findings import answer, checks
 from unlearnable.bench.plots import curves
 from unlearnable.bench.samples import sheets
-from unlearnable.bench.study import RANDOM
+from unlearnable.bench.study import CONTROLS, RANDOM
 from unlearnable.bench.sums import HELD_OUT, OWN, SHARED, Row
 from unlearnable.bench.tables import KINDS, MATCHED, Table, Variant, attacks, budgets, judge, kind, table, variants
 from unlearnable.errors import UsageError, shown
@@ -85,7 +85,7 @@ def render(study: Mapping[str, Any], found: Sequence[Sequence[Table]], out: Path
     drawer = learner(chart, rows) if chart else ""
     return environment(Path(__file__).parent).get_template("page.html.j2").render(
         study=study, said=said, chart=chart, kinds=KINDS, judges=JUDGES, random=RANDOM, shared=SHARED,
-        checks=checks(study, first, chart), finite=math.isfinite, controls=(*SHARED, RANDOM),
+        checks=checks(study, first, chart), finite=math.isfinite, controls=(*SHARED, *CONTROLS),
         sections=[section(rows, tables) for tables in found if tables],
         plots=[(t[0].model, *curve) for t in found if t and drawable for curve in curves(overall(t))],
         sheets=sheets(out, chart, rows, drawer) if chart else [], learner=drawer,

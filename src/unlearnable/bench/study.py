@@ -13,6 +13,7 @@ from unlearnable.recipe import Recipe, check, parsed
 
 SAME = "same"
 RANDOM, CLEAN, UNTOUCHED = "random", "clean", "untouched"
+CONTROLS = (RANDOM, "desaturate")  # methods that ask no model: what protects must do more
 BUDGETS = {"linf": "eps", "psnr": "psnr", "perceptual": "perceptual"}  # by the names that `protect` knows them by
 
 

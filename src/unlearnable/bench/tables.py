@@ -9,7 +9,7 @@ from functools import cached_property
 
 from unlearnable.auditing.rates import Estimate
 from unlearnable.bench import sums
-from unlearnable.bench.study import CLEAN, RANDOM, SAME, UNTOUCHED
+from unlearnable.bench.study import CLEAN, CONTROLS, RANDOM, SAME, UNTOUCHED
 from unlearnable.bench.sums import HELD_OUT, OWN, SHARED, Ground, Row
 
 FIDELITY = ("psnr", "ssim", "linf", "perceptual")
@@ -63,14 +63,14 @@ class Table:
 
     @cached_property
     def ranked(self) -> list[Line]:
-        """Protections and the random control that have a worst case, the best first, those that lack subjects last."""
+        """Protections and controls that have a worst case, the best first, those that lack subjects last."""
         tried = [line for line in self.lines if line.method not in SHARED and line.worst.defined]
         return sorted(tried, key=lambda line: (not self.full(line), -line.worst.value))
 
     @property
     def rivals(self) -> list[Line]:
         """Protections that can be compared, the best first: those with as many subjects as any."""
-        return [line for line in self.ranked if line.method != RANDOM and self.full(line)]
+        return [line for line in self.ranked if line.method not in CONTROLS and self.full(line)]
 
     @property
     def best(self) -> Line | None:
@@ -112,7 +112,7 @@ def table(
     lines = [line(mine, bare, pairs[name], pairs.get(RANDOM)) for name, mine in methods.items()]
     most = max((len(found.each) for found in lines), default=0)
     lines.sort(key=lambda found: -found.worst.value if found.worst.defined else math.inf)
-    lines.sort(key=lambda found: (found.method != RANDOM, len(found.each) < most))
+    lines.sort(key=lambda found: (found.method not in CONTROLS, len(found.each) < most))
     clean = [r for r in known if r["method"] == CLEAN and r["prompt"] in ("", v.prompt)]
     bounds = [fixed(UNTOUCHED, 1.0, [], bare), fixed(CLEAN, 0.0, clean, bare)]
     return Table(model, budget, attack, v, bare, (*bounds, *lines), pairs, tuple(tried))
