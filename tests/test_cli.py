@@ -16,6 +16,7 @@ from PIL import Image
 import tiny
 
 COMMAND = [sys.executable, "-m", "unlearnable.cli"]
+QUICK = "--method", "advdm", "--steps", "2"
 
 
 def command(*words, **options):
@@ -48,14 +49,14 @@ def test_help_is_fast_and_without_torch():
 
 
 def test_protect_results_on_stdout_remarks_on_stderr(photos, model, tmp_path):
-    done = command("protect", photos, "-o", tmp_path / "out", "--model", model, "--steps", 2, "--json", "--compare")
+    done = command("protect", photos, "-o", tmp_path / "out", "--model", model, *QUICK, "--json", "--compare")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(lines) == 3 and all(line["status"] == "protected" for line in lines)
     assert all(line["measured"]["linf"] <= 6 for line in lines)
     assert "3 protected" in done.stderr
     assert Image.open(tmp_path / "out" / "compare" / "0.png").width > 3 * 48
-    again = command("protect", photos, "-o", tmp_path / "out", "--model", model, "--steps", 2)
+    again = command("protect", photos, "-o", tmp_path / "out", "--model", model, *QUICK)
     assert again.returncode == 0 and "3 skipped" in again.stderr and again.stdout.count("finished before") == 3
 
 
@@ -94,7 +95,7 @@ def test_dry_run_writes_nothing_and_needs_no_model(photos, tmp_path):
 )
 def test_mistakes_are_one_sentence(words, code, sentence, photos, model, tmp_path):
     given = ["--model", model] if "--model" not in words else []
-    done = command("protect", photos, "-o", tmp_path / "out", "--steps", 1, *given, *words)
+    done = command("protect", photos, "-o", tmp_path / "out", *QUICK, *given, *words)
     assert done.returncode == code and sentence in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and done.stdout == ""
 
@@ -123,7 +124,7 @@ def test_hostile_inputs_fail_one_by_one_and_exit_1(photos, model, tmp_path):
     Image.fromarray(rng.integers(0, 65535, (40, 40)).astype(np.uint16)).save(photos / "deep.png")
     before = {p.name: p.read_bytes() for p in photos.iterdir() if p.is_file()}
     words = ["protect", photos, photos / "gone.png", photos / "missing.png", photos / ".." / "in" / "1.png"]
-    done = command(*words, "-o", tmp_path / "out", "--model", model, "--steps", 1)
+    done = command(*words, "-o", tmp_path / "out", "--model", model, *QUICK)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     failures = [line for line in done.stderr.splitlines() if line.startswith("failed:")]
     bad = ["truncated", "zero", "eps", "bomb", "thin", "moving", "gone", "missing"]
@@ -193,7 +194,19 @@ def test_killed_at_random_and_resumed_is_bitwise_the_same(model, tmp_path):
 
 
 def test_ctrl_c_says_how_to_go_on(photos, model, tmp_path):
-    words = [*COMMAND, "protect", photos, "--model", model, "--steps", "100000", "-o", tmp_path / "out"]
+    words = [
+        *COMMAND,
+        "protect",
+        photos,
+        "--model",
+        model,
+        "--method",
+        "advdm",
+        "--steps",
+        "100000",
+        "-o",
+        tmp_path / "out",
+    ]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (tmp_path / "out" / "unlearnable.jsonl").exists():
         time.sleep(0.05)

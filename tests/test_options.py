@@ -8,7 +8,7 @@ from unlearnable.options import applied
 from unlearnable.protection.objectives import denoising
 from unlearnable.protection.perceptual import Perceptual
 from unlearnable.protection.personalised import Personalised
-from unlearnable.protection.surrogates import Frozen
+from unlearnable.protection.surrogates import ALTERNATING, Frozen
 from unlearnable.recipe import Recipe
 
 LDU = registry.protection("ldu")
@@ -20,7 +20,7 @@ def test_what_options_set():
     assert (changed.k, changed.depth, changed.decode, changed.latent) == (4, 0.5, "plain", True)
     assert changed.surrogate == Personalised(("lora", "token")) and not changed.transforms
     assert applied(LDU, "surrogate=base").surrogate == Frozen()
-    assert applied(changed, "surrogate=alternating").surrogate == LDU.surrogate
+    assert applied(changed, "surrogate=alternating").surrogate == ALTERNATING
     targeted = applied(LDU, "objective=mist")
     assert targeted.goal == "pattern" and applied(targeted, "objective=mist-grey") == LDU
     assert applied(LDU, "") is LDU

@@ -45,7 +45,7 @@ def protect(
     inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures; with --ray, URLs too.")],
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],
     method: Annotated[str | None, typer.Option(help="Protection; see `unlearnable methods`.")] = None,
-    strength: Annotated[str | None, typer.Option(help="subtle (4/255), standard (6), strong (12) or paper.")] = None,
+    strength: Annotated[str | None, typer.Option(help="subtle, standard, strong (40, 36, 30 dB) or paper.")] = None,
     eps: Annotated[float | None, typer.Option(help="Largest change of a sample, in levels of 255.")] = None,
     psnr: Annotated[float | None, typer.Option(help="Least PSNR in dB, in place of eps.")] = None,
     perceptual: Annotated[float | None, typer.Option(help="Largest distance in embedded features.")] = None,

@@ -8,6 +8,7 @@ import torch
 from tiny import PROMPT, adapt, build, fitted, pictures
 from unlearnable import registry
 from unlearnable.errors import UnlearnableError, UsageError
+from unlearnable.models import base
 from unlearnable.models.training import FineTune
 from unlearnable.protection import surrogates
 from unlearnable.protection.constraints import L2, Linf, psnr
@@ -100,6 +101,14 @@ def test_surrogates_learn_what_they_say():
     assert loss_of(turn.trainer.model, x) == pytest.approx(loss_of(model, x)), "the clean lesson is forgotten"
     turn.after(x, noisy)
     assert loss_of(turn.trainer.model, noisy) < 0.9 * loss_of(model, noisy)
+
+
+def test_large_models_may_have_another_surrogate(monkeypatch):
+    settings = surrogates.BySize(surrogates.ALTERNATING, surrogates.Frozen())
+    model, x = fitted("sd1"), pictures(1)
+    taught = settings.begin(model, PROMPT, 0).before(x, x)[0].model
+    monkeypatch.setattr(base, "LARGE", 1)
+    assert settings.begin(model, PROMPT, 0).before(x, x)[0].model is model and taught is not model
 
 
 def test_transforms_in_the_loop_help_against_them():

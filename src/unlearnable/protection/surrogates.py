@@ -61,6 +61,17 @@ class Training:
         return _Training(self, view(model.copy(scratch=self.scratch, seed=seed), prompt), seed)
 
 
+@dataclass(frozen=True)
+class BySize:
+    """`small` for models such as the embedded one, `large` for those of Stable Diffusion's size (`Model.large`)."""
+
+    small: Surrogate
+    large: Surrogate
+
+    def begin(self, model: Model, prompt: str, seed: int) -> State:
+        return (self.large if model.large else self.small).begin(model, prompt, seed)
+
+
 ALTERNATING = Training(before="clean", aside=True, after="protected", fit=FineTune(3))  # Anti-DreamBooth's ASPL
 
 
