@@ -8,8 +8,10 @@ import pytest
 import synthetic
 
 from unlearnable.bench import quote
-from unlearnable.bench.tables import table
+from unlearnable.bench.page import load
+from unlearnable.bench.tables import judge, table
 from unlearnable.errors import UsageError
+from unlearnable.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -28,6 +30,12 @@ def test_no_document_here_is_stale():
     script = runpy.run_path(str(ROOT / "benchmarks" / "quote.py"))
     assert ROOT / "README.md" in script["DOCUMENTS"]
     assert quote.update(script["DOCUMENTS"], script["RESULTS"], check=True) == []
+
+
+def test_the_default_method_is_what_leads_the_committed_table_at_the_standard_fidelity():
+    rows = load(runpy.run_path(str(ROOT / "benchmarks" / "quote.py"))["RESULTS"])["rows"]
+    best = table(rows, "embedded", "psnr:36.1", judged=judge(rows, "embedded")).best
+    assert Recipe().method == best.method
 
 
 @pytest.mark.parametrize("name", ["headline", "methods", "attackers", "run", "psnr:36.1"])
@@ -67,12 +75,15 @@ def test_a_table_holds_the_rates(results, tmp_path):
         for row in document.read_text().splitlines()
         if "|" in row
     ]
-    assert lines[0] == ["method", "as they are", "jpeg:75", "worst case", "PSNR, dB", "s a picture"]
+    assert lines[0] == [
+        "method", "as they are", "jpeg:75", "mean", "worst case", "PSNR, dB", "distance", "s a picture"
+    ]  # fmt: skip
     assert [row[0] for row in lines[2:]] == ["untouched", "clean", "random", "advdm"]
     line = table(synthetic.rows(**SMALL), "embedded", "psnr:36.1").line("advdm")
-    low, high = round(100 * line.worst.low), round(100 * line.worst.high)
     assert lines[-1][1] == f"{round(100 * line.cells['none'].value)} %"
-    assert lines[-1][3] == f"{round(100 * line.worst.value)} % ({low} to {high})"
+    for cell, rate in zip(lines[-1][3:5], (line.mean, line.worst)):
+        assert cell == f"{round(100 * rate.value)} % ({round(100 * rate.low)} to {round(100 * rate.high)})"
+    assert lines[-1][5:7] == [f"{line.fidelity['psnr']:.1f}", "0.20"]
 
 
 def test_methods_that_lack_subjects_say_so(results, tmp_path):

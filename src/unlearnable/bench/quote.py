@@ -24,6 +24,7 @@ from unlearnable.bench.tables import Line, Table
 from unlearnable.errors import UsageError, shown
 from unlearnable.store import write
 
+MEASURED = (("psnr", ".1f"), ("perceptual", ".2f"))
 MARKED = re.compile(r"(<!-- bench:(?P<name>\S+) -->\n)(?P<body>.*?)(<!-- /bench -->)", re.S)
 
 
@@ -77,20 +78,16 @@ def markdown(name: str, tables: Sequence[Table], where: Path) -> str:
 def of_budget(t: Table) -> str:
     """One table over all attackers, controls first."""
     purifies = t.ground.purifies
-    header = [
-        "method",
-        *("as they are" if p == "none" else p for p in purifies),
-        "worst case",
-        "PSNR, dB",
-        "s a picture",
-    ]
+    where = ["as they are" if p == "none" else p for p in purifies]
+    header = ["method", *where, "mean", "worst case", "PSNR, dB", "distance", "s a picture"]
     rows = []
     for line in t.lines:
         ends = "**" if line is t.best else ""
         cells = [f"{number(line.cells[p].value)} %" if line.cells[p].defined else "–" for p in purifies]
-        worst_case = share(line.worst) if line.method not in SHARED else f"{number(line.worst.value)} %"
-        facts = [plain(line.fidelity.get("psnr", math.nan), ".1f"), plain(line.seconds, ".2g")]
-        rows.append([f"{ends}{named(t, line)}{ends}", *cells, f"{ends}{worst_case}{ends}", *facts])
+        found = [number(e.value) + " %" if line.method in SHARED else share(e) for e in (line.mean, line.worst)]
+        facts = [plain(line.fidelity.get(name, math.nan), digits) for name, digits in MEASURED]
+        rates = [f"{ends}{rate}{ends}" for rate in found]
+        rows.append([f"{ends}{named(t, line)}{ends}", *cells, *rates, *facts, plain(line.seconds, ".2g")])
     return grid(header, rows)
 
 
