@@ -160,6 +160,15 @@ def test_variants_are_judged_by_what_they_were_tried_with(small):
     )
 
 
+def test_controls_are_there_for_every_defender(small):
+    """They ask no model, so the grid has them once; what only another model's defender tried is the plain case then."""
+    foreign = [r | {"defender": "other"} if r["method"] not in ("random", "clean", "untouched") else r for r in small]
+    got = table(foreign, "embedded", "psnr:36.1")
+    assert got.variant == Variant("same", "other", 1.0) and not variants(foreign, "embedded")
+    plain = table(small, "embedded", "psnr:36.1")
+    assert [(x.method, x.worst, x.over) for x in got.lines] == [(x.method, x.worst, x.over) for x in plain.lines]
+
+
 def test_what_nobody_tried_is_held_against_nobody(small):
     """A run that was stopped: clean pictures of both attackers, the rest against one of them, and no jpeg of sds."""
     part = [r for r in small if r["method"] in ("clean", "untouched") or r["attack"] == "lora"]

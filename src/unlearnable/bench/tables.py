@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from unlearnable.auditing.rates import Estimate
@@ -105,7 +105,7 @@ def table(
     v = under or usual(rows, model)
     bare = sums.ground(rows, model, v.prompt, judged, attack)
     known = [r for r in rows if r["model"] == model and attack in ("", r["attack"]) and r["purify"]]
-    tried = [r for r in known if r["method"] not in SHARED and r["budget"] == budget and variant(r) == v]
+    tried = [r for r in known if r["method"] not in SHARED and r["budget"] == budget and within(r, v)]
     bare = bare.among([r for r in tried if r["method"] == RANDOM] or tried)
     methods = {name: [r for r in tried if r["method"] == name] for name in dict.fromkeys(r["method"] for r in tried)}
     pairs = {name: sums.pairs(mine, bare) for name, mine in methods.items()}
@@ -150,16 +150,29 @@ def variant(row: Row) -> Variant:
     return Variant(row["prompt"], row["defender"], row["share"])
 
 
+def within(row: Row, v: Variant) -> bool:
+    """Whether a row was tried under `v`; controls ask no model, and so are there for whatever the defender knew."""
+    found = variant(row)
+    return found == v or (row["method"] in CONTROLS and replace(found, defender=v.defender) == v)
+
+
 def variants(rows: Sequence[Row], model: str) -> list[Variant]:
     """All that a model was attacked under, the plain case left out."""
-    found = dict.fromkeys(variant(r) for r in rows if r["model"] == model and r["method"] not in SHARED)
+    found = dict.fromkeys(variant(r) for r in protections(rows, model))
     return [v for v in found if v != usual(rows, model)]
 
 
+def protections(rows: Sequence[Row], model: str) -> list[Row]:
+    """Those of methods that ask a model."""
+    return [r for r in rows if r["model"] == model and r["method"] not in (*SHARED, *CONTROLS)]
+
+
 def usual(rows: Sequence[Row], model: str) -> Variant:
-    """The plain case: the prompt that the defender knew, the attacked model, all pictures protected."""
+    """The plain case, as far as it was tried: the prompt that the defender knew, the attacked model, all protected."""
     prompts = [r["prompt"] for r in rows if r["model"] == model and r["method"] not in SHARED]
-    return Variant(SAME if SAME in prompts or not prompts else prompts[0], model, 1.0)
+    defenders = [r["defender"] for r in protections(rows, model)]
+    prompt = SAME if SAME in prompts or not prompts else prompts[0]
+    return Variant(prompt, model if model in defenders or not defenders else defenders[0], 1.0)
 
 
 def judge(rows: Sequence[Row], model: str) -> str:
