@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
@@ -53,16 +54,20 @@ def test_a_stale_document_is_found_and_renewed(results, tmp_path, name):
     assert quote.update([document], results, check=True) == [document]
 
 
-def test_kept_rows_lack_pictures_and_what_only_waits(results, tmp_path):
+def test_kept_rows_lack_pictures_what_only_waits_and_paths_of_the_machine(results, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     folder.mkdir()
     found = json.loads((results / "rows.json").read_text())
     found["rows"][0]["samples"] = ["cells/a/000.png"]
     gone = {"subject": "objects/a", "method": "advdm", "message": "", "budget": "psnr:36.1", "attack": "lora"}
     found["missing"] = [gone | {"status": "waiting"}, gone | {"status": "failed"}]
+    found["study"]["data"] = str(tmp_path / "data")
+    found["command"] = shlex.join(["unlearnable", "bench", "run", str(tmp_path / "a b.toml"), "-o", "out"])
     (folder / "rows.json").write_text(json.dumps(found))
+    monkeypatch.chdir(tmp_path)
     kept = json.loads(quote.kept(folder, tmp_path / "kept").read_text())
     assert [cell["status"] for cell in kept["missing"]] == ["failed"]
+    assert kept["study"]["data"] == "data" and kept["command"] == "unlearnable bench run 'a b.toml' -o out"
     assert [row | {"samples": [], "protected": []} for row in found["rows"]] == kept["rows"]
 
 

@@ -76,14 +76,11 @@ def story(t: Table, best: Line) -> list[str]:
         proof = "" if best.over.low > 0 else ", so that chance could explain it"
         said.append(f"{best.method} is {points(best.over)} above random noise of the same budget{proof}.")
     for filtered in (line for line in t.ranked if line.method in CONTROLS and line.method != RANDOM and t.full(line)):
-        gap = t.apart(best.method, filtered.method)
-        chance = "could be chance" if gap.low <= 0 <= gap.high else "is more than chance between these subjects"
         control = f"{filtered.method}, a filter that asks no model, has {percent(filtered.worst)}"
-        said.append(f"The control {control}; the difference, {points(gap)}, {chance}.")
+        said.append(f"The control {control}; {difference(t.apart(best.method, filtered.method))}.")
     if second:
-        gap = t.apart(best.method, second.method)
-        chance = "could be chance" if not gap.low > 0 else "is more than chance between these subjects"
-        said.append(f"Next is {second.method} with {percent(second.worst)}; the difference, {points(gap)}, {chance}.")
+        gap = difference(t.apart(best.method, second.method))
+        said.append(f"Next is {second.method} with {percent(second.worst)}; {gap}.")
     tried = {name: e for name, e in best.cells.items() if e.defined}
     if len(tried) > 1:
         ordered = sorted(tried, key=lambda name: tried[name].value)
@@ -91,6 +88,13 @@ def story(t: Table, best: Line) -> list[str]:
         kept = f"{percent(tried[most])} {behind(most)} and {percent(tried[least])} {behind(least)}"
         said.append(f"The protection rate of {best.method} is {kept}.")
     return said
+
+
+def difference(gap: Estimate) -> str:
+    sure = gap.low > 0 or gap.high < 0
+    return f"the difference, {points(gap)}, " + (
+        "is more than chance between these subjects" if sure else "could be chance"
+    )
 
 
 def of_budget(t: Table, best: Line) -> str:

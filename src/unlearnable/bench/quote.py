@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -112,13 +114,20 @@ def tried(tables: Sequence[Table]) -> str:
 
 
 def kept(out: Path, results: Path) -> Path:
-    """Keep a run's rows as results: without pictures, and without the cells that are only waiting."""
+    """Keep a run's rows as results: without pictures, what only waits, and absolute paths."""
     found = load(out)
+    found["study"]["data"] = relative(found["study"]["data"])
+    found["command"] = shlex.join(relative(word) for word in shlex.split(found["command"]))
     found["rows"] = [row | {"protected": [], "samples": []} for row in found["rows"]]
     found["missing"] = [cell for cell in found["missing"] if cell["status"] != WAITING]
     path = results / JSON
     write(path, json.dumps(found, indent=0) + "\n")
     return path
+
+
+def relative(text: str) -> str:
+    """A path as it is seen from here; other words as they are."""
+    return Path(os.path.relpath(text)).as_posix() if os.path.isabs(text) else text
 
 
 def worst(t: Table, method: str) -> str:
