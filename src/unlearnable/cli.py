@@ -49,7 +49,7 @@ def protect(
     eps: Annotated[float | None, typer.Option(help="Largest change of a sample, in levels of 255.")] = None,
     psnr: Annotated[float | None, typer.Option(help="Least PSNR in dB, in place of eps.")] = None,
     perceptual: Annotated[float | None, typer.Option(help="Largest distance in embedded features.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Ascent steps: more take longer and protect better.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Ascent steps, at least one a round of the method.")] = None,
     options: Annotated[str | None, typer.Option(help="More settings of the method, as in k=4,depth=0.5.")] = None,
     surrogate: Annotated[str | None, typer.Option(help="udp, eudp: scratch or checkpoint, for a whole set.")] = None,
     model: Annotated[str | None, typer.Option(help="embedded, a diffusers folder or a hub id.")] = None,

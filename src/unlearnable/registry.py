@@ -20,20 +20,11 @@ if TYPE_CHECKING:
 METHODS = {
     name: f"unlearnable.protection.methods.{name.replace('-', '_')}"
     for name in (
-        "random",
-        "desaturate",
-        "advdm",
-        "photoguard",
-        "mist",
-        "sds",
-        "sds-plus",
-        "ace",
-        "fsmg",
-        "aspl",
-        "udp",
-        "eudp",
+        "random", "desaturate", "advdm", "photoguard", "mist", "sds", "sds-plus", "ace", "fsmg", "aspl", "udp", "eudp",
     )
-} | {name: f"unlearnable.ldu.methods.{name.replace('-', '_')}" for name in ("ldu", "ldu-fast", "ldu-paper")}
+} | {
+    name: f"unlearnable.ldu.methods.{name.replace('-', '_')}" for name in ("ldu", "ldu-fast", "ldu-paper")
+}  # fmt: skip
 ATTACKERS = {
     name: f"unlearnable.personalization.{name.replace('-', '_')}"
     for name in ("dreambooth", "lora", "textual-inversion", "scratch")
