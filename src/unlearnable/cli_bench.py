@@ -13,6 +13,7 @@ import typer
 from unlearnable.errors import UsageError, shown
 
 if TYPE_CHECKING:
+    from unlearnable.auditing.rates import Estimate
     from unlearnable.bench.executors import Executor
     from unlearnable.bench.study import Study
 
@@ -27,6 +28,12 @@ unlearnable bench run recipe.toml -o out/bench --only method=advdm|ldu --only at
 unlearnable bench run recipe.toml -o out/bench --ray auto --gpus-per-cell 0.5
 
 To resume, give the same command again."""
+
+COMPARISONS = """[bold]Examples[/bold]
+
+unlearnable bench compare out/bench ldu photoguard
+
+unlearnable bench compare benchmarks/results/embedded ldu mist --only budget=psnr:36.1 --only purify=none|jpeg:75"""
 
 
 @app.command(epilog=EXAMPLES)
@@ -87,6 +94,37 @@ def report(out: Annotated[Path, typer.Argument(help="Folder of a run, with rows.
     from unlearnable.bench.page import write
 
     sys.stdout.write(f"{shown(write(out))}\n")
+
+
+@app.command(epilog=COMPARISONS)
+def compare(
+    out: Annotated[Path, typer.Argument(help="Folder of a run, with rows.json.")],
+    method: Annotated[str, typer.Argument(help="A method, as its rows name it.")],
+    other: Annotated[str, typer.Argument(help="Another.")],
+    only: Annotated[list[str] | None, typer.Option(help="Some cells: axis=value, or axis=one|other.")] = None,
+) -> None:
+    """Two methods beside each other: both rates, their difference, and intervals over the same subjects."""
+    from unlearnable.bench import compare as two
+    from unlearnable.bench.page import load
+
+    tables = two.comparable(load(out)["rows"], method, other, only or [])
+    found = [(t, lines) for t in tables if (lines := two.compare(t, method, other))]
+    if not found:
+        raise UsageError(f"no subject has all cells of {method} and {other}: name what both have, --only purify=none")
+    for t, lines in found:
+        sys.stdout.write(f"{t.model}, {t.budget}, {t.attack or 'all attackers'}: protection rates, %\n")
+        sys.stdout.write(f"  {'':15}{'subjects':>8}  {method:24}{other:24}difference, points\n")
+        for line in lines:
+            rates = "".join(f"{tenths(e):24}" for e in (line.first, line.second, line.gap))
+            sys.stdout.write(f"  {line.where:15}{line.subjects:8}  {rates.rstrip()}\n")
+
+
+def tenths(e: Estimate) -> str:
+    """In hundredths, to one decimal: ``5.9 (-1.3 to 13.8)``."""
+    if not e.defined:
+        return "undefined"
+    low, value, high = (f"{100 * x:.1f}" for x in (e.low, e.value, e.high))
+    return f"{value} ({low} to {high})" if low != "nan" else f"{value} (no interval)"
 
 
 @app.command("list")

@@ -97,5 +97,5 @@ def test_some_rows_can_be_chosen(folder):
     assert {p.attack for p in left} == {"one", "two"}
     with pytest.raises(UsageError, match="did you mean 'subject'"):
         grid.chosen(found, ["subjet=a"])
-    with pytest.raises(UsageError, match="no cell of the recipe is left"):
+    with pytest.raises(UsageError, match="no cell is left by"):
         grid.chosen(found, ["subject=c"])

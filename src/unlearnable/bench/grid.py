@@ -71,7 +71,7 @@ def usual(study: Study, purify: str, prompt: str, defender: str, share: float) -
 
 
 def chosen(found: Iterable[Point], only: Sequence[str]) -> list[Point]:
-    """The points that ``axis=value,value`` texts leave; what a control does not have, it is not asked for."""
+    """The points that ``axis=value|value`` texts leave; what a control does not have, it is not asked for."""
     wanted: dict[str, list[str]] = {}
     for text in only:
         axis, equals, values = text.partition("=")
@@ -80,7 +80,7 @@ def chosen(found: Iterable[Point], only: Sequence[str]) -> list[Point]:
         wanted[axis] = values.split("|")
     left = [p for p in found if all(allows(p, axis, values) for axis, values in wanted.items())]
     if not left:
-        raise UsageError(f"no cell of the recipe is left by {' and '.join(only)}: see them all with --dry-run")
+        raise UsageError(f"no cell is left by {' and '.join(only)}: bench run --dry-run shows all of a recipe")
     return left
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from unlearnable.personalization.learned import LEAST
 
 Row = Mapping[str, Any]
 Pair = tuple[Tensor, Tensor]  # what is left of a gain, and the gain
+Reduction = Callable[[Tensor, Tensor], Pair]  # of both over the countermeasures of each subject
 Place = tuple[str, str, str, int]  # subject, attack, purify, seed
 
 # Whose losses judge: photographs that no attacker saw, or the clean originals of those that it was trained on.
@@ -128,6 +129,11 @@ def least(part: Tensor, whole: Tensor) -> Pair:
     return part.gather(1, at)[:, 0], whole.gather(1, at)[:, 0]
 
 
+def summed(part: Tensor, whole: Tensor) -> Pair:
+    """Both sums of each subject over all countermeasures, ``[subjects]`` each."""
+    return part.nansum(1), whole.nansum(1)
+
+
 def ratio(part: Tensor, whole: Tensor) -> Estimate:
     """A ratio of sums over subjects ``[n]`` and its interval over subjects like them."""
     if not len(part):
@@ -135,17 +141,17 @@ def ratio(part: Tensor, whole: Tensor) -> Estimate:
     return Estimate(float(part.sum() / whole.sum()), *crossed(part[None], whole[None]))
 
 
-def apart(mine: Pair, theirs: Pair) -> Estimate:
-    """How much higher the worst case of one method is than another's, over the subjects that have all cells of both.
+def apart(mine: Pair, theirs: Pair, over: Reduction = least) -> Estimate:
+    """How much higher the worst case, or what `over` makes of the countermeasures, of one method is than another's.
 
-    The interval draws the same subjects for both.
+    Over the subjects that have all cells of both; the interval draws the same subjects for both.
     """
     both = complete(*mine) & complete(*theirs)
     if not both.any():
         return Estimate(note="no subject has all cells of both")
-    worst = [least(part[both], whole[both]) for part, whole in (mine, theirs)]
-    first, second = (float(part.sum() / whole.sum()) for part, whole in worst)
+    sides = [over(part[both], whole[both]) for part, whole in (mine, theirs)]
+    first, second = (float(part.sum() / whole.sum()) for part, whole in sides)
     if int(both.sum()) < 2:
         return Estimate(first - second)
-    draws = [resampled(part[None], whole[None]) for part, whole in worst]
+    draws = [resampled(part[None], whole[None]) for part, whole in sides]
     return Estimate(first - second, *percentiles((draws[0] - draws[1]).tolist(), 0.95))

@@ -130,7 +130,7 @@ def line(rows: Sequence[Row], bare: Ground, pair: sums.Pair, control: sums.Pair 
     named = [subject for subject, kept in zip(bare.subjects, full.tolist()) if kept]
     protections = list({(r["subject"], r["seed"]): r for r in reversed(rows)}.values())
     return Line(
-        rows[0]["method"], cells, sums.ratio(part[full].nansum(1), whole[full].nansum(1)), sums.ratio(*worst),
+        rows[0]["method"], cells, sums.ratio(*sums.summed(part[full], whole[full])), sums.ratio(*worst),
         sums.apart(pair, control) if control and control is not pair else NOTHING,
         each=dict(zip(named, (worst[0] / worst[1]).tolist())),
         fidelity={name: mean((r["fidelity"] or {}).get(name) for r in protections) for name in FIDELITY},
