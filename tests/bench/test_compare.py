@@ -69,7 +69,7 @@ def test_only_subjects_that_have_all_cells_of_both_count(rows):
 def test_what_the_rows_do_not_hold_is_one_sentence(rows):
     with pytest.raises(UsageError, match="the rows hold no method 'mits': did you mean"):
         comparable(rows, "advdm", "mits")
-    with pytest.raises(UsageError, match="no cell is left by purify=blur"):
+    with pytest.raises(UsageError, match="no cell has purify=blur: did you mean 'blur:1'"):
         comparable(rows, "advdm", "mist", ["purify=blur"])
 
 

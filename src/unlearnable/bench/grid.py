@@ -71,21 +71,33 @@ def usual(study: Study, purify: str, prompt: str, defender: str, share: float) -
 
 
 def chosen(found: Iterable[Point], only: Sequence[str]) -> list[Point]:
-    """The points that ``axis=value|value`` texts leave; what a control does not have, it is not asked for."""
-    wanted: dict[str, list[str]] = {}
+    """The points that ``axis=value|value`` texts leave; what a control does not have, it is not asked for.
+
+    Raises UsageError for an axis or a value that no point has, and where no point is left.
+    """
+    found, wanted = list(found), {}
     for text in only:
         axis, equals, values = text.partition("=")
         if axis not in AXES or not equals:
             raise UsageError(f"{text!r} chooses nothing: write axis=value, {suggestion(axis, list(AXES))}")
         wanted[axis] = values.split("|")
+        known = [value for value in dict.fromkeys(label(p, axis) for p in found) if value]
+        for value in wanted[axis]:
+            if value not in known:
+                raise UsageError(f"no cell has {axis}={value}: {suggestion(value, known)}")
     left = [p for p in found if all(allows(p, axis, values) for axis, values in wanted.items())]
     if not left:
         raise UsageError(f"no cell is left by {' and '.join(only)}: bench run --dry-run shows all of a recipe")
     return left
 
 
-def allows(point: Point, axis: str, values: Sequence[str]) -> bool:
+def label(point: Point, axis: str) -> str:
     value = getattr(point, axis)
-    if value == "" or (axis in ("method", "defender", "share") and point.method in (CLEAN, UNTOUCHED)):
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def allows(point: Point, axis: str, values: Sequence[str]) -> bool:
+    """Whether a point has one of the values, or none on that axis."""
+    if not label(point, axis) or (axis in ("method", "defender", "share") and point.method in (CLEAN, UNTOUCHED)):
         return True
-    return (f"{value:g}" if isinstance(value, float) else str(value)) in values
+    return label(point, axis) in values
