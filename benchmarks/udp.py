@@ -127,11 +127,12 @@ def strip(x: torch.Tensor, path: Path) -> None:
     page.save(path)
 
 
-def sheet(strips: dict[str, Path], path: Path) -> None:
-    """A line of samples for each row."""
+def sheet(strips: dict[str, Path], path: Path, shown: int) -> None:
+    """A line of samples for each row, `shown` of them."""
     from PIL import Image, ImageDraw
 
-    lines = {name: Image.open(place) for name, place in strips.items() if place.exists()}
+    found = {name: Image.open(place) for name, place in strips.items() if place.exists()}
+    lines = {name: line.crop((0, 0, shown * (line.height + 2), line.height)) for name, line in found.items()}
     if not lines:
         return
     wide, high = (max(line.size[axis] for line in lines.values()) for axis in range(2))
@@ -157,6 +158,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("out/udp"), help="where cells lie")
     parser.add_argument("--json", type=Path, help="default: benchmarks/results/ and the recipe's name")
     parser.add_argument("--sheet", type=Path, help="default: the recipe's name in --work")
+    parser.add_argument("--shown", type=int, default=SHOWN, help="samples of a row on the sheet")
     parser.add_argument("--rows", nargs="+", help="these instead of the recipe's")
     parser.add_argument("--seeds", type=int, nargs="+", help="these instead of the recipe's")
     parser.add_argument("--jobs", type=int, default=2, help="cells at a time, each with its share of the threads")
@@ -184,7 +186,7 @@ def main() -> None:
     about["processor minutes, all cells"] = round(sum(cell["cpu_s"] for cell in cells) / 60, 1)
     print(f"\n{study.title}; " + "; ".join(f"{k}: {v}" for k, v in about.items() if k != "title") + "\n")
     print(table(cells, rows))
-    sheet(strips, options.sheet or options.work / f"{options.recipe.stem}.png")
+    sheet(strips, options.sheet or options.work / f"{options.recipe.stem}.png", min(options.shown, SHOWN))
     target = options.json or Path(__file__).parent / "results" / f"{options.recipe.stem}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps({"about": about, "cells": cells}, indent=1) + "\n")
