@@ -22,7 +22,7 @@ FAST = {
     "dreambooth": {"steps": 40, "lr": 2e-3, "token_lr": 1e-2, "augment": False},
     "lora": {"steps": 40, "lr": 1e-2, "token_lr": 1e-2, "text_lr": 1e-3, "augment": False},
     "textual-inversion": {"steps": 60, "lr": 5e-2, "augment": False},
-    "scratch": {"steps": 40, "lr": 2e-3, "fresh": False, "ema": 0.5},
+    "scratch": {"steps": 40, "lr": 2e-3, "fresh": False, "ema": 0.5, "cool": True},
 }
 LOWERED = {"textual-inversion": 0.999}  # the tiny model was fitted under one prompt: words can change little
 every_attacker = pytest.mark.parametrize("name", FAST)

@@ -216,17 +216,20 @@ def test_textual_inversion_steps_are_the_scripts(family, seen):
 
 
 @pytest.mark.parametrize("family", ["ddpm", "sd1"])
-@pytest.mark.parametrize("ema", [0.0, 0.5])
-def test_continued_training_steps_are_the_scripts(family, ema, seen):
+@pytest.mark.parametrize(("ema", "cool"), [(0.0, False), (0.5, False), (0.0, True)])
+def test_continued_training_steps_are_the_scripts(family, ema, cool, seen):
     stock, model = pair(family)
     network = denoiser(stock).requires_grad_(True)
-    concept = Scratch(lr=1e-3, clip=0.0, ema=ema, fresh=False, steps=3, batch=2).fit(model, images(model), PROMPT)
+    attacker = Scratch(lr=1e-3, clip=0.0, ema=ema, cool=cool, fresh=False, steps=3, batch=2)
+    concept = attacker.fit(model, images(model), PROMPT)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.0)
+    rate = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0 if cool else 1.0, total_iters=3)
     start = average = copies(network.parameters())
     for step, draw in enumerate(seen.draws, 1):
         optimiser.zero_grad()
         loss_of(family, stock, draw).backward()
         optimiser.step()
+        rate.step()
         decay = min(ema, step / (9 + step)) if step > 1 else 0.0  # diffusers' warm-up of the average
         average = [decay * a + (1 - decay) * p.detach() for a, p in zip(average, network.parameters())]
     wanted = average if ema else list(network.parameters())

@@ -40,13 +40,14 @@ def game(settings, model, x, folder, **options):
 def test_inner_and_outer_steps_against_the_textbook(family, scratch, tmp_path):
     model = model_of(family)
     x, b = pictures(5, seed=4, side=model.size), 16 / 255
-    ours = game(QUICK, model, x, tmp_path, scratch=scratch)
+    ours = game(replace(QUICK, cool=scratch), model, x, tmp_path, scratch=scratch)
     ours.play()
 
     keys, p = image_keys(x), probabilities("ab", model.schedule)
     theta, text = model.copy(scratch=scratch, seed=SEED), model.condition([PROMPT])
     weights = list(theta.denoiser.requires_grad_(True).parameters())
     optimiser = torch.optim.AdamW(weights, 2e-3, weight_decay=0.0 if scratch else 1e-2)
+    rate = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0 if scratch else 1.0, total_iters=7)
 
     def loss(y, t, noise):
         z = theta.encode(y)
@@ -67,6 +68,7 @@ def test_inner_and_outer_steps_against_the_textbook(family, scratch, tmp_path):
             loss((x + delta)[rows], t, noise).mean().backward()
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimiser.step()
+            rate.step()
             step += 1
         for k in (2 * turn, 2 * turn + 1):
             y = (x + delta).requires_grad_(True)
@@ -89,7 +91,7 @@ class Killed(BaseException):
 def test_killed_anywhere_ends_with_the_same_bits(tmp_path, monkeypatch):
     model, dice = model_of("ddpm"), random.Random(0)
     x = pictures(5, seed=4, side=16)
-    settings = replace(QUICK, law="measured", stratified=True, antithetic=True, draws=2)
+    settings = replace(QUICK, law="measured", stratified=True, antithetic=True, draws=2, cool=True)
     whole = game(settings, model, x, tmp_path / "whole", scratch=True)
     whole.play()
     monkeypatch.setattr(checkpoint, "EVERY", -1.0)

@@ -23,7 +23,8 @@ class FineTune:
 
     `rank` above zero trains a LoRA of that rank on the attention layers (Hu et al., arXiv 2106.09685) and leaves the
     weights as they are. `clip` above zero is the largest norm of the gradient. `ema` above zero is the decay of a
-    running average of the weights, which replaces them when training ends.
+    running average of the weights, which replaces them when training ends. `cool` lets the rate fall to zero, in a
+    straight line over `steps`.
     """
 
     steps: int
@@ -33,6 +34,7 @@ class FineTune:
     weight_decay: float = 1e-2
     clip: float = 0.0
     ema: float = 0.0
+    cool: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Trainer:
         lr = model.fine_tune_lr if settings.lr is None else settings.lr
         self.parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
         self.optimiser = torch.optim.AdamW(groups, lr=lr, weight_decay=settings.weight_decay)
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.average: Any = None
         if settings.ema:
             from diffusers.training_utils import EMAModel
@@ -158,6 +161,9 @@ class Trainer:
         loss.backward()
         if self.settings.clip:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
+        if self.settings.cool:
+            for group, rate in zip(self.optimiser.param_groups, self.rates):
+                group["lr"] = rate * max(0.0, 1 - self.done / self.settings.steps)
         self.whole = False
         self.optimiser.step()
         if self.average:

@@ -48,7 +48,8 @@ class Personalizer(abc.ABC):
     `token` is the word for the subject in the prompt; `initial` is the text that a new token's embedding starts from
     (default: what follows the token in the prompt, the class). `augment` trains on crops and mirrored views as well.
     `prior_weight` counts where class pictures are given (prior preservation); `class_prompt` is their text (default:
-    the prompt without the token). `clip` is the largest norm of the gradient, 0 for any.
+    the prompt without the token). `clip` is the largest norm of the gradient, 0 for any. `cool` lets the rate fall
+    to zero, in a straight line.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Personalizer(abc.ABC):
     weight_decay: float = 1e-2
     clip: float = 0.0
     ema: float = 0.0
+    cool: bool = False
     token: str = "sks"
     initial: str | None = None
     augment: bool = False
@@ -104,7 +106,10 @@ class Personalizer(abc.ABC):
         kind = None if class_images is None else sized(model, class_images)
         run = identity(self, model, x, prompt, seed, kind, keys)
         student = self.begin(model, prompt, seed)
-        fine = FineTune(self.steps, self.lr, self.batch, weight_decay=self.weight_decay, clip=self.clip, ema=self.ema)
+        fine = FineTune(
+            self.steps, self.lr, self.batch,
+            weight_decay=self.weight_decay, clip=self.clip, ema=self.ema, cool=self.cool,
+        )  # fmt: skip
         trainer = Trainer(student.model, fine, seed, student.groups)
         store = Checkpoint(Path(checkpoint), run) if checkpoint else None
         if not (store and store.load(trainer)):

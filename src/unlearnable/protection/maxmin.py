@@ -47,13 +47,14 @@ class MaxMin(Protection):
 
     `train` steps of the surrogate on `learn` pictures each, ahead of every round's ascent, at the rate `lr` (0: the
     model's own, or 1e-3 from random weights); `warmup` steps ahead of the first (-1: none on loaded weights, ten
-    rounds' worth from random ones).
+    rounds' worth from random ones). `cool` lets that rate fall to zero over the game, in a straight line.
     """
 
     train: int = 50
     learn: int = 32
     lr: float = 0.0
     warmup: int = AUTO
+    cool: bool = False
 
     def __post_init__(self) -> None:
         if self.law not in (*LAWS, MEASURED):
@@ -70,8 +71,8 @@ class MaxMin(Protection):
         return replace(self, start="sign", step=0.5, steps=4, draws=4, stratified=True, antithetic=True)
 
     def fit(self, scratch: bool) -> FineTune:
-        rate = self.lr or (FRESH_LR if scratch else None)
-        return FineTune(self.train, rate, self.learn, weight_decay=0.0 if scratch else 1e-2, clip=CLIP)
+        rate, steps = self.lr or (FRESH_LR if scratch else None), self.steps_until(self.rounds - 1, scratch)
+        return FineTune(steps, rate, self.learn, weight_decay=0.0 if scratch else 1e-2, clip=CLIP, cool=self.cool)
 
     def steps_until(self, turn: int, scratch: bool) -> int:
         """Training steps that lie behind the ascent of a turn."""
