@@ -16,7 +16,7 @@ from unlearnable.errors import UsageError, shown
 if TYPE_CHECKING:
     from unlearnable.protection.engine import Protection
 
-DEFAULT_METHOD = "ldu"  # in the committed benchmark nothing is shown to be better, at any fidelity (README.md)
+DEFAULT_METHOD = "ldu"  # leads at the standard fidelity, of what runs on any model, by its worst case (README.md)
 SURROGATES = ("scratch", "checkpoint")
 BUDGETS = ("eps", "psnr", "perceptual")
 WHERE_ONLY = ("device", "offline", "checkpointing")  # settings that say where the work is done, not what comes out

@@ -161,7 +161,7 @@ class Trainer:
         loss.backward()
         if self.settings.clip:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
-        if self.settings.cool:
+        if self.settings.cool:  # by the step's number, so that a checkpoint holds no more than it did
             for group, rate in zip(self.optimiser.param_groups, self.rates):
                 group["lr"] = rate * max(0.0, 1 - self.done / self.settings.steps)
         self.whole = False
