@@ -1,28 +1,32 @@
-"""Train the embedded model's U-Net and text encoder together, on cached latents of the exported autoencoder.
+"""Train the embedded model's U-Net and text encoder together, on cached latents of the teacher TAEF2.
 
-    python training/base.py --minutes 50                   # to resume, run the same command again
-    python training/base.py --minutes 50 --from embedded   # start from the weights that ship (its autoencoder as well)
+    python training/base.py --minutes 600                  # to resume, run the same command again
+    python training/base.py --minutes 600 --from FILE      # start from averaged weights that were written before
+
+The latents are the teacher's own, with mean 0 and variance 1 in each channel, so that the U-Net fits the trained
+encoder and the teacher alike, and need not wait for the encoder.
 
 Loss: squared error of v with min-SNR weighting (Hang et al. 2023, arXiv 2303.09556, gamma = 5), 10 % empty captions.
 `python training/export.py` then makes the folder users load, also while this runs.
 """
 
 import argparse
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.training_utils import compute_snr
+from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from common import EMBEDDED, pick_device, set_threads, write_atomically
+from common import pick_device, write_atomically
 from data import TEMPLATES, captions, data_folder, load
 from latents import cached, encode
 from loop import Loop, parse, parser
 from networks import Shape, build_scheduler, build_text_encoder, build_unet
 from tables import article
+from teachers import Normalised, teacher
 from vocabulary import build_tokenizer
 
 
@@ -46,7 +50,7 @@ def stratified_timesteps(count: int, total: int, rng: torch.Generator) -> torch.
 def loss_of(
     networks: "Networks", gamma: float, z: torch.Tensor, noise: torch.Tensor, t: torch.Tensor, ids: torch.Tensor
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """The weighted v loss of latents `z` [b, 4, h, w] at timesteps `t` with token `ids` [b, 77]; and its parts."""
+    """The weighted v loss of latents `z` [b, c, h, w] at timesteps `t` with token `ids` [b, 77]; and its parts."""
     scheduler = networks.scheduler
     noisy, target = scheduler.add_noise(z, noise, t), scheduler.get_velocity(z, noise, t)
     text = networks.text_encoder(ids).last_hidden_state
@@ -71,16 +75,15 @@ class Networks:
 
 
 def build(labels: list[str], shape: Shape, start: Path | None) -> Networks:
-    """New networks of this shape, or those of an exported folder."""
-    if start is not None:
-        return Networks(
-            UNet2DConditionModel.from_pretrained(start / "unet").float(),
-            CLIPTextModel.from_pretrained(start / "text_encoder").float(),
-            CLIPTokenizer.from_pretrained(start / "tokenizer"),
-            DDIMScheduler.from_pretrained(start / "scheduler"),
-        )
+    """New networks of this shape, or with the averaged weights of a file that `save_average` wrote."""
     tokenizer = build_tokenizer(labels)
-    return Networks(build_unet(shape), build_text_encoder(shape, tokenizer), tokenizer, build_scheduler())
+    networks = Networks(build_unet(shape), build_text_encoder(shape, tokenizer), tokenizer, build_scheduler())
+    if start is not None:
+        tensors = load_file(start)
+        for name, module in networks.modules().items():
+            own = {k.removeprefix(f"{name}/"): v.float() for k, v in tensors.items() if k.startswith(f"{name}/")}
+            module.load_state_dict(own)
+    return networks
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
@@ -91,7 +94,7 @@ def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
 
 @torch.no_grad()
 def held_out_error(networks: Networks, z: torch.Tensor, labels: list[str]) -> float:
-    """Mean squared error of v on latents [n, 4, h, w] nobody trains on, with times and noise that never change."""
+    """Mean squared error of v on latents [n, c, h, w] nobody trains on, with times and noise that never change."""
     rng, device = torch.Generator().manual_seed(0), networks.unet.device
     t = stratified_timesteps(len(z), networks.scheduler.config.num_train_timesteps, rng)
     noise = torch.randn(z.shape, generator=rng)
@@ -107,19 +110,22 @@ def save_average(networks: Networks, folder: Path, minutes: float, step: int) ->
     write_atomically(tensors, folder / "base_average.safetensors", {"minutes": f"{minutes:.1f}", "step": str(step)})
 
 
+def taught(args: argparse.Namespace, folder: Path) -> Normalised:
+    """The teacher, normalised as the trained encoder's latents are."""
+    tensors = load_file(args.encoder or args.out / "encoder-flux2-average.safetensors")
+    network = teacher("flux2", args.teachers or folder.parent.parent / "weights")
+    return Normalised(network, tensors["mean"].float(), tensors["std"].float())
+
+
 def train(args: argparse.Namespace, s: Settings, shape: Shape) -> None:
     """Train until the budget is used up; the averaged weights are written with every checkpoint."""
-    device, out = pick_device(args.device), args.out
-    start = EMBEDDED if args.start == "embedded" else Path(args.start) if args.start else None
-    pictures = load(data_folder(args.data), "train")
-    shards = set_threads(device, args.shards)
-    latents = cached(out / "latents.safetensors", (start or out) / "vae", pictures, s.copies, device, shards)
-    if start is not None and not (out / "vae").exists():
-        shutil.copytree(start / "vae", out / "vae")
-    held = load(data_folder(args.data), "held-out", 128)
-    held_latents = encode(AutoencoderKL.from_pretrained((start or out) / "vae").float(), held, 1, device)[0].float()
+    device, out, folder = pick_device(args.device), args.out, data_folder(args.data)
+    pictures, encoder = load(folder, "train"), taught(args, folder)
+    latents = torch.stack(cached(out, encoder, pictures, s.copies, device))
+    held = load(folder, "held-out", 128)
+    held_latents = encode(encoder, held, 0, device).float()
     torch.manual_seed(args.seed)
-    networks = build(pictures.labels, shape, start)
+    networks = build(pictures.labels, shape, args.start)
     networks.scheduler.alphas_cumprod = networks.scheduler.alphas_cumprod.to(device)
 
     def draw(rng: torch.Generator, done: float) -> tuple[torch.Tensor, ...]:
@@ -149,7 +155,9 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--batch", type=int, default=Settings.batch)
     options.add_argument("--copies", type=int, default=Settings.copies, help="versions of each picture to encode")
-    options.add_argument("--from", dest="start", help="start from a model folder; `embedded` is the one that ships")
+    options.add_argument("--from", dest="start", type=Path, help="start from averaged weights that were written before")
+    options.add_argument("--teachers", type=Path, help="folder of the teachers' weights")
+    options.add_argument("--encoder", type=Path, help="the averaged encoder (default: in --out)")
     args = parse(options)
     train(args, Settings(batch=args.batch, copies=args.copies), Shape())
 

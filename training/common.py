@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parent.parent
-CACHE = ROOT / "cache" / "training"
+CACHE = Path(os.environ.get("UNLEARNABLE_TRAINING") or Path.home() / ".cache" / "unlearnable" / "training")
 EMBEDDED = ROOT / "src" / "unlearnable" / "models" / "embedded"
 
 

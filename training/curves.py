@@ -1,7 +1,7 @@
 """Draw the learning curves on held-out pictures, from the .jsonl files that training leaves beside its checkpoints.
 
     python training/curves.py                                       # those of the model that ships
-    python training/curves.py cache/training -o out/curves.png      # those of a run of your own
+    python training/curves.py FOLDER -o out/curves.png              # those of a run of your own
 
 The horizontal axis is logarithmic, so that a straight line means: every doubling of the steps gains the same.
 """
@@ -11,7 +11,10 @@ import json
 from pathlib import Path
 
 PARTS = {
-    "autoencoder": ("held-out PSNR dB", "autoencoder: PSNR, dB (target 25)"),
+    "autoencoder": ("held-out PSNR dB", "second autoencoder: PSNR, dB (target 25)"),
+    "encoder-flux2": ("clean 256", "encoder flux2: error at 256 px (target 0.10)"),
+    "encoder-sd1": ("clean 256", "encoder sd1: error at 256 px (target 0.10)"),
+    "decoder": ("PSNR 512, own", "decoder: PSNR at 512 px, dB (target 30)"),
     "base": ("held-out v", "U-Net: squared error of v"),
     "features": ("held-out accuracy", "feature network: accuracy"),
 }
@@ -29,8 +32,9 @@ def main() -> None:
     from matplotlib import pyplot
     from matplotlib.ticker import ScalarFormatter
 
-    figure, axes = pyplot.subplots(1, len(PARTS), figsize=(12, 3.4), layout="constrained")
-    for axis, (part, (key, title)) in zip(axes, PARTS.items()):
+    parts = {part: shown for part, shown in PARTS.items() if (args.folder / f"{part}.jsonl").is_file()}
+    figure, axes = pyplot.subplots(1, len(parts), figsize=(4 * len(parts), 3.4), layout="constrained")
+    for axis, (part, (key, title)) in zip(axes, parts.items()):
         rows = [json.loads(line) for line in (args.folder / f"{part}.jsonl").read_text().splitlines()]
         rows = [row for row in rows if key in row]
         axis.plot([row["step"] for row in rows], [row[key] for row in rows], marker=".", color="#1f5a85")

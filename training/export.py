@@ -2,7 +2,7 @@
 
 The feature network goes into its `features` folder, which diffusers does not look at.
 
-python training/export.py                        # cache/training -> src/unlearnable/models/embedded
+python training/export.py                        # the cache -> src/unlearnable/models/embedded
 python training/export.py --to some/folder
 """
 
@@ -16,10 +16,11 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionMod
 from safetensors import safe_open
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from autoencoder import joined
 from common import CACHE, EMBEDDED
 from networks import Shape, build_scheduler, build_text_encoder, build_unet
 
-LIMIT_MB = 40
+LIMIT_MB = 60
 
 
 def read_average(file: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, str]]:
@@ -80,7 +81,8 @@ def main() -> None:
     unet, text_encoder = build_unet(Shape()), build_text_encoder(Shape(), tokenizer)
     unet.load_state_dict(weights["unet"])
     text_encoder.load_state_dict(weights["text_encoder"])
-    assemble(AutoencoderKL.from_pretrained(args.cache / "vae"), unet, text_encoder, tokenizer, args.to)
+    vae = joined(args.cache / "encoder-flux2-average.safetensors", args.cache / "decoder-average.safetensors")
+    assemble(vae, unet, text_encoder, tokenizer, args.to)
     if (args.cache / "features").is_dir():
         shutil.copytree(args.cache / "features", args.to / "features", dirs_exist_ok=True)
     size = sum(file.stat().st_size for file in args.to.rglob("*") if file.is_file()) / 1e6

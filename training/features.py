@@ -5,7 +5,7 @@
 Cross-entropy with label smoothing on 64 px views: random crops, mirrored, recoloured, greyed, blurred, with noise and
 holes, so that a soft generated picture is still recognised. Labels teach kinds, not subjects: the network also predicts
 SqueezeNet's features of the same view before it was harmed (distillation, Hinton et al., arXiv 1503.02531). The
-averaged weights go to `cache/training/features`.
+averaged weights go to `features` in the cache.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """How well do judges tell subjects apart: the feature network that ships, and SqueezeNet, its teacher.
 
-    python training/judges.py                          # after measure.py has filled cache/training/drawn
+    python training/judges.py                          # after measure.py has filled the cache's drawn folder
     python training/judges.py --features FOLDER        # another feature network as well
 
 For each judge: the share of single photographs whose subject is the nearest of 20 by the other photographs; and how

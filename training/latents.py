@@ -6,22 +6,15 @@ Copy 0 of a picture is the picture; the other copies are mirrored, cropped a lit
 import hashlib
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
 from safetensors import safe_open
+from torch import nn
 
 from common import step_rng, write_atomically
 from data import Split, jitter, to_float
-
-
-def fingerprint(vae_folder: Path) -> str:
-    """Changes when the autoencoder's weights or the way copies are made change."""
-    digest = hashlib.sha256((vae_folder / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
-    return f"copies-v1-{digest[:16]}"
 
 
 def augmented(pictures: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
@@ -33,38 +26,36 @@ def augmented(pictures: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     return jitter(F.interpolate(crops, size=(size, size), mode="bicubic", align_corners=False).clamp(-1, 1), rng)
 
 
-def encode(
-    vae: AutoencoderKL, split: Split, copies: int, device: torch.device, shards: int = 1, seed: int = 0
-) -> torch.Tensor:
-    """Scaled latents (posterior means) as fp16 [copies, n, 4, 16, 16], by `shards` threads."""
-    vae = vae.to(device, memory_format=torch.channels_last).eval()
-    chunks = split.pixels.split(16)
-    began = time.monotonic()
-
-    @torch.no_grad()
-    def one(job: tuple[int, int]) -> torch.Tensor:
-        copy, number = job
-        x = to_float(chunks[number])
+def encode(encoder: nn.Module, split: Split, copy: int, device: torch.device, seed: int = 0) -> torch.Tensor:
+    """Latents of one copy of all pictures, as fp16 [n, c, h / 8, w / 8]; `encoder` takes pictures in [0, 1]."""
+    encoder = encoder.to(device).eval()
+    began, parts = time.monotonic(), []
+    for number, pixels in enumerate(split.pixels.split(16)):
+        x = to_float(pixels)
         if copy:
             x = augmented(x, step_rng(seed + copy, number))
-        z = vae.encode(x.to(device, memory_format=torch.channels_last)).latent_dist.mean
-        if number % 100 == 0:
-            print(f"encoding copy {copy}: {16 * number}/{len(split)}, {time.monotonic() - began:.0f} s", flush=True)
-        return (z * vae.config.scaling_factor).half().cpu()
-
-    jobs = [(copy, number) for copy in range(copies) for number in range(len(chunks))]
-    with ThreadPoolExecutor(shards) as pool:
-        latents = torch.cat(list(pool.map(one, jobs)))
-    return latents.unflatten(0, (copies, len(split))).contiguous()
+        with torch.no_grad():
+            parts.append(encoder(((x + 1) / 2).to(device, memory_format=torch.channels_last)).half().cpu())
+        if number % 100 == 99:
+            done, seconds = 16 * (number + 1), time.monotonic() - began
+            left = seconds / done * (len(split) - done) / 60
+            print(f"encoding copy {copy}: {done}/{len(split)}, {left:.0f} min left", flush=True)
+    return torch.cat(parts).contiguous()
 
 
-def cached(file: Path, vae_folder: Path, split: Split, copies: int, device: torch.device, shards: int) -> torch.Tensor:
-    """`encode`, kept in a file which is made again when the autoencoder or the pictures change."""
-    wanted = json.dumps({"vae": fingerprint(vae_folder), "copies": copies, "pictures": len(split)}, sort_keys=True)
-    if file.is_file():
-        with safe_open(file, "pt") as opened:
-            if opened.metadata()["made_from"] == wanted:
-                return opened.get_tensor("latents")
-    latents = encode(AutoencoderKL.from_pretrained(vae_folder).float(), split, copies, device, shards)
-    write_atomically({"latents": latents}, file, {"made_from": wanted})
+def cached(folder: Path, encoder: nn.Module, split: Split, copies: int, device: torch.device) -> list[torch.Tensor]:
+    """`encode` for each copy, each kept in a file that is made again when the encoder or the pictures change."""
+    probe = encoder.to(device)(torch.linspace(0, 1, 3 * 64 * 64).view(1, 3, 64, 64).to(device))
+    digest = hashlib.sha256((probe.detach().cpu() * 100).round().to(torch.int32).numpy().tobytes()).hexdigest()[:16]
+    latents = []
+    for copy in range(copies):
+        file = folder / f"latents-{copy}.safetensors"
+        wanted = json.dumps({"encoder": digest, "pictures": len(split), "shape": list(split.pixels.shape[1:])})
+        if file.is_file():
+            with safe_open(file, "pt") as opened:
+                if opened.metadata()["made_from"] == wanted:
+                    latents.append(opened.get_tensor("latents"))
+                    continue
+        latents.append(encode(encoder, split, copy, device))
+        write_atomically({"latents": latents[-1]}, file, {"made_from": wanted})
     return latents

@@ -8,20 +8,21 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 @dataclass(frozen=True)
 class Shape:
-    """Widths of the U-Net's levels (16, 8 and 4 px of latents) and of the text encoder."""
+    """Widths of the U-Net's levels (16, 8 and 4 px of latents), latent channels, and width of the text encoder."""
 
-    widths: tuple[int, ...] = (64, 128, 192)
+    widths: tuple[int, ...] = (96, 160, 192)
+    channels: int = 32
     heads: int = 4
     text_width: int = 160
     text_layers: int = 2
 
 
 def build_unet(shape: Shape) -> UNet2DConditionModel:
-    """An untrained U-Net for 4-channel latents with text attention at the lower two levels."""
+    """An untrained U-Net with text attention at the lower two levels."""
     return UNet2DConditionModel(
         sample_size=16,
-        in_channels=4,
-        out_channels=4,
+        in_channels=shape.channels,
+        out_channels=shape.channels,
         layers_per_block=1,
         block_out_channels=shape.widths,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),

@@ -52,7 +52,7 @@ def principal(pixels: torch.Tensor, count: int) -> torch.Tensor:
 
 @torch.no_grad()
 def encode(pipeline: StableDiffusionPipeline, pixels: torch.Tensor) -> torch.Tensor:
-    """Scaled latents [n, 4, h / 8, w / 8] of uint8 pictures."""
+    """Scaled latents [n, c, h / 8, w / 8] of uint8 pictures."""
     vae = pipeline.vae
     parts = [vae.encode(to_float(chunk).to(vae.device)).latent_dist.mean for chunk in pixels.split(16)]
     return torch.cat(parts) * vae.config.scaling_factor

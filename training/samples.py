@@ -115,7 +115,7 @@ def text_figures(pipeline: StableDiffusionPipeline, folder: Path, seed: int, cou
 
 
 def _ours_and_stock(pipeline: StableDiffusionPipeline, folder: Path, prompt: str, seed: int) -> float:
-    noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(1, pipeline.unet.config.in_channels, 16, 16, generator=torch.Generator().manual_seed(seed))
     stock = pipeline(
         prompt, latents=noise, num_inference_steps=STEPS, guidance_scale=GUIDANCE, output_type="pt"
     ).images.float()

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 
-from autoencoder import colour_error
 from personalised import others, prompt_of, summary
 from quality import principal
 from samples import ranks
@@ -45,15 +44,6 @@ def test_summary_counts_first_places():
     assert found["objects, learned: first of all"] == 0
     assert found["held-out loss, learned / untouched, mean"] == 0.75
     assert found["held-out loss fell for"] == 2
-
-
-def test_colour_error_ignores_brightness_and_fine_grain():
-    x = torch.rand(1, 3, 16, 16)
-    checks = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(8, 8)
-    assert colour_error(x + 0.2, x) < 1e-6
-    assert colour_error(x + 0.2 * checks * torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), x) < 1e-6
-    tinted = x + 0.3 * torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1)
-    assert torch.isclose(colour_error(tinted, x), torch.tensor((0.2 + 0.1 + 0.1) / 3), atol=1e-6)
 
 
 def test_the_best_linear_autoencoder_loses_what_the_other_components_hold():

@@ -1,0 +1,139 @@
+"""Train the decoder of the embedded autoencoder: latents of the teacher and of the trained encoder, back to pictures.
+
+    python training/decoder.py --minutes 60          # to resume, run the same command again
+
+Loss: L1 + squared error + perceptual distance (SqueezeNet). The encoder is `encoder-flux2-average.safetensors` in the
+same folder, which also holds the mean and the spread of the teacher's channels; it is not changed.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers.models.autoencoders.vae import Decoder
+from safetensors.torch import load_file
+from torch import Tensor
+
+from common import write_atomically
+from data import data_folder
+from encoder import WIDTHS, build, latents
+from loop import Loop, parse, parser
+from perceptual import SqueezeFeatures, perceptual_distance, weights_file
+from photographs import batch, held_squares, large_size, photographs
+from teachers import CHANNELS, Normalised, teacher
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Each step has `pixels` in small crops and about as many in large ones; `noise` is added to all latents."""
+
+    small: int = 64
+    pixels: int = 6 * 64 * 64
+    noise: float = 0.05
+    peak_rate: float = 1e-3
+    squared_weight: float = 2.0
+    perceptual_weight: float = 0.1
+    weight_decay: float = 1e-4
+
+
+def build_decoder() -> Decoder:
+    """An untrained decoder: the half of a stock AutoencoderKL (without attention) that makes pictures."""
+    widths = WIDTHS["flux2"]
+    up = ("UpDecoderBlock2D",) * len(widths)
+    return Decoder(CHANNELS["flux2"], 3, up, widths, 1, norm_num_groups=8, mid_block_add_attention=False)
+
+
+def trained_encoder(file: Path, name: str) -> tuple[torch.nn.Module, Tensor, Tensor]:
+    """The averaged encoder that `encoder.py` wrote, and the mean and standard deviation of its teacher's channels."""
+    tensors = {key: value.float() for key, value in load_file(file).items()}
+    mean, std = tensors.pop("mean"), tensors.pop("std")
+    encoder = build(name)
+    encoder.load_state_dict(tensors)
+    return encoder.eval().requires_grad_(False).to(memory_format=torch.channels_last), mean, std
+
+
+def decoding_loss(
+    decoder: torch.nn.Module, features: SqueezeFeatures | None, s: Settings, z: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The loss of pictures in [0, 1] decoded from `z`, and their squared error."""
+    out = (decoder(z) + 1) / 2
+    squared = (out - x).square().mean()
+    loss = 2 * (out - x).abs().mean() + 4 * s.squared_weight * squared
+    if features is not None:
+        loss = loss + s.perceptual_weight * perceptual_distance(features, 2 * out - 1, 2 * x - 1)
+    return loss, squared.detach()
+
+
+@torch.no_grad()
+def fidelity(decoder: torch.nn.Module, encode: torch.nn.Module, x: Tensor) -> float:
+    """Mean PSNR in dB of pictures ``[n 3 h w]`` in [0, 1] after both halves."""
+    out = torch.cat([(decoder(encode(part)) + 1) / 2 for part in x.split(4)]).clamp(0, 1)
+    return (-10 * torch.log10((out - x).square().mean((1, 2, 3)))).mean().item()
+
+
+def train(args: argparse.Namespace, s: Settings) -> None:
+    """Train until the budget is used up; the averaged weights are written with every checkpoint."""
+    folder = data_folder(args.data)
+    pictures, held = photographs(folder, "train"), photographs(folder, "held-out")
+    encoder, mean, std = trained_encoder(args.encoder or args.out / "encoder-flux2-average.safetensors", "flux2")
+    wanted = Normalised(teacher("flux2", args.teachers or folder.parent.parent / "weights"), mean, std)
+    weights = weights_file(args.squeezenet, folder)
+    features = SqueezeFeatures(weights) if weights.is_file() else None
+    torch.manual_seed(args.seed)
+    decoder = build_decoder().to(memory_format=torch.channels_last)
+    if args.start:
+        decoder.load_state_dict({k: v.float() for k, v in load_file(args.start).items()})
+
+    class Student(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return latents(encoder, x)
+
+    def draw(rng: torch.Generator, done: float) -> tuple[Tensor, ...]:
+        size = large_size(rng)
+        small = batch(pictures, s.small, s.pixels // s.small**2, rng)
+        large = batch(pictures, size, max(1, s.pixels // size**2), rng)
+        noise = [torch.randn((len(x), CHANNELS["flux2"], x.shape[-2] // 8, x.shape[-1] // 8), generator=rng)
+                 for x in (small, large)]  # fmt: skip
+        return small, large, *noise, torch.rand(1, generator=rng)
+
+    def loss(small: Tensor, large: Tensor, *rest: Tensor) -> tuple[Tensor, dict[str, float]]:
+        total, figures = torch.zeros(()), {}
+        by_teacher = bool(rest[-1] < 0.5)
+        for name, x, noise, taught in zip(("small", "large"), (small, large), rest, (by_teacher, not by_teacher)):
+            with torch.no_grad():
+                z = (wanted(x) if taught else latents(encoder, x)) + s.noise * noise
+            value, squared = decoding_loss(decoder, features, s, z, x)
+            total, figures[name] = total + value / 2, squared.item()
+        return total, figures
+
+    def check() -> dict[str, float]:
+        found = {}
+        for size, count in ((128, 16), (512, 4)):
+            x = held_squares(held, size, count)
+            for name, encode in (("own", Student()), ("teacher's", wanted)):
+                found[f"PSNR {size}, {name}"] = round(fidelity(decoder, encode, x), 2)
+        return found
+
+    def write() -> None:
+        notes = {"step": str(loop.clock.step), "minutes": f"{loop.clock.elapsed:.1f}"}
+        tensors = {k: v.clone() for k, v in decoder.state_dict().items()}
+        write_atomically(tensors, args.out / "decoder-average.safetensors", notes)
+
+    loop = Loop({"decoder": decoder}, loss, args.out / "decoder.safetensors", args, s.peak_rate, s.weight_decay)
+    loop.run(draw, write, every=args.check, check=check)
+
+
+def main() -> None:
+    """Command line."""
+    options = parser(__doc__)
+    options.add_argument("--teachers", type=Path, help="folder of the teachers' weights")
+    options.add_argument("--encoder", type=Path, help="the averaged encoder (default: in --out)")
+    options.add_argument("--squeezenet", type=Path, help="SqueezeNet v1.0 weights, for the perceptual loss")
+    options.add_argument("--from", dest="start", type=Path, help="start from averaged weights that were written before")
+    options.add_argument("--check", type=int, default=400, help="steps between two measurements on held-out pictures")
+    train(parse(options), Settings())
+
+
+if __name__ == "__main__":
+    main()

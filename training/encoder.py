@@ -1,0 +1,154 @@
+"""Train a small encoder to answer as a teacher does: `flux2` (TAEF2) or `sd1` (the light encoder of SD 1's latents).
+
+    python training/encoder.py flux2 --minutes 100      # to resume, run the same command again
+    python training/encoder.py sd1 --minutes 20
+
+Loss: squared error of the latents, in units of each channel's own spread. Steps see small crops and large ones in
+turn, from photographs at their own size too; half of each batch is moved by one or two ascent steps against the student
+itself, because a protection that is made against the student carries over where the two agree *there*.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers.models.autoencoders.vae import Encoder
+from torch import Tensor
+
+from common import write_atomically
+from data import data_folder
+from loop import Loop, parse, parser
+from photographs import Photographs, batch, held_squares, large_size, photographs
+from teachers import CHANNELS, Normalised, normalised, teacher
+
+HELD = {128: 16, 256: 6, 512: 2}  # held-out pictures of each size
+WIDTHS = {"flux2": (24, 48, 96, 128), "sd1": (16, 32, 64, 64)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Half of the steps see small crops, the others large ones, about `pixels` a step; budgets are in 1/255."""
+
+    small: int = 64
+    pixels: int = 8 * 64 * 64
+    smallest: float = 1.0
+    largest: float = 8.0
+    peak_rate: float = 1.5e-3
+    weight_decay: float = 1e-4
+
+
+def build(name: str) -> Encoder:
+    """An untrained encoder: the half of a stock AutoencoderKL (without attention) that makes latents."""
+    widths = WIDTHS[name]
+    down = ("DownEncoderBlock2D",) * len(widths)
+    return Encoder(3, CHANNELS[name], down, widths, 1, norm_num_groups=8, mid_block_add_attention=False)
+
+
+def latents(encoder: torch.nn.Module, x: Tensor) -> Tensor:
+    """The posterior's mean ``[b c h/8 w/8]`` of pictures in [0, 1]."""
+    return encoder(2 * x - 1).chunk(2, 1)[0]
+
+
+def ascended(encoder: torch.nn.Module, x: Tensor, noise: Tensor, eps: Tensor, steps: int) -> Tensor:
+    """Pictures moved by sign ascent on the distance of their latents from the clean, by at most `eps` [b 1 1 1]."""
+    with torch.no_grad():
+        clean = latents(encoder, x)
+    start = (x + eps / 2 * noise.sign()).clamp(0, 1)
+    for _ in range(steps):
+        start.requires_grad_(True)
+        distance = (latents(encoder, start) - clean).square().sum()
+        (gradient,) = torch.autograd.grad(distance, start)
+        start = (start + eps * gradient.sign()).detach()
+        start = torch.min(torch.max(start, x - eps), x + eps).clamp(0, 1)
+    return start
+
+
+def perturbed(encoder: torch.nn.Module, s: Settings, x: Tensor, noise: Tensor, draws: Tensor) -> Tensor:
+    """The first half of a batch after ascent, the rest as it is; a single picture is moved in half of the steps."""
+    count = len(x) // 2 if len(x) > 1 else int(draws[0] < 0.5)
+    if not count:
+        return x
+    eps = (s.smallest + (s.largest - s.smallest) * draws[1 : 1 + count]).view(-1, 1, 1, 1) / 255
+    moved = ascended(encoder, x[:count], noise[:count], eps, 1 + int(draws[0] * 4 % 2 < 1))
+    return torch.cat([moved, x[count:]]).contiguous(memory_format=torch.channels_last)
+
+
+def errors(encoder: torch.nn.Module, wanted: Normalised, x: Tensor) -> Tensor:
+    """Mean squared error of each picture's latents, in units of the teacher's variance; ``[b]``."""
+    with torch.no_grad():
+        target = wanted(x)
+    return (latents(encoder, x) - target).square().mean((1, 2, 3))
+
+
+def agreement(
+    encoder: torch.nn.Module, wanted: Normalised, pictures: Photographs, sizes: dict[int, int] = HELD
+) -> dict[str, float]:
+    """Held-out figures: error on clean and moved pictures, and how far the teacher hears what was made on the student.
+
+    The last is `heard`: RMS shift of the teacher's latents after three ascent steps at 4/255 on the student.
+    """
+    found = {}
+    for size, count in sizes.items():
+        x = held_squares(pictures, size, count)
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(size))
+        moved = ascended(encoder, x, noise, torch.full((count, 1, 1, 1), 4 / 255), 3)
+        with torch.no_grad():
+            found[f"clean {size}"] = errors(encoder, wanted, x).mean().item()
+            found[f"moved {size}"] = errors(encoder, wanted, moved).mean().item()
+            if size == min(sizes):
+                found["heard"] = (wanted(moved) - wanted(x)).square().mean().sqrt().item()
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def train(args: argparse.Namespace, s: Settings) -> None:
+    """Train until the budget is used up; the averaged weights are written with every checkpoint."""
+    folder = data_folder(args.data)
+    pictures, held = photographs(folder, "train"), photographs(folder, "held-out")
+    rng = torch.Generator().manual_seed(0)
+    sample = [batch(pictures, 128, 8, rng) for _ in range(16)] + [batch(pictures, 256, 1, rng) for _ in range(32)]
+    wanted = normalised(teacher(args.name, args.teachers or folder.parent.parent / "weights"), sample)
+    torch.manual_seed(args.seed)
+    encoder = build(args.name).to(memory_format=torch.channels_last)
+    if args.start:
+        from safetensors.torch import load_file
+
+        encoder.load_state_dict({k: v.float() for k, v in load_file(args.start).items() if k not in ("mean", "std")})
+
+    def draw(rng: torch.Generator, done: float) -> tuple[Tensor, ...]:
+        size = s.small if float(torch.rand((), generator=rng)) < 0.5 else large_size(rng)
+        x = batch(pictures, size, max(1, s.pixels // size**2), rng)
+        return x, torch.randn(x.shape, generator=rng), torch.rand(1 + len(x), generator=rng)
+
+    def loss(x: Tensor, noise: Tensor, draws: Tensor) -> tuple[Tensor, dict[str, float]]:
+        encoder.requires_grad_(False)
+        x = perturbed(encoder, s, x, noise, draws)
+        encoder.requires_grad_(True)
+        values = errors(encoder, wanted, x)
+        half = max(1, len(x) // 2)
+        return values.mean(), {"moved": values[:half].mean().item(), "as they are": values[-half:].mean().item()}
+
+    file = args.out / f"encoder-{args.name}.safetensors"
+
+    def write() -> None:
+        tensors = {k: v.clone() for k, v in encoder.state_dict().items()}
+        tensors |= {"mean": wanted.mean.flatten().clone(), "std": wanted.std.flatten().clone()}
+        notes = {"step": str(loop.clock.step), "minutes": f"{loop.clock.elapsed:.1f}", "teacher": args.name}
+        write_atomically(tensors, args.out / f"encoder-{args.name}-average.safetensors", notes)
+
+    loop = Loop({"encoder": encoder}, loss, file, args, s.peak_rate, s.weight_decay)
+    loop.run(draw, write, every=args.check, check=lambda: agreement(encoder, wanted, held))
+
+
+def main() -> None:
+    """Command line."""
+    options = parser(__doc__)
+    options.add_argument("name", choices=sorted(CHANNELS), help="whose latents the encoder learns")
+    options.add_argument("--teachers", type=Path, help="folder of the teachers' weights")
+    options.add_argument("--from", dest="start", type=Path, help="start from averaged weights that were written before")
+    options.add_argument("--check", type=int, default=400, help="steps between two measurements on held-out pictures")
+    train(parse(options), Settings())
+
+
+if __name__ == "__main__":
+    main()
