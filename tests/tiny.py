@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 import transformers
+from safetensors.torch import load_file
 from torch import Tensor
 
 from unlearnable.models.base import Model
 from unlearnable.models.load import adapt
-from unlearnable.models.training import FineTune, denoising_loss, fine_tune
+from unlearnable.models.training import denoising_loss
 from unlearnable.rng import generator, normal
 
 FAMILIES = ("sd1", "sd2", "sdxl", "sd3", "flux", "ddpm")
 SIDE = 32
 PROMPT = "a photo of sks"
+FITTED = Path(__file__).with_name("fitted")
 
 
 def pictures(count: int, seed: int = 0, side: int = SIDE) -> Tensor:
@@ -85,33 +88,23 @@ def build(family: str, seed: int = 0) -> Any:
 
 @cache
 def fitted(family: str) -> Model:
-    """The model of one family, its autoencoder and denoiser fitted to `pictures`; never change it, `copy` it."""
+    """The model of one family, its autoencoder and denoiser fitted to `pictures`; never change it, `copy` it.
+
+    The weights are files that `tests/fit.py` made: a fit on the spot would end elsewhere on another processor.
+    """
     model = adapt(build(family), f"tiny-{family}")
     if family != "ddpm":
         fit_autoencoder(model)
-    data = pictures(256, seed=1, side=min(model.size, SIDE))
-    model.denoiser = fine_tune(model, data, PROMPT, FineTune(250, lr=4e-3, batch=16), seed=0).denoiser
+    model.denoiser.load_state_dict(weights(family))
     return model
 
 
-@cache
-def autoencoder_weights() -> dict[str, Tensor]:
-    torch.manual_seed(0)
-    network = vae(4)
-    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
-    data = pictures(256, seed=2) * 2 - 1
-    for step in range(120):
-        x = data[torch.randint(256, (16,), generator=generator(step, "vae"))]
-        z = network.encode(x).latent_dist.mode()
-        loss = (network.decode(z).sample - x).abs().mean() + 0.01 * (z.mean() ** 2 + (z.var() - 1) ** 2)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return network.state_dict()
+def weights(name: str) -> dict[str, Tensor]:
+    return {key: value.float() for key, value in load_file(FITTED / f"{name}.safetensors").items()}
 
 
 def fit_autoencoder(model: Any) -> None:
-    model.vae.load_state_dict(autoencoder_weights())
+    model.vae.load_state_dict(weights("autoencoder"))
 
 
 @torch.no_grad()

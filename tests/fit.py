@@ -1,0 +1,53 @@
+"""Fit the tests' small models once, so that tests find the same weights on every processor.
+
+python tests/fit.py            # writes tests/fitted/*.safetensors
+"""
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tiny import FAMILIES, FITTED, PROMPT, SIDE, build, fit_autoencoder, pictures, vae
+from unlearnable.models.load import adapt
+from unlearnable.models.training import FineTune, fine_tune
+from unlearnable.rng import generator
+
+
+def autoencoder() -> dict[str, Tensor]:
+    """Weights of the small autoencoder after 120 steps on `pictures`."""
+    torch.manual_seed(0)
+    network = vae(4)
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    data = pictures(256, seed=2) * 2 - 1
+    for step in range(120):
+        x = data[torch.randint(256, (16,), generator=generator(step, "vae"))]
+        z = network.encode(x).latent_dist.mode()
+        loss = (network.decode(z).sample - x).abs().mean() + 0.01 * (z.mean() ** 2 + (z.var() - 1) ** 2)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return network.state_dict()
+
+
+def denoiser(family: str) -> dict[str, Tensor]:
+    """Weights of one family's denoiser after 250 steps on `pictures`."""
+    model = adapt(build(family), f"tiny-{family}")
+    if family != "ddpm":
+        fit_autoencoder(model)
+    data = pictures(256, seed=1, side=min(model.size, SIDE))
+    return fine_tune(model, data, PROMPT, FineTune(250, lr=4e-3, batch=16), seed=0).denoiser.state_dict()
+
+
+def keep(name: str, weights: dict[str, Tensor]) -> None:
+    save_file({key: value.half().contiguous() for key, value in weights.items()}, FITTED / f"{name}.safetensors")
+
+
+def main() -> None:
+    FITTED.mkdir(exist_ok=True)
+    keep("autoencoder", autoencoder())
+    for family in FAMILIES:
+        keep(family, denoiser(family))
+
+
+if __name__ == "__main__":
+    main()
