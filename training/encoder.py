@@ -3,23 +3,27 @@
     python training/encoder.py flux2 --minutes 100      # to resume, run the same command again
     python training/encoder.py sd1 --minutes 20
 
-Loss: squared error of the latents, in units of each channel's own spread. Steps see small crops and large ones in
-turn, from photographs at their own size too; half of each batch is moved by one or two ascent steps against the student
-itself, because a protection that is made against the student carries over where the two agree *there*.
+Loss: squared error of the latents, in units of each channel's own spread. Batches of small crops and
+of large ones come in turn, from photographs at their own size too; half of each is moved by one or two ascent steps
+against the student itself, because a protection that is made against the student carries over where the two agree
+*there*. A thread makes them, and each is used a few times (`replay.py`).
 """
 
 import argparse
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from diffusers.models.autoencoders.vae import Encoder
+from safetensors.torch import load_file
 from torch import Tensor
 
-from common import write_atomically
+from common import step_rng, write_atomically
 from data import data_folder
 from loop import Loop, parse, parser
 from photographs import Photographs, batch, held_squares, large_size, photographs
+from replay import Replay
 from teachers import CHANNELS, Normalised, normalised, teacher
 
 HELD = {128: 16, 256: 6, 512: 2}  # held-out pictures of each size
@@ -28,7 +32,7 @@ WIDTHS = {"flux2": (24, 48, 96, 128), "sd1": (16, 32, 64, 64)}
 
 @dataclass(frozen=True)
 class Settings:
-    """Half of the steps see small crops, the others large ones, about `pixels` a step; budgets are in 1/255."""
+    """Half of the batches are small crops, the others large ones, about `pixels` each; budgets are in 1/255."""
 
     small: int = 64
     pixels: int = 8 * 64 * 64
@@ -90,9 +94,10 @@ def agreement(
     """
     found = {}
     for size, count in sizes.items():
-        x = held_squares(pictures, size, count)
-        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(size))
-        moved = ascended(encoder, x, noise, torch.full((count, 1, 1, 1), 4 / 255), 3)
+        device = next(encoder.parameters()).device
+        x = held_squares(pictures, size, count).to(device)
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(size)).to(device)
+        moved = ascended(encoder, x, noise, torch.full((len(x), 1, 1, 1), 4 / 255, device=device), 3)
         with torch.no_grad():
             found[f"clean {size}"] = errors(encoder, wanted, x).mean().item()
             found[f"moved {size}"] = errors(encoder, wanted, moved).mean().item()
@@ -101,32 +106,55 @@ def agreement(
     return {name: round(value, 4) for name, value in found.items()}
 
 
+def known(network: torch.nn.Module, file: Path) -> Normalised | None:
+    """The teacher, normalised as it was when these averaged weights were written; None where there are none."""
+    if not file.is_file():
+        return None
+    tensors = load_file(file)
+    return Normalised(network, tensors["mean"].float(), tensors["std"].float())
+
+
+def measured(network: torch.nn.Module, pictures: Photographs) -> Normalised:
+    """The teacher, with each channel's mean and spread over some training pictures taken out."""
+    rng = torch.Generator().manual_seed(0)
+    sample = [batch(pictures, 128, 8, rng) for _ in range(16)] + [batch(pictures, 256, 1, rng) for _ in range(32)]
+    return normalised(network, sample)
+
+
 def train(args: argparse.Namespace, s: Settings) -> None:
     """Train until the budget is used up; the averaged weights are written with every checkpoint."""
     folder = data_folder(args.data)
     pictures, held = photographs(folder, "train"), photographs(folder, "held-out")
-    rng = torch.Generator().manual_seed(0)
-    sample = [batch(pictures, 128, 8, rng) for _ in range(16)] + [batch(pictures, 256, 1, rng) for _ in range(32)]
-    wanted = normalised(teacher(args.name, args.teachers or folder.parent.parent / "weights"), sample)
+    average = args.out / f"encoder-{args.name}-average.safetensors"
+    network = teacher(args.name, args.teachers or folder.parent.parent / "weights")
+    wanted = known(network, args.start or average) or measured(network, pictures)
     torch.manual_seed(args.seed)
     encoder = build(args.name).to(memory_format=torch.channels_last)
     if args.start:
-        from safetensors.torch import load_file
-
         encoder.load_state_dict({k: v.float() for k, v in load_file(args.start).items() if k not in ("mean", "std")})
 
-    def draw(rng: torch.Generator, done: float) -> tuple[Tensor, ...]:
-        size = s.small if float(torch.rand((), generator=rng)) < 0.5 else large_size(rng)
-        x = batch(pictures, size, max(1, s.pixels // size**2), rng)
-        return x, torch.randn(x.shape, generator=rng), torch.rand(1 + len(x), generator=rng)
+    apprentice = copy.deepcopy(encoder).requires_grad_(False)
 
-    def loss(x: Tensor, noise: Tensor, draws: Tensor) -> tuple[Tensor, dict[str, float]]:
-        encoder.requires_grad_(False)
-        x = perturbed(encoder, s, x, noise, draws)
-        encoder.requires_grad_(True)
-        values = errors(encoder, wanted, x)
+    def make(number: int) -> tuple[Tensor, Tensor]:
+        rng = step_rng(args.seed, number)
+        if number % 25 == 0:
+            apprentice.load_state_dict(encoder.state_dict())
+        size = s.small if float(torch.rand((), generator=rng)) < 0.5 else large_size(rng)
+        x = batch(pictures, size, max(1, s.pixels // size**2), rng).to(loop.device)
+        noise, draws = torch.randn(x.shape, generator=rng).to(loop.device), torch.rand(1 + len(x), generator=rng)
+        x = (perturbed(apprentice, s, x, noise, draws.to(loop.device)) * 255).round()
+        with torch.no_grad():
+            return x.to(torch.uint8), wanted(x / 255).half()
+
+    def draw(rng: torch.Generator, done: float) -> tuple[Tensor, ...]:
+        x, target = replay.draw(int(torch.randint(2**31, (), generator=rng)))
+        return (x.float() / 255).contiguous(memory_format=torch.channels_last), target.float()
+
+    def loss(x: Tensor, target: Tensor) -> tuple[Tensor, dict[str, float]]:
+        values = (latents(encoder, x) - target).square().mean((1, 2, 3))
         half = max(1, len(x) // 2)
-        return values.mean(), {"moved": values[:half].mean().item(), "as they are": values[-half:].mean().item()}
+        figures = {"moved": values[:half].mean().item(), "as they are": values[-half:].mean().item()}
+        return values.mean(), figures | {"made": float(replay.made)}
 
     file = args.out / f"encoder-{args.name}.safetensors"
 
@@ -134,9 +162,11 @@ def train(args: argparse.Namespace, s: Settings) -> None:
         tensors = {k: v.clone() for k, v in encoder.state_dict().items()}
         tensors |= {"mean": wanted.mean.flatten().clone(), "std": wanted.std.flatten().clone()}
         notes = {"step": str(loop.clock.step), "minutes": f"{loop.clock.elapsed:.1f}", "teacher": args.name}
-        write_atomically(tensors, args.out / f"encoder-{args.name}-average.safetensors", notes)
+        write_atomically(tensors, average, notes)
 
     loop = Loop({"encoder": encoder}, loss, file, args, s.peak_rate, s.weight_decay)
+    wanted.to(loop.device), apprentice.to(loop.device)
+    replay = Replay(make, args.uses).start(loop.clock.step)
     loop.run(draw, write, every=args.check, check=lambda: agreement(encoder, wanted, held))
 
 
@@ -146,6 +176,7 @@ def main() -> None:
     options.add_argument("name", choices=sorted(CHANNELS), help="whose latents the encoder learns")
     options.add_argument("--teachers", type=Path, help="folder of the teachers' weights")
     options.add_argument("--from", dest="start", type=Path, help="start from averaged weights that were written before")
+    options.add_argument("--uses", type=float, default=4.0, help="how often each batch is used, in the mean")
     options.add_argument("--check", type=int, default=400, help="steps between two measurements on held-out pictures")
     train(parse(options), Settings())
 
