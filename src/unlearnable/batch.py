@@ -10,11 +10,12 @@ from __future__ import annotations
 import glob
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearnable import inputs as given
 from unlearnable.errors import PictureError, UnlearnableError, UsageError, shown
 from unlearnable.journal import Journal
 from unlearnable.recipe import Recipe
@@ -45,7 +46,7 @@ class Result:
 
 
 def protect(
-    inputs: Sequence[str | Path],
+    inputs: given.Inputs,
     out: str | Path,
     recipe: Recipe | None = None,
     *,
@@ -57,7 +58,7 @@ def protect(
     progress: Progress | None = None,
     remark: Callable[[str], None] | None = None,
 ) -> Iterator[Result]:
-    """Protect files and folders, yielding a `Result` for each picture as it is done.
+    """Protect files and folders (a path, or several), yielding a `Result` for each picture as it is done.
 
     Folders are mirrored under `out`. Finished files are skipped by (content hash, recipe hash) unless `overwrite`;
     to resume, call it again. `mask` is a picture, or a folder of pictures with the inputs' names: light parts may
@@ -67,16 +68,17 @@ def protect(
     there, with the same bits; inputs and `out` may then be URLs that fsspec knows, and results come as they are done.
     """
     recipe, kind = recipe or Recipe(), Run
-    options: tuple[Any, ...] = (recipe, Path(mask) if mask else None, recursive, overwrite, progress)
+    where = given.path(mask, "mask") if mask is not None else None
+    options: tuple[Any, ...] = (recipe, where, recursive, overwrite, progress)
     if ray is not None:
         from unlearnable.spread import Spread
 
-        run: Run = Spread.over(ray, inputs, out, *options)
+        run: Run = Spread.over(ray, given.names(inputs), given.name(out, "output folder"), *options)
     else:
         if recipe.surrogate:
             from unlearnable.dataset import Whole as kind
-        run = kind.open([Path(i) for i in inputs], Path(out), *options)
-    yield from run.results(model, remark or (lambda said: None))
+        run = kind.open(given.paths(inputs), given.path(out, "output folder"), *options)
+    return run.results(model, remark or (lambda said: None))
 
 
 @dataclass
@@ -223,8 +225,10 @@ class Run:
             raise UsageError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
         delta = views.merge(job.canvas, deltas)
         sealed = work.seal(picture, delta, work.allowed(picture, job.mask, job.quiet), constraint)
-        files.write(sealed, path, format=kind, quality=r.quality, keep_metadata=r.keep_metadata)
+        mode = files.like(job.source)
+        files.write(sealed, path, format=kind, quality=r.quality, keep_metadata=r.keep_metadata, mode=mode)
         measured, notes = work.verify(picture, sealed, path, constraint, files.is_lossless(kind, r.quality))
+        notes += files.lost(r.keep_metadata and bool(picture.text), kind)
         entry: dict[str, Any] = {
             "name": job.name.as_posix(), "input_sha256": job.digest, "content": job.content, "recipe_hash": r.hash,
             "seed": r.seed, "source": str(job.source), "output": path.relative_to(self.out).as_posix(),

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 some inputs failed, 2 wrong usage, 3 this machine lacks so
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from unlearnable import cli_audit, cli_bench, cli_ldu, cli_measure, cli_personalize, cli_purify
-from unlearnable.errors import SetupError, UnlearnableError, UsageError
+from unlearnable.errors import SetupError, UnlearnableError, UsageError, shown
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -119,6 +120,8 @@ def methods(
     from unlearnable import registry
 
     chosen = [registry.entry(n) for n in ([name] if name else registry.names())]
+    for sentence in registry.broken("method"):
+        typer.echo(f"unlearnable: {sentence}", err=True)
     if as_json:
         echo(json.dumps([{"name": e.name, "summary": e.summary, "text": e.text} for e in chosen], indent=2))
     elif name:
@@ -187,6 +190,17 @@ def echo(text: str) -> None:
     typer.echo(text)
 
 
+def dashes(words: list[str]) -> None:
+    """Raise UsageError for a file whose name starts with a dash, which would be read as options."""
+    from unlearnable.images.formats import SUFFIXES
+
+    for word in words[: words.index("--")] if "--" in words else words:
+        if word.startswith("-") and (os.path.splitext(word)[1].lower() in SUFFIXES or os.path.lexists(word)):
+            raise UsageError(
+                f"{shown(word)} would be read as an option: write {shown(os.path.join('.', word))}, or -- before it"
+            )
+
+
 def fail(text: str, code: int) -> NoReturn:
     typer.echo(f"unlearnable: {text}", err=True)
     sys.exit(code)
@@ -195,6 +209,7 @@ def fail(text: str, code: int) -> NoReturn:
 def main() -> Any:
     """Entry point: every expected error is one sentence on stderr and an exit code."""
     try:
+        dashes(sys.argv[1:])
         app()
     except UsageError as error:
         fail(str(error), USAGE)

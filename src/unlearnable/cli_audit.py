@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unlearnable.cli_list import show_all
 from unlearnable.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,15 @@ unlearnable audit photos protected -o report --attack dreambooth,lora --purify n
 
 An audit that was interrupted goes on when the same command is given again."""
 FAILED, INTERRUPTED = 1, 130
+
+
+def choices(wanted: bool) -> None:
+    """Print what --attack and --purify can name, and stop."""
+    if wanted:
+        for title, kind in (("attackers (--attack)", "attacker"), ("countermeasures (--purify)", "purifier")):
+            typer.echo(f"{title}:")
+            show_all(kind)
+        raise typer.Exit
 
 
 def audit(
@@ -47,6 +57,9 @@ def audit(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    show: Annotated[
+        bool, typer.Option("--list", callback=choices, is_eager=True, help="List attackers, countermeasures; stop.")
+    ] = False,
 ) -> None:
     """Attack your own pictures, clean and protected, and report what the attackers learned: measured, not promised."""
     from unlearnable import cli_protect
@@ -57,6 +70,7 @@ def audit(
         generated=generated, features=features, model=model, revision=revision, device=device, dtype=dtype,
         offline=offline,
     )  # fmt: skip
+    cli_protect.tell_unaccepted([clean, protected, *([held_out] if held_out else [])], True, None, False)
     if dry_run:
         preview(clean, protected, settings, held_out)
         return

@@ -7,19 +7,26 @@ from collections.abc import Callable
 import typer
 
 
+def show_all(kind: str) -> None:
+    """Print a line for everything of a kind; on stderr a sentence for each third party's thing that cannot be used."""
+    from unlearnable import registry
+
+    entries = [registry.entry(name, kind) for name in registry.names(kind)]
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        title, _, rest = entry.summary.partition(": ")
+        named = title.lower().replace(" ", "-") == entry.name
+        typer.echo(f"{entry.name:{width}}  {rest if named else entry.summary}")
+    for sentence in registry.broken(kind):
+        typer.echo(f"unlearnable: {sentence}", err=True)
+
+
 def listing(kind: str) -> Callable[[bool], None]:
     """An option's callback that prints the name of everything of a kind and what it does, and stops."""
 
     def callback(wanted: bool) -> None:
         if wanted:
-            from unlearnable import registry
-
-            entries = [registry.entry(name, kind) for name in registry.names(kind)]
-            width = max(len(entry.name) for entry in entries)
-            for entry in entries:
-                title, _, rest = entry.summary.partition(": ")
-                named = title.lower().replace(" ", "-") == entry.name
-                typer.echo(f"{entry.name:{width}}  {rest if named else entry.summary}")
+            show_all(kind)
             raise typer.Exit
 
     return callback

@@ -60,6 +60,7 @@ def measure(
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     options: dict[str, Any] = {"features": features, "device": device, "recursive": recursive, "seed": seed}
+    cli_protect.tell_unaccepted([clean, protected], recursive, None, False)
     with cli_protect.bar("measuring") as tell:
         report = folders.measure(clean, protected, names, progress=tell, **options)
     if as_json:

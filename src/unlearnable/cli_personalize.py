@@ -62,6 +62,8 @@ def personalize(
         "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
         "checkpointing": checkpointing,
     }  # fmt: skip
+    seen = [*inputs, *(folder for folder in (held_out, class_images) if folder)]
+    cli_protect.tell_unaccepted(seen, recursive, out, False)
     try:
         with cli_protect.bar("learning") as tell:
             learned = personalizing.personalize(

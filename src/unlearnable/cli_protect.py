@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from unlearnable.errors import UsageError, shown
+from unlearnable.images.formats import ACCEPTED
 from unlearnable.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def run(
         raise UsageError(f"{shown(urls[0])} is a URL, which needs a run with --ray: {remedy}")
     if dry_run:
         return preview([Path(i) for i in inputs], Path(out), recipe, recursive, as_json)
-    if recipe.model == "embedded":
+    if not urls:
+        tell_unaccepted([Path(i) for i in inputs], recursive, Path(out), as_json)
+    if recipe.model == "embedded" and recipe.protection().asks_model:
         talk.print(EMBEDDED_WORTH, style="dim")
     counts, started = {"protected": 0, "skipped": 0, "failed": 0}, time.monotonic()
     with bar() as tell:
@@ -69,6 +72,19 @@ def run(
         f"{said}{f', {pace:.3g} pictures a second' if ray and counts['protected'] else ''}; journal in {shown(out)}"
     )
     return counts["failed"]
+
+
+def tell_unaccepted(inputs: list[Path], recursive: bool, out: Path | None, as_json: bool) -> None:
+    """One line that counts what folders hold and is not accepted; with `as_json` a JSON object for each as well."""
+    from unlearnable.images import files
+
+    left = files.unaccepted(inputs, recursive, out)
+    if not left:
+        return
+    if as_json:
+        for path, kind in left:
+            sys.stdout.write(json.dumps({"source": str(path), "status": "not accepted", "kind": kind}) + "\n")
+    talk.print(f"not accepted: {files.summary(left)}; export them as one of {ACCEPTED}", style="yellow", markup=False)
 
 
 def show(result: Result, as_json: bool) -> None:
@@ -91,8 +107,9 @@ def show(result: Result, as_json: bool) -> None:
     psnr = f"{m['psnr']:.1f} dB" if m.get("psnr") not in (None, float("inf")) else "no change"
     again = " (finished before)" if result.status == "skipped" else ""
     sys.stdout.write(f"{shown(result.output or '')}  L-inf {m['linf']:g}/255  PSNR {psnr}{again}\n")
+    where = "  " if talk.is_terminal and sys.stdout.isatty() else f"{shown(result.source)}: "  # apart from its line
     for note in result.notes:
-        talk.print(f"  note: {note}", style="dim", markup=False)
+        talk.print(f"{where}note: {note}", style="dim", markup=False)
 
 
 def preview(inputs: list[Path], out: Path, recipe: Recipe, recursive: bool, as_json: bool) -> int:
@@ -101,6 +118,7 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, recursive: bool, as_j
     from unlearnable.images import files
 
     settings, failed = recipe.protection(), 0
+    tell_unaccepted(inputs, recursive, out, as_json)
     for source, name in files.find(inputs, recursive, out, recipe.wanted):
         try:
             picture = files.read(source)

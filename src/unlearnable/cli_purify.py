@@ -44,6 +44,7 @@ def purify(
     counts = {"purified": 0, "skipped": 0, "failed": 0}
     where: dict[str, Any] = {"device": device, "dtype": dtype, "offline": offline, "revision": revision}
     options: dict[str, Any] = {"recursive": recursive, "overwrite": overwrite, "keep_metadata": keep_metadata}
+    cli_protect.tell_unaccepted(inputs, recursive, out, as_json)
     try:
         with cli_protect.bar("purifying") as tell:
             for result in purifying.purify(inputs, out, how, model=model, seed=seed, progress=tell, **options, **where):

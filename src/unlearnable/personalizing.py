@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from unlearnable import registry
 from unlearnable.batch import stamp
 from unlearnable.errors import PictureError, UsageError, shown
+from unlearnable.inputs import Inputs, path, paths
 from unlearnable.models.load import EMBEDDED
 from unlearnable.recipe import fits, type_name
 
@@ -42,7 +43,7 @@ class Learned:
 
 
 def personalize(
-    inputs: Sequence[str | Path],
+    inputs: Inputs,
     out: str | Path,
     *,
     attack: str = "dreambooth",
@@ -51,14 +52,14 @@ def personalize(
     preset: str = "auto",
     settings: dict[str, Any] | None = None,
     seed: int = 0,
-    held_out: Sequence[str | Path] = (),
-    class_images: Sequence[str | Path] = (),
+    held_out: Inputs = (),
+    class_images: Inputs = (),
     samples: int = 8,
     recursive: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> Learned:
-    """Learn pictures as an attacker would, and write to the folder `out` what was learned.
+    """Learn pictures (a path, or several) as an attacker would, and write to the folder `out` what was learned.
 
     `attack` is one of `registry.names("attacker")`, `preset` one of its presets (auto: by the model's size), `settings`
     replaces fields of that (steps, lr, ...). `prompt` names the subject by the attacker's token, `sks`. `model` is one,
@@ -71,7 +72,7 @@ def personalize(
     PictureError if no picture can be read.
     """
     registry.thing(attack, "attacker")
-    out, started = Path(out), time.monotonic()
+    out, started = path(out, "output folder"), time.monotonic()
     seen, failed = pictures(inputs, recursive, out)
     unseen, lost = pictures(held_out, recursive) if held_out else ([], [])
     kind, gone = pictures(class_images, recursive) if class_images else ([], [])
@@ -107,13 +108,13 @@ def ready_to_write(out: Path) -> None:
         raise UsageError(f"cannot write to the folder {shown(out)!r} ({error.strerror}): choose another") from error
 
 
-def pictures(inputs: Sequence[str | Path], recursive: bool, out: Path | None = None) -> tuple[list[Tensor], list[str]]:
+def pictures(inputs: Inputs, recursive: bool, out: Path | None = None) -> tuple[list[Tensor], list[str]]:
     """The pictures ``[3 h w]`` in [0, 1] that can be read, and a sentence for each that cannot."""
     from unlearnable import work
     from unlearnable.images import files
 
     found, failed = [], []
-    for source, _ in files.sources([Path(i) for i in inputs], recursive, out):
+    for source, _ in files.sources(paths(inputs), recursive, out):
         try:
             found.append(work.tensor(files.read(source).pixels) / 255)
         except PictureError as error:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnable.batch import Progress, Result, finite, present, stamp
 from unlearnable.errors import PictureError, SetupError, UnlearnableError, UsageError, shown
+from unlearnable.inputs import Inputs, path, paths
 from unlearnable.journal import Journal
 from unlearnable.models.load import EMBEDDED
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def purify(
-    inputs: Sequence[str | Path],
+    inputs: Inputs,
     out: str | Path,
     how: str = "jpeg:75",
     *,
@@ -36,7 +37,7 @@ def purify(
     progress: Progress | None = None,
     **options: Any,
 ) -> Iterator[Result]:
-    """Purify files and folders, yielding a `Result` for each picture as it is done.
+    """Purify files and folders (a path, or several), yielding a `Result` for each picture as it is done.
 
     `how` is a chain such as "jpeg:75+resize:0.5" (`purification.chain.parse`). Outputs keep name, size, alpha and
     colour profile, and are lossless files (the input's own format where that can be, else PNG), so that what is lost is
@@ -48,8 +49,8 @@ def purify(
     from unlearnable.images import files
     from unlearnable.purification.chain import parse
 
-    chain, out = parse(how), Path(out)
-    pairs = files.find([Path(i) for i in inputs], recursive, out)
+    chain, out = parse(how), path(out, "output folder")
+    pairs = files.find(paths(inputs), recursive, out)
     named = (EMBEDDED if model is None else model) if chain.needs_model else None
     if isinstance(named, str):
         from unlearnable.models.load import load_model
@@ -63,7 +64,11 @@ def purify(
     }  # fmt: skip
     known = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     run = _Run(chain, out, settings, known, overwrite, {s.resolve() for s, _ in pairs}, Journal.open(out))
-    run.journal.append({"run": settings | {"hash": known}} | stamp())
+    return _results(run, pairs, progress)
+
+
+def _results(run: _Run, pairs: list[tuple[Path, Path]], progress: Progress | None) -> Iterator[Result]:
+    run.journal.append({"run": run.settings | {"hash": run.hash}} | stamp())
     for done, (source, name) in enumerate(pairs, 1):
         try:
             yield run.one(source, name)
@@ -100,7 +105,8 @@ class _Run:
         if path.resolve() in self.sources:  # a file whose name lies about its format slips past `find`
             raise PictureError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
         after = purified(picture, self.chain, self.settings["seed"])
-        files.write(after, path, format=kind, keep_metadata=self.settings["keep_metadata"])
+        keep = self.settings["keep_metadata"]
+        files.write(after, path, format=kind, keep_metadata=keep, mode=files.like(source))
         measured = work.measure(picture, after)
         entry = {
             "name": name.as_posix(), "input_sha256": digest, "recipe_hash": self.hash, "source": str(source),
@@ -108,7 +114,13 @@ class _Run:
             "measured": finite(measured),
         }  # fmt: skip
         self.journal.append(entry)
-        return Result(source, "purified", path, measured=measured, notes=picture.notes)
+        return Result(
+            source,
+            "purified",
+            path,
+            measured=measured,
+            notes=(*picture.notes, *files.lost(keep and bool(picture.text), kind)),
+        )
 
 
 def purified(picture: Any, chain: Chain, seed: int) -> Any:

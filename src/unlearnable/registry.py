@@ -8,6 +8,7 @@ import importlib
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from unlearnable.errors import UsageError
@@ -81,9 +82,50 @@ def place(name: str, kind: str = "method") -> str:
 
 def thing(name: str, kind: str) -> Any:
     """The module or attribute itself, imported."""
-    module, _, attribute = place(name, kind).partition(":")
-    found = importlib.import_module(module)
-    return getattr(found, attribute) if attribute else found
+    where = place(name, kind)
+    module, _, attribute = where.partition(":")
+    if _ours(module):
+        found: Any = importlib.import_module(module)
+        return getattr(found, attribute) if attribute else found
+    try:
+        found = importlib.import_module(module)
+        for part in attribute.split(".") if attribute else ():
+            found = getattr(found, part)
+    except Exception as error:  # a stranger's code may raise anything while it is imported
+        reason = " ".join(str(error).split()) or "no reason given"
+        raise UsageError(
+            f"{kind} {name!r} ({where}) cannot be loaded ({type(error).__name__}: {reason}): "
+            "mend, reinstall or remove the package that brings it"
+        ) from error
+    return found
+
+
+def _ours(module: str) -> bool:
+    return module.partition(".")[0] == "unlearnable"
+
+
+def _part(name: str, kind: str, attribute: str, what: str) -> Any:
+    """`attribute` of a thing's module, or the thing itself where its entry point names that attribute."""
+    found = thing(name, kind)
+    found = getattr(found, attribute, found)
+    if isinstance(found, ModuleType):
+        raise UsageError(f"{kind} {name!r} ({place(name, kind)}) has no {attribute}: it should be {what}")
+    return found
+
+
+def broken(kind: str) -> list[str]:
+    """A sentence for each third party's thing of a kind that cannot be used."""
+    sentences = [
+        f"{kind} {name!r} of {where} is left out: that name is one of ours"
+        for name, where in sorted(_third_parties(kind).items())
+        if name in KINDS[kind]
+    ]
+    for name in sorted(set(_third_parties(kind)) - set(KINDS[kind])):
+        try:
+            protection(name) if kind == "method" else presets(name) if kind == "attacker" else thing(name, kind)
+        except UsageError as error:
+            sentences.append(str(error))
+    return sentences
 
 
 def suggestion(name: str, known: list[str]) -> str:
@@ -101,8 +143,17 @@ def entry(name: str, kind: str = "method") -> Entry:
         named = (node for node in tree.body if isinstance(node, DOCUMENTED) and node.name == attribute)
         text = ast.get_docstring(next(named) if attribute else tree) or ""
     else:
-        text = thing(name, kind).__doc__ or ""
+        try:
+            text = _description(thing(name, kind), module)
+        except UsageError as error:
+            text = f"cannot be loaded\n\n{error}"
     return Entry(name, text.strip().split("\n")[0].rstrip("."), text.strip())
+
+
+def _description(found: Any, module: str) -> str:
+    """A third party's docstring: its own where it is a module, class or function, else its module's."""
+    own = found.__doc__ if isinstance(found, ModuleType | FunctionType | type) else None
+    return own or importlib.import_module(module).__doc__ or ""
 
 
 def _third_parties(kind: str) -> dict[str, str]:
@@ -116,7 +167,12 @@ def protection(name: str, strength: str = "standard") -> Protection:
     EOT transforms in the loop so that more of it survives JPEG, blur and resizing; for methods whose budget is a PSNR
     that one as standard, and as much less or more for the others.
     """
-    settings: Protection = thing(name, "method").PAPER
+    from unlearnable.protection.engine import Protection
+
+    settings: Protection = _part(name, "method", "PAPER", "a Protection")
+    if not isinstance(settings, Protection):
+        what = type(settings).__name__
+        raise UsageError(f"method {name!r} ({place(name)}) is of type {what}: its entry point should name a Protection")
     if strength == PAPER:
         return settings
     if strength not in STRENGTHS:
@@ -131,8 +187,20 @@ def protection(name: str, strength: str = "standard") -> Protection:
 
 def attacker(name: str, model: Model, preset: str = "auto") -> Personalizer:
     """An attacker's settings: `auto` is ``paper`` for large models and ``embedded`` for small ones."""
-    presets: dict[str, Personalizer] = thing(name, "attacker").PRESETS
+    known = presets(name)
     chosen = (PAPER if model.large else "embedded") if preset == "auto" else preset
-    if chosen not in presets:
-        raise UsageError(f"unknown preset {chosen!r} of {name}: {suggestion(chosen, ['auto', *presets])}")
-    return presets[chosen]
+    if chosen not in known:
+        raise UsageError(f"unknown preset {chosen!r} of {name}: {suggestion(chosen, ['auto', *known])}")
+    return known[chosen]
+
+
+def presets(name: str) -> dict[str, Personalizer]:
+    """An attacker's settings by the names of its presets."""
+    from unlearnable.personalization.base import Personalizer
+
+    found = _part(name, "attacker", "PRESETS", "a dictionary of attackers")
+    if isinstance(found, Personalizer):
+        return {PAPER: found, "embedded": found}
+    if not isinstance(found, dict) or not all(isinstance(each, Personalizer) for each in found.values()):
+        raise UsageError(f"attacker {name!r} ({place(name, 'attacker')}) should be an attacker, or PRESETS of some")
+    return found

@@ -80,7 +80,7 @@ def test_two_sources_for_one_output(tmp_path, first, second, output, wanted):
         find([tmp_path / first, tmp_path / second], False, None, wanted)
     sentence = str(error.value)
     assert str(tmp_path / first) in sentence and str(tmp_path / second) in sentence
-    assert f"would both be written as {output}; rename one" in sentence
+    assert f"(as {output}); rename one" in sentence
 
 
 def test_no_clash_where_the_formats_stay_apart(tmp_path):

@@ -14,6 +14,7 @@ from unlearnable.auditing.pairs import Subject, subject
 from unlearnable.auditing.settings import Settings
 from unlearnable.auditing.tasks import Run, tasks
 from unlearnable.errors import UsageError, shown
+from unlearnable.inputs import path
 from unlearnable.metrics.features import Features, features
 from unlearnable.models.load import load_model
 from unlearnable.personalizing import ready_to_write
@@ -47,8 +48,8 @@ def audit(
     this machine lacks something.
     """
     s, tell = settings or Settings(), progress or (lambda done, total, what: None)
-    clean, protected, out = Path(clean), Path(protected), Path(out)
-    held = Path(held_out) if held_out is not None else None
+    clean, protected = path(clean, "clean folder"), path(protected, "protected folder")
+    out, held = path(out, "report's folder"), path(held_out, "held-out folder") if held_out is not None else None
     chains = s.chains()
     apart(out, [clean, protected, *([held] if held else [])])
     pictures = subject(clean, protected, held)

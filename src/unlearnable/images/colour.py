@@ -124,7 +124,7 @@ def _usable_profile(icc: bytes | None, grey: bool) -> tuple[bytes | None, str | 
     if len(icc) < 128 or icc[36:40] != b"acsp":
         return None, "damaged colour profile dropped"
     space = icc[16:20]
-    if space == b"RGB " or (grey and space == b"GRAY"):
+    if space == (b"GRAY" if grey else b"RGB "):
         return icc, None
     return (
         None,

@@ -45,4 +45,4 @@ def write(source: Path, protected: Path, path: Path) -> None:
     if before.pixels.shape != after.pixels.shape:
         raise PictureError(f"{source} and {protected} differ in size: compare a picture with its own twin")
     page = np.asarray(sheet(before.pixels, after.pixels))
-    files.write(files.Picture(page), path, format="PNG")
+    files.write(files.Picture(page), path, format="PNG", mode=files.like(source))

@@ -27,7 +27,10 @@ def encode(picture: Picture, path: Path, *, format: str, quality: int | None, ke
     if picture.dpi is not None and format in ("PNG", "JPEG", "TIFF", "BMP"):
         options["dpi"] = picture.dpi
     if format == "PNG":
-        options |= {"compress_level": 3, "pnginfo": _png_chunks(picture, xmp)}  # level 6: 3 % smaller, twice the time
+        options |= {
+            "compress_level": 3,
+            "pnginfo": _png_chunks(picture, xmp, keep_metadata),
+        }  # level 6: 3 % smaller, twice the time
     elif format == "TIFF":
         tags = _tiff_tags(exif, xmp)
         nested = ExifTags.IFD.Exif in tags or ExifTags.IFD.GPSInfo in tags
@@ -83,12 +86,14 @@ def _image(picture: Picture) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(planes))
 
 
-def _png_chunks(picture: Picture, xmp: bytes | None) -> PngInfo:
+def _png_chunks(picture: Picture, xmp: bytes | None, texts: bool) -> PngInfo:
     chunks = PngInfo()
     for name, payload in picture.colour_chunks:
         chunks.add(name, payload)
     if xmp is not None:
         chunks.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
+    for keyword, text in picture.text if texts else ():
+        chunks.add_text(keyword, text)  # as iTXt where it is not Latin-1
     return chunks
 
 

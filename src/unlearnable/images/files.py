@@ -3,12 +3,12 @@
 `read` gives a `Picture` (8-bit pixels, upright); `write` puts one back, atomically, with its alpha and colour profile.
 """
 
-from unlearnable.images.find import find, sources, target
-from unlearnable.images.formats import is_lossless, output_format, output_name
+from unlearnable.images.find import find, sources, summary, target, unaccepted
+from unlearnable.images.formats import is_lossless, lost, output_format, output_name
 from unlearnable.images.limits import Limits
 from unlearnable.images.picture import Picture, content_hash
 from unlearnable.images.read import read
-from unlearnable.images.write import write
+from unlearnable.images.write import like, write
 
 __all__ = [
     "Limits",
@@ -16,10 +16,14 @@ __all__ = [
     "content_hash",
     "find",
     "is_lossless",
+    "like",
+    "lost",
     "output_format",
     "output_name",
     "read",
     "sources",
+    "summary",
     "target",
+    "unaccepted",
     "write",
 ]

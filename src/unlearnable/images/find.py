@@ -2,11 +2,14 @@
 
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from unlearnable.errors import PictureError, UsageError, shown
-from unlearnable.images.formats import SUFFIXES, output_format, output_name
+from unlearnable.images.formats import ACCEPTED, OTHERS, SUFFIXES, output_format, output_name, sniff
+
+MOST_NAMED = 20  # clashing pairs that an error names
 
 
 def find(inputs: list[Path], recursive: bool, out: Path | None, wanted: str | None = None) -> list[tuple[Path, Path]]:
@@ -39,8 +42,67 @@ def sources(inputs: list[Path], recursive: bool, out: Path | None = None) -> lis
             found.setdefault(os.path.abspath(source), (source, relative))
     if inputs and not found:
         hint = "name files or another folder" if recursive else "look into subfolders with -r, or name files"
+        left = unaccepted(inputs, recursive, out)
+        if left:
+            hint = f"it holds {summary(left)}, which are not accepted: export them as one of {ACCEPTED}"
         raise UsageError(f"found no pictures in {', '.join(shown(given) for given in inputs)}; {hint}")
     return list(found.values())
+
+
+def unaccepted(inputs: list[Path], recursive: bool, out: Path | None = None) -> list[tuple[Path, str]]:
+    """Return (path, kind) of what folders hold and what looks like a picture, but is passed over by `find`.
+
+    Kinds are a format's name ("GIF", "camera raw", also "PNG named otherwise", by a file's first bytes), "link that
+    leads nowhere", "link out of the folder" and "linked folder". Files that are no pictures by name nor by content, and
+    names that start with a dot, are not listed.
+    """
+    left: dict[str, tuple[Path, str]] = {}
+    for given in map(Path, inputs):
+        if os.path.isdir(given):
+            for path, kind in _passed_over(given, recursive, out):
+                left.setdefault(os.path.abspath(path), (path, kind))
+    return list(left.values())
+
+
+def summary(left: list[tuple[Path, str]]) -> str:
+    """What was passed over, in a line: ``3 GIF, 1 SVG``."""
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(kind for _, kind in left).items()))
+
+
+def _passed_over(root: Path, recursive: bool, out: Path | None) -> Iterator[tuple[Path, str]]:
+    true_root = root.resolve()
+    for folder, subfolders, names in _tree(root, recursive, out):
+        here = Path(folder)
+        for name in subfolders:
+            if (here / name).is_symlink():
+                yield here / name, "linked folder"
+        for name in sorted(names):
+            path = here / name
+            suffix = path.suffix.lower()
+            if name.startswith("."):
+                continue
+            picture = suffix in SUFFIXES or suffix in OTHERS
+            if not path.exists():
+                if path.is_symlink() and (picture or not suffix):
+                    yield path, "link that leads nowhere"
+            elif not os.path.isfile(path):
+                continue
+            elif suffix in SUFFIXES:
+                if not path.resolve().is_relative_to(true_root):
+                    yield path, "link out of the folder"
+            elif kind := OTHERS.get(suffix) or _by_content(path):
+                yield path, kind
+
+
+def _by_content(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            kind = sniff(file.read(64))
+    except OSError:
+        return None
+    if kind in ("PDF", "EPS"):  # documents, but for those that are named as pictures
+        return None
+    return f"{kind} named otherwise" if kind else None
 
 
 def target(out_dir: Path, relative: Path) -> Path:
@@ -62,16 +124,23 @@ def target(out_dir: Path, relative: Path) -> Path:
     return out_dir / relative
 
 
-def _walk(root: Path, recursive: bool, out: Path | None) -> Iterator[tuple[Path, Path]]:
-    true_root = root.resolve()
+def _tree(root: Path, recursive: bool, out: Path | None) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk`, in order of names, without hidden folders and `out`; linked folders are named, not entered."""
     true_out = out.resolve() if out is not None else None
-    for folder, subfolders, names in os.walk(root, onerror=_cannot_list):  # does not enter linked folders
+    for folder, subfolders, names in os.walk(root, onerror=_cannot_list):
         here = Path(folder)
         subfolders[:] = sorted(
             name
             for name in subfolders
             if recursive and not name.startswith(".") and (here / name).resolve() != true_out
         )
+        yield folder, subfolders, names
+
+
+def _walk(root: Path, recursive: bool, out: Path | None) -> Iterator[tuple[Path, Path]]:
+    true_root = root.resolve()
+    for folder, _, names in _tree(root, recursive, out):
+        here = Path(folder)
         for name in sorted(names):
             source = here / name
             if name.startswith(".") or source.suffix.lower() not in SUFFIXES:
@@ -95,16 +164,21 @@ def _same_file_key(path: Path) -> str:
 
 
 def check_clashes(pairs: list[tuple[Path, Path]], wanted: str | None) -> None:
-    """Raise UsageError if two sources would get the same output."""
+    """Raise UsageError if sources would get the same output; it names all of them at once."""
     seen: dict[str, Path] = {}
+    clashes: dict[tuple[Path, Path], Path] = {}
     for source, relative in pairs:
-        for output in _outputs(relative, wanted):
+        for output in sorted(_outputs(relative, wanted)):
             other = seen.setdefault(_same_file_key(output), source)
             if other != source:
-                raise UsageError(
-                    f"{shown(other)} and {shown(source)} would both be written as {shown(output)}; "
-                    "rename one, or run twice with two output folders"
-                )
+                clashes.setdefault((other, source), output)
+    if clashes:
+        listed = [f"{shown(a)} and {shown(b)} (as {shown(output)})" for (a, b), output in clashes.items()]
+        more = f" and {len(listed) - MOST_NAMED} more" if len(listed) > MOST_NAMED else ""
+        raise UsageError(
+            f"these would be written to the same file: {'; '.join(listed[:MOST_NAMED])}{more}; "
+            "rename one of each, or run twice with two output folders"
+        )
 
 
 def _check_overwrites(pairs: list[tuple[Path, Path]], out: Path, wanted: str | None) -> None:

@@ -23,6 +23,35 @@ SUFFIXES = {
 }
 """File suffix (lower case) -> Pillow's name of the format."""
 
+OTHERS = {
+    **dict.fromkeys((".gif",), "GIF"),
+    **dict.fromkeys((".jp2", ".j2k", ".jpf", ".jpx", ".jpc", ".j2c"), "JPEG 2000"),
+    **dict.fromkeys((".tga", ".icb", ".vda", ".vst"), "TGA"),
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm"), "PPM"),
+    **dict.fromkeys((".svg", ".svgz"), "SVG"),
+    **dict.fromkeys((".ico", ".cur"), "ICO"),
+    **dict.fromkeys((".icns",), "ICNS"),
+    **dict.fromkeys((".psd", ".psb"), "PSD"),
+    **dict.fromkeys((".xcf",), "XCF"),
+    **dict.fromkeys((".jxl",), "JPEG XL"),
+    **dict.fromkeys((".jxr", ".wdp", ".hdp"), "JPEG XR"),
+    **dict.fromkeys((".exr",), "EXR"),
+    **dict.fromkeys((".hdr",), "HDR"),
+    **dict.fromkeys((".pcx",), "PCX"),
+    **dict.fromkeys((".dds",), "DDS"),
+    **dict.fromkeys((".qoi",), "QOI"),
+    **dict.fromkeys((".eps", ".ps", ".ai"), "EPS"),
+    **dict.fromkeys(
+        (
+            ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".raf", ".orf", ".rw2", ".pef",
+            ".ptx", ".x3f", ".3fr", ".fff", ".iiq", ".mos", ".mrw", ".erf", ".kdc", ".dcr", ".mef", ".rwl", ".srw",
+            ".gpr", ".raw",
+        ),
+        "camera raw",
+    ),
+}  # fmt: skip
+"""Suffixes of pictures that are not accepted -> what they are called in messages."""
+
 LOSSLESS = {"PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp"}
 """Formats that can give back every 8-bit sample, and the suffix each is written with."""
 
@@ -48,6 +77,9 @@ _MAGIC = (
     (b"\xff\x0a", "JPEG XL"),
     (b"\0\0\0\x0cJXL ", "JPEG XL"),
     (b"<svg", "SVG"),
+    (b"\0\0\x01\0", "ICO"),
+    (b"gimp xcf", "XCF"),
+    (b"qoif", "QOI"),
 )
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
@@ -113,6 +145,11 @@ def output_name(relative: Path, format: str) -> Path:
         return relative
     suffix = {**LOSSLESS, **LOSSY}[format]
     return relative.with_suffix(suffix) if kind else relative.with_name(relative.name + suffix)
+
+
+def lost(texts: bool, format: str) -> tuple[str, ...]:
+    """Notes on what a file of `format` cannot keep of a picture's metadata that was to be kept."""
+    return ("the PNG's texts are left out, as only a PNG holds them",) if texts and format != "PNG" else ()
 
 
 def is_lossless(format: str, quality: int | None = None) -> bool:

@@ -13,6 +13,7 @@ _KEPT = (
     *(0x4746, 0x4749, 0x8298),  # rating, rating percent, copyright
     *range(0x9C9B, 0x9CA0),  # title, comment, author, keywords, subject (Windows)
 )
+_STRUCTURE = ("XML:com.adobe.xmp",)
 _WIDTH, _HEIGHT, _MAKER_NOTE, _INTEROP = 0xA002, 0xA003, 0x927C, 0xA005
 _XMP_STALE = tuple(
     re.compile(pattern)
@@ -88,6 +89,15 @@ def clean_xmp(xmp: object) -> bytes | None:
             place = end + len(name) + 3
         xmp = b"".join([*kept, xmp[place:]])
     return xmp
+
+
+def texts(image: Image.Image) -> tuple[tuple[str, str], ...]:
+    """Return a PNG's texts (author, copyright, a generator's settings ...), XMP and raw profiles left out."""
+    found = getattr(image, "text", None)
+    if not isinstance(found, dict):
+        return ()
+    kept = {str(key): str(value) for key, value in found.items() if key not in _STRUCTURE}
+    return tuple((key, value) for key, value in kept.items() if not key.startswith("Raw profile type"))
 
 
 def resolution(image: Image.Image, turned: bool) -> tuple[float, float] | None:

@@ -19,6 +19,7 @@ class Picture:
     notes     what reading changed, in words
     dpi       pixels per inch across and down, for printing, or None
     colour_chunks  PNG chunks that say what the samples mean (gAMA, cHRM, sRGB, cICP): (name, payload) each
+    text      a PNG's texts, (keyword, text) each; written only to a PNG with ``keep_metadata=True``
     """
 
     pixels: np.ndarray
@@ -31,6 +32,7 @@ class Picture:
     notes: tuple[str, ...] = ()
     dpi: tuple[float, float] | None = None
     colour_chunks: tuple[tuple[bytes, bytes], ...] = ()
+    text: tuple[tuple[str, str], ...] = ()
 
     @property
     def plain(self) -> bool:

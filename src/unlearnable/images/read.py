@@ -74,6 +74,7 @@ def _decode(data: bytes, kind: str, path: Path, limits: Limits) -> Picture:
             notes=tuple(notes),
             dpi=metadata.resolution(image, turned=turn >= 5),
             colour_chunks=facts.colour_chunks,
+            text=metadata.texts(image),
         )
 
 

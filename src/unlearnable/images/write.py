@@ -21,12 +21,14 @@ def write(
     format: str | None = None,
     quality: int | None = None,
     keep_metadata: bool = False,
+    mode: int | None = None,
 ) -> None:
     """Write `picture` to `path`, atomically: whoever looks, whenever, finds the old or the whole new file.
 
     format         Pillow's name, from `output_format`; None takes it from the suffix if that format is lossless
     quality        1 to 100 for a lossy file; None is 95 for JPEG, 90 for AVIF, and lossless for WebP
-    keep_metadata  also write the cleaned EXIF (GPS included) and XMP
+    keep_metadata  also write the cleaned EXIF (GPS included), XMP and a PNG's texts
+    mode           who may read and write it (`like`), less what the umask takes away; None is whatever that leaves
 
     Raises UsageError for a format or quality that makes no sense, PictureError if the format cannot hold this picture,
     and WriteError (a PictureError) if the file cannot be written, such as on a full disk. Missing folders are made.
@@ -40,25 +42,33 @@ def write(
             )
     if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"quality {quality} is out of range; use 1 to 100")
-    put(encode(picture, path, format=format, quality=quality, keep_metadata=keep_metadata), path)
+    put(encode(picture, path, format=format, quality=quality, keep_metadata=keep_metadata), path, mode)
 
 
-def put(data: memoryview, path: Path) -> None:
+def like(source: str | os.PathLike[str]) -> int | None:
+    """The permissions of a file that is made from `source`: those of `source`, and its owner may write it."""
+    try:
+        return os.stat(source).st_mode & 0o666 | 0o200
+    except OSError:
+        return None
+
+
+def put(data: memoryview, path: Path, mode: int | None = None) -> None:
     """Write the bytes of a file, atomically. Raises WriteError; missing folders are made."""
     # Named after the file it becomes, and so a run that was killed leaves at most one behind, which the next overwrites
     temporary = path.parent / f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:24]}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(data, temporary, path)
+        _replace(data, temporary, path, 0o666 if mode is None else mode)
     except (OSError, ValueError) as error:
         raise _write_error(error, path) from error
 
 
-def _replace(data: memoryview, temporary: Path, path: Path) -> None:
+def _replace(data: memoryview, temporary: Path, path: Path, mode: int) -> None:
     temporary.unlink(missing_ok=True)  # O_EXCL: a link planted under this name is not followed
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        with io.FileIO(os.open(temporary, flags, 0o666), "w") as file:
+        with io.FileIO(os.open(temporary, flags, mode), "w") as file:
             while data:
                 data = data[file.write(data) or 0 :]
             os.fsync(file.fileno())

@@ -81,6 +81,10 @@ class TrajectoryShift(Protection):
             raise UsageError(f"rho was trained with phi {made!r}, and this is {here.kind!r}: name the one it knows")
         return Trajectory(self, Course(route, model, facts["prompt"]), scene, rho)
 
+    @property
+    def asks_model(self) -> bool:
+        return True  # a trained rho moves trajectories without a step
+
     def remark(self, model: Model) -> str:
         way = self._way(self._rho(model)[1]) if self.start == "rho" else self.phi
         return f"{self.name}: trajectories are brought down by {phi_of(way, model).describe()}"

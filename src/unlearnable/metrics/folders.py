@@ -9,6 +9,7 @@ from typing import Any
 
 from unlearnable import registry
 from unlearnable.errors import UsageError, shown
+from unlearnable.inputs import path
 from unlearnable.metrics.base import ATTACK, Score, facts
 from unlearnable.metrics.features import Features
 from unlearnable.metrics.pairing import pair
@@ -36,7 +37,7 @@ class Report:
 def measure(
     clean: str | Path,
     protected: str | Path,
-    metrics: Sequence[str] = DEFAULT,
+    metrics: str | Sequence[str] = DEFAULT,
     *,
     features: str | Features = "embedded-features",
     device: str = "auto",
@@ -46,12 +47,14 @@ def measure(
 ) -> Report:
     """Compare the pictures of two folders (or two files).
 
-    `metrics` are names of `registry.METRICS`, or ``perceptual``. Metrics of pairs compare pictures of one name; metrics
-    of sets (fid, precision, similarity ...) compare all pictures of one folder with all of the other, so names may
-    differ. `features` is the network that they use. `progress` is told how many files are done, and how many there
+    `metrics` are names of `registry.METRICS`, or ``perceptual``, in a list or joined by commas. Metrics of pairs
+    compare pictures of one name; metrics of sets (fid, precision, similarity ...) compare all pictures of one folder
+    with all of the other, so names may differ. `features` is the network that they use. `progress` is told how many
+    files are done, and how many there
     are. Bad pictures and pairs of different sizes are sentences in the report. Raises UsageError for unknown metrics,
     missing or empty folders, and SetupError where a metric needs what this machine lacks.
     """
+    clean, protected = path(clean, "clean folder"), path(protected, "protected folder")
     wanted = _functions(metrics)
     folders = pair(clean, protected, recursive)
     if not folders.pairs and not all(map(of_sets, wanted.values())):
@@ -65,8 +68,10 @@ def measure(
     return Report(scores, tuple(run.failed), *alone, tuple(run.remarks()))
 
 
-def _functions(metrics: Sequence[str]) -> dict[str, Any]:
+def _functions(metrics: str | Sequence[str]) -> dict[str, Any]:
     """The functions of metrics by name. Those that need an attacker's models cannot be had from two folders."""
+    if isinstance(metrics, str):
+        metrics = [name.strip() for name in metrics.split(",") if name.strip()]
     if PERCEPTUAL in metrics:
         from unlearnable.metrics.fidelity import perceptual
 

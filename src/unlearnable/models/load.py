@@ -65,8 +65,10 @@ def load_model(
     import diffusers
     import torch
 
+    from unlearnable import inputs
     from unlearnable.models import fresh
 
+    name = inputs.name(name, "model")
     place = resolve_device(device)
     amp = resolve_dtype(dtype, place)
     if name.startswith(fresh.PREFIX):

@@ -98,6 +98,11 @@ class Protection:
         """What is moved, before the first step."""
         return Pixels(scene, self.start, self.step)
 
+    @property
+    def asks_model(self) -> bool:
+        """Whether a model has a say in the result; False for the controls."""
+        return bool(self.rounds * self.steps)
+
     def remark(self, model: Model) -> str:
         """What a user should know about a run with this model, or nothing."""
         return ""

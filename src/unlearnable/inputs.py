@@ -1,0 +1,47 @@
+"""What a caller may give where pictures are asked for: a path as text or `Path`, or a sequence of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from unlearnable.errors import UsageError
+
+Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+def names(inputs: Inputs, what: str = "input") -> list[str]:
+    """The paths (or URLs) as texts. Raises UsageError for none, for an empty one, and for anything else."""
+    given: list[object]
+    if isinstance(inputs, (str, os.PathLike)):
+        given = [inputs]
+    elif isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, bytearray)):
+        given = list(inputs)
+    else:
+        given = [inputs]
+    if not given:
+        raise UsageError(f"no {what} was given: name pictures or folders")
+    return [name(one, what) for one in given]
+
+
+def name(given: object, what: str = "input") -> str:
+    """One path as text."""
+    if not isinstance(given, (str, os.PathLike)):
+        raise UsageError(f"the {what} {given!r} is no path: give a text, a Path, or a list of them")
+    text = os.fspath(given)
+    if not isinstance(text, str):
+        raise UsageError(f"the {what} {given!r} is a path of bytes: give a text or a Path")
+    if not text.strip():
+        raise UsageError(f"the {what} is an empty text: name a picture or a folder, such as . for this folder")
+    return text
+
+
+def paths(inputs: Inputs, what: str = "input") -> list[Path]:
+    """`names` as paths."""
+    return [Path(one) for one in names(inputs, what)]
+
+
+def path(given: object, what: str = "input") -> Path:
+    """One path; a sequence is refused."""
+    return Path(name(given, what))
