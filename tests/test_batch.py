@@ -11,10 +11,9 @@ import pytest
 from PIL import Image
 
 from tiny import PROMPT, fitted, pictures
-from unlearnable import batch
-from unlearnable.errors import UsageError
+from unlearnable import atomic, batch
+from unlearnable.errors import DiskError, UsageError
 from unlearnable.images import files
-from unlearnable.images import write as writing
 from unlearnable.recipe import Recipe
 
 RECIPE = Recipe(method="advdm", strength="paper", eps=8, steps=2, prompt=PROMPT, batch=4, resolution=64)
@@ -63,7 +62,7 @@ def test_sizes_from_16_px_and_strips_come_out_at_their_own(tmp_path):
 def test_finished_files_are_skipped_by_content_and_recipe(folder, tmp_path):
     out = tmp_path / "out"
     run([folder], out, recursive=True)
-    stamps = {p: p.stat().st_mtime_ns for p in out.rglob("*.*") if p.suffix != ".jsonl"}
+    stamps = {p: p.stat().st_mtime_ns for p in out.rglob("[!.]*.*") if p.suffix != ".jsonl"}
     assert {r.status for r in run([folder], out, recursive=True)} == {"skipped"}
     assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
     assert {r.status for r in run([folder], out, recursive=True, overwrite=True)} == {"protected"}
@@ -153,7 +152,7 @@ def test_bad_pictures_do_not_stop_the_batch(folder, tmp_path):
     assert before == {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}, "inputs were touched"
 
 
-def test_full_disk_fails_one_file_and_is_resumed(folder, tmp_path, monkeypatch):
+def test_a_full_disk_stops_the_run_which_is_resumed(folder, tmp_path, monkeypatch):
     real, full = os.replace, {"c.webp", "e.tiff"}
 
     def replace_(a, b):
@@ -161,14 +160,16 @@ def test_full_disk_fails_one_file_and_is_resumed(folder, tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(a, b)
 
-    monkeypatch.setattr(writing.os, "replace", replace_)
-    results = run([folder], tmp_path / "out", recursive=True)
-    assert sorted(r.status for r in results) == ["failed"] * 2 + ["protected"] * 3
-    assert all("disk is full" in r.message for r in results if r.status == "failed")
+    monkeypatch.setattr(atomic.os, "replace", replace_)
+    results = []
+    with pytest.raises(DiskError, match=r"c\.webp was not written as the disk is full"):
+        results.extend(batch.protect([folder], tmp_path / "out", RECIPE, model=fitted("sd1"), recursive=True))
+    written = sorted(p.name for p in (tmp_path / "out").rglob("[!.]*") if p.is_file() and p.suffix != ".jsonl")
+    assert "c.webp" not in written and "e.tiff" not in written  # and nothing that came after was tried
+    assert not list((tmp_path / "out").rglob(".*.part"))
     full.clear()
-    assert (
-        sorted(r.status for r in run([folder], tmp_path / "out", recursive=True)) == ["protected"] * 2 + ["skipped"] * 3
-    )
+    again = sorted(r.status for r in run([folder], tmp_path / "out", recursive=True))
+    assert again == ["protected"] * (5 - len(written)) + ["skipped"] * len(written)
 
 
 def test_output_folder_that_is_the_input_is_refused(folder):

@@ -5,7 +5,7 @@ import pytest
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.journal import Journal, key
 
-LINE = {"name": "ä b.png", "input_sha256": "1", "recipe_hash": "2", "output": "ä b.png"}
+LINE = {"name": "ä b.png", "input_sha256": "1", "recipe_hash": "2", "output": "ä b.png", "bytes": 3, "measured": {}}
 
 
 def test_lines_come_back_and_a_cut_one_is_ignored(tmp_path):
@@ -15,7 +15,7 @@ def test_lines_come_back_and_a_cut_one_is_ignored(tmp_path):
     text = journal.path.read_text()
     journal.path.write_text(text + text[: len(text) // 2])
     again = Journal.open(tmp_path / "new" / "folder")
-    again.append(LINE | {"name": "c.png"})
+    again.append(LINE | {"name": "c.png", "output": "c.png"})
     assert len(Journal.open(tmp_path / "new" / "folder").done) == 2
 
 

@@ -1,22 +1,26 @@
 """Files in, protected files out: the one path for one picture or a million.
 
-Pictures stream through in the order of their names. Those whose views have one shape form a group, worked on at once.
-How groups form depends on the inputs alone, never on what is already done, so a run that was killed and started again
-writes the same bits as one that was not.
+Pictures stream through in the order of their names, each a group of its own, whose file is written as soon as it is
+done. With a `batch`, pictures whose views have one shape are worked on at once, which changes no result; where a
+surrogate learns them and `group` is "folder", those of a folder are one subject. How groups form depends on the inputs
+alone, never on what is already done, so a run that was killed and started again writes the same bits as one that was
+not.
 """
 
 from __future__ import annotations
 
 import glob
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnable import inputs as given
-from unlearnable.errors import PictureError, UnlearnableError, UsageError, shown
+from unlearnable.errors import DiskError, PictureError, UnlearnableError, UsageError, shown
 from unlearnable.journal import Journal
 from unlearnable.recipe import Recipe
 
@@ -62,7 +66,8 @@ def protect(
 
     Folders are mirrored under `out`. Finished files are skipped by (content hash, recipe hash) unless `overwrite`;
     to resume, call it again. `mask` is a picture, or a folder of pictures with the inputs' names: light parts may
-    change. `progress` is told how many pictures are done, with fractions, and how many there are. Inputs are never
+    change. `progress` is told how much of the work is done, in pictures with fractions, and how many pictures there
+    are; what is done at the start counts as no work. Inputs are never
     changed. `remark` is told what the method has to say about the run. A bad picture is a
     failed result; UsageError and SetupError end the run. `ray` ("auto" or a cluster's address) has groups worked on
     there, with the same bits; inputs and `out` may then be URLs that fsspec knows, and results come as they are done.
@@ -78,7 +83,15 @@ def protect(
         if recipe.surrogate:
             from unlearnable.dataset import Whole as kind
         run = kind.open(given.paths(inputs), given.path(out, "output folder"), *options)
-    return run.results(model, remark or (lambda said: None))
+    return held(run, model, remark or (lambda text: None))
+
+
+def held(run: Run, model: Model | None, remark: Callable[[str], None]) -> Iterator[Result]:
+    """The results of a run that has its output folder for itself; of processes launched together the first locks it."""
+    from unlearnable.locks import alone
+
+    with alone(run.out) if os.environ.get("RANK", "0") == "0" else nullcontext():
+        yield from run.results(model, remark)
 
 
 @dataclass
@@ -91,7 +104,9 @@ class Run:
     progress: Progress
     journal: Journal
     finished: int = 0
+    spent: float = 0
     told: float = 0
+    work: dict[Path, float] = field(default_factory=dict)
     sources: set[Path] = field(default_factory=set)
 
     @classmethod
@@ -110,24 +125,48 @@ class Run:
         from unlearnable.work import sizes
 
         model = self._begin(model, remark)
-        for found in self._groups(sizes(model, self.recipe.resolution)):
+        scale = sizes(model, self.recipe.resolution)
+        self._weigh(scale)
+        self._tell(0)
+        for found in self._groups(scale):
             yield from [found] if isinstance(found, Result) else self._group(model, found)
+
+    def _weigh(self, scale: Sizes) -> None:
+        """How much work each picture is: the area of its views, as its header says; none for what seems done."""
+        from unlearnable.images.header import dimensions
+
+        if self.progress is untold:
+            return
+        done = {name for name, _, settings in self.journal.done if settings == self.recipe.hash}
+        for source, name in self.pairs:
+            again = self.overwrite or name.as_posix() not in done
+            size = dimensions(source) if again else None
+            canvas = scale.plan(*size) if size else None
+            area = len(canvas.tiles) * canvas.tile_height * canvas.tile_width if canvas else 0
+            self.work[source] = float(area)
 
     def _groups(self, scale: Sizes) -> Iterator[list[Job] | Result]:
         """Pictures that are worked on together, in order, and the failures among them."""
-        r = self.recipe
-        groups: dict[tuple[int, int], list[Job]] = {}
+        r, settings = self.recipe, self.recipe.protection()
+        together = settings.learns and r.group == "folder"
+        alone = not together and (settings.learns or not r.batch)
+        groups: dict[tuple[Any, ...], list[Job]] = {}
         for source, name in self.pairs:
             try:
                 job = self._job(source, name, scale)
             except UnlearnableError as error:
                 yield self._failed(source, error)
                 continue
-            shape = (job.canvas.tile_height, job.canvas.tile_width)
+            if alone:
+                yield [job]
+                continue
+            shape = (source.parent if together else None, job.canvas.tile_height, job.canvas.tile_width)
             groups.setdefault(shape, []).append(job)
-            if sum(len(j.canvas.tiles) for j in groups[shape]) >= r.batch:
+            if together:
+                continue
+            if sum(len(j.canvas.tiles) for j in groups[shape]) >= r.views:
                 yield groups.pop(shape)
-            elif sum(map(len, groups.values())) > 4 * r.batch:  # many shapes: results should not wait for the end
+            elif sum(map(len, groups.values())) > 4 * r.views:  # many shapes: results should not wait for the end
                 yield groups.pop(next(iter(groups)))
         yield from groups.values()
 
@@ -147,7 +186,7 @@ class Run:
         mask = self._mask(name)
         digest = work.digest(source, mask)
         entry = self.journal.done.get((name.as_posix(), digest, self.recipe.hash))
-        if entry and not self.overwrite and self._present(entry):
+        if entry and not self.overwrite and fields(entry) and self._present(entry):
             canvas = scale.plan(entry["height"], entry["width"])
             return work.Job(source, name, mask, self.recipe.quiet, digest, entry["content"], canvas, done=True)
         picture = files.read(source)
@@ -188,6 +227,8 @@ class Run:
                 continue
             try:
                 yield self._save(job, delta, seconds)
+            except DiskError:  # the next picture would meet the same
+                raise
             except UnlearnableError as error:
                 yield self._failed(job.source, error)
 
@@ -198,12 +239,13 @@ class Run:
         cuts, masks = zip(*[job.cut() for job in jobs])
         keys = [f"{job.content}:{i}" for job, cut in zip(jobs, cuts) for i in range(len(cut))]
         x, free, protection, parts = torch.cat(cuts), torch.cat(masks), self.recipe.protection(), []
-        for start in range(0, len(x), self.recipe.batch):
-            part = slice(start, start + self.recipe.batch)
+        size = len(x) if protection.learns else self.recipe.views  # what learns sees all views of its group
+        for start in range(0, len(x), size):
+            part = slice(start, min(start + size, len(x)))
 
             def tell(done: int, total: int, part: slice = part) -> None:
                 share = (part.start + (part.stop - part.start) * done / total) / len(x)
-                self._tell(self.finished + len(jobs) * min(1.0, share))
+                self._tell(min(1.0, share) * sum(self.work.get(job.source, 0.0) for job in jobs))
 
             options: dict[str, Any] = {"prompt": self.recipe.prompt, "seed": self.recipe.seed, "callback": tell}
             try:
@@ -224,10 +266,11 @@ class Run:
         if path.resolve() in self.sources:  # a file whose name lies about its format slips past `find`
             raise UsageError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
         delta = views.merge(job.canvas, deltas)
-        sealed = work.seal(picture, delta, work.allowed(picture, job.mask, job.quiet), constraint)
+        free = work.allowed(picture, job.mask, job.quiet)
+        sealed = work.seal(picture, delta, free, constraint)
         mode = files.like(job.source)
         files.write(sealed, path, format=kind, quality=r.quality, keep_metadata=r.keep_metadata, mode=mode)
-        measured, notes = work.verify(picture, sealed, path, constraint, files.is_lossless(kind, r.quality))
+        measured, notes = work.verify(picture, sealed, path, constraint, files.is_lossless(kind, r.quality), free)
         notes += files.lost(r.keep_metadata and bool(picture.text), kind)
         entry: dict[str, Any] = {
             "name": job.name.as_posix(), "input_sha256": job.digest, "content": job.content, "recipe_hash": r.hash,
@@ -236,26 +279,32 @@ class Run:
             "measured": finite(measured), "notes": notes, "seconds": round(seconds, 2),
         }  # fmt: skip
         self.journal.append(entry)
-        self._count()
+        self._count(job.source)
         return Result(job.source, "protected", path, measured=measured, notes=tuple(notes))
 
     def _skipped(self, job: Job) -> Result:
-        self._count()
+        self._count(job.source)
         entry = self.journal.done[(job.name.as_posix(), job.digest, self.recipe.hash)]
         return Result(job.source, "skipped", self.out / entry["output"], "finished before", dict(entry["measured"]))
 
     def _failed(self, source: Path, error: UnlearnableError) -> Result:
-        self._count()
+        self._count(source)
         return Result(source, "failed", message=str(error))
 
-    def _count(self) -> None:
+    def _count(self, source: Path) -> None:
         self.finished += 1
-        self._tell(self.finished)
+        self.spent += self.work.get(source, 0.0)
+        self._tell(0)
 
-    def _tell(self, done: float) -> None:
-        """Progress never goes back: a group is worked on before its pictures are counted."""
-        self.told = max(self.told, done)
-        self.progress(self.told, len(self.pairs))
+    def _tell(self, within: float) -> None:
+        """Say the share of all work that is done, in pictures; `within` is what is done of the present group.
+
+        Progress never goes back: a group is worked on before its pictures are counted.
+        """
+        whole, count = sum(self.work.values()), len(self.pairs)
+        share = (self.spent + within) / whole if whole else self.finished / max(1, count)
+        self.told = max(self.told, min(1.0, share) * count)
+        self.progress(count if self.finished == count else self.told, count)
 
 
 def untold(done: float, total: int) -> None:
@@ -289,6 +338,11 @@ def stamp() -> dict[str, Any]:
         "versions": {name: version(name) for name in packages},
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def fields(entry: Mapping[str, Any]) -> bool:
+    """Whether a journal's line has what is needed to leave a picture as it is."""
+    return all(type(entry.get(name)) is kind for name, kind in (("content", str), ("height", int), ("width", int)))
 
 
 def finite(measured: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,8 @@ def protect(
     mask: Annotated[Path | None, typer.Option(help="Picture or folder: light parts may change.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
     resolution: Annotated[int | None, typer.Option(help="Scale in px at which larger pictures are protected.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Views worked on at once.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Views worked on at once; 0: those of one picture.")] = None,
+    group: Annotated[str | None, typer.Option(help="What surrogates learn at once: picture or folder.")] = None,
     format: Annotated[str | None, typer.Option(help="File format of the results, e.g. png, jpeg.")] = None,
     quality: Annotated[int | None, typer.Option(help="Quality of a lossy format, 1 to 100.")] = None,
     keep_metadata: Annotated[bool | None, typer.Option("--keep-metadata", help="Keep EXIF (GPS too) and XMP.")] = None,
@@ -84,7 +86,7 @@ def protect(
     flags: dict[str, Any] = {
         "method": method, "strength": strength, "eps": eps, "psnr": psnr, "perceptual": perceptual, "steps": steps,
         "options": options, "surrogate": surrogate, "model": model, "revision": revision, "prompt": prompt,
-        "seed": seed, "resolution": resolution, "batch": batch, "format": format, "quality": quality,
+        "seed": seed, "resolution": resolution, "batch": batch, "group": group, "format": format, "quality": quality,
         "keep_metadata": keep_metadata, "device": device, "dtype": dtype, "offline": offline,
         "checkpointing": checkpointing,
     }  # fmt: skip
@@ -92,13 +94,10 @@ def protect(
     base = Recipe(**load(recipe)) if recipe else Recipe()
     if given.keys() & BUDGETS:  # a budget on the command line replaces the recipe's, of any kind
         base = replace(base, eps=None, psnr=None, perceptual=None)
-    try:
-        failed = run(
-            inputs, out, replace(base, **given), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
-            dry_run=dry_run, as_json=as_json, ray=ray,
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        fail("interrupted; finished files are kept, the same command goes on from here", INTERRUPTED)
+    failed = run(
+        inputs, out, replace(base, **given), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
+        dry_run=dry_run, as_json=as_json, ray=ray,
+    )  # fmt: skip
     if failed:
         raise typer.Exit(FAILED)
 
@@ -190,6 +189,11 @@ def echo(text: str) -> None:
     typer.echo(text)
 
 
+def interrupt(*_: object) -> NoReturn:
+    """A polite kill is an interrupt: what is done is kept, and said."""
+    raise KeyboardInterrupt
+
+
 def dashes(words: list[str]) -> None:
     """Raise UsageError for a file whose name starts with a dash, which would be read as options."""
     from unlearnable.images.formats import SUFFIXES
@@ -208,9 +212,12 @@ def fail(text: str, code: int) -> NoReturn:
 
 def main() -> Any:
     """Entry point: every expected error is one sentence on stderr and an exit code."""
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         dashes(sys.argv[1:])
         app()
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on from what is finished", INTERRUPTED)
     except UsageError as error:
         fail(str(error), USAGE)
     except SetupError as error:

@@ -81,7 +81,8 @@ def audit(
             told = tell if cli_protect.talk.is_terminal else spoken()
             done = run(clean, protected, out, settings, held_out=held_out, progress=told)
     except KeyboardInterrupt as error:
-        cli_protect.talk.print("unlearnable: interrupted; nothing is lost, the same command goes on from here")
+        kept = len(list((out / "cells").glob("*.json")))
+        cli_protect.talk.print(f"unlearnable: interrupted; {kept} finished trials are kept, the same command goes on")
         raise typer.Exit(INTERRUPTED) from error
     report(done, as_json)
     if done.problems:

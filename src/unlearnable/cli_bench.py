@@ -77,7 +77,8 @@ def run(
             options |= {"executor": place(jobs, threads, ray, gpus_per_cell), "threads": threads, "only": chosen}
             done = bench(study, out, **options)
     except KeyboardInterrupt as error:
-        talk.print("unlearnable: interrupted; finished cells are kept, the same command goes on from here")
+        kept = len(list((out / "cells").glob("*.json")))
+        talk.print(f"unlearnable: interrupted; {kept} cells are kept, the same command goes on from here")
         raise typer.Exit(INTERRUPTED) from error
     for line in done.failed:
         what = ", ".join(str(line[name]) for name in ("subject", "method", "budget", "purify", "attack") if line[name])

@@ -50,6 +50,7 @@ def measure(
     seed: Annotated[int, typer.Option(help="Seed of the intervals.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
     show: Annotated[
         bool, typer.Option("--list", callback=listed, is_eager=True, help="Explain the metrics and stop.")
     ] = False,
@@ -60,6 +61,7 @@ def measure(
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     options: dict[str, Any] = {"features": features, "device": device, "recursive": recursive, "seed": seed}
+    options["offline"] = offline
     cli_protect.tell_unaccepted([clean, protected], recursive, None, False)
     with cli_protect.bar("measuring") as tell:
         report = folders.measure(clean, protected, names, progress=tell, **options)

@@ -73,7 +73,9 @@ def personalize(
                 recursive=recursive, progress=lambda done, total, loss: tell(done, total), **where,
             )  # fmt: skip
     except KeyboardInterrupt as error:
-        cli_protect.talk.print("unlearnable: interrupted; the same command goes on from here")
+        kept = (out / personalizing.TRAINING).exists()
+        where_to = "the same command goes on from its checkpoint" if kept else "nothing was kept yet"
+        cli_protect.talk.print(f"unlearnable: interrupted; {where_to}", markup=False)
         raise typer.Exit(INTERRUPTED) from error
     report(learned, as_json)
     if learned.failed:

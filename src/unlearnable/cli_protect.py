@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from unlearnable.errors import UsageError, shown
+from unlearnable.errors import DiskError, UsageError, shown
 from unlearnable.images.formats import ACCEPTED
 from unlearnable.recipe import Recipe
 
@@ -25,6 +27,7 @@ EMBEDDED_WORTH = (
     "name a real checkpoint: --model stable-diffusion-v1-5/stable-diffusion-v1-5"
 )
 URL = "://"
+INTERRUPTED = 130
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -55,8 +58,13 @@ def run(
     if recipe.model == "embedded" and recipe.protection().asks_model:
         talk.print(EMBEDDED_WORTH, style="dim")
     counts, started = {"protected": 0, "skipped": 0, "failed": 0}, time.monotonic()
-    with bar() as tell:
-        options: dict[str, Any] = {"mask": mask, "recursive": recursive, "overwrite": overwrite, "progress": tell}
+    with counted(counts, out), bar() as tell:
+
+        def told(done: float, total: int) -> None:
+            written = counts["protected"] + counts["skipped"]
+            tell(done, total, f"protecting, {written} of {total} written")
+
+        options: dict[str, Any] = {"mask": mask, "recursive": recursive, "overwrite": overwrite, "progress": told}
         options["ray"] = ray
         options["remark"] = lambda said: talk.print(said, style="dim", markup=False)
         for result in batch.protect(inputs, out, recipe, **options):
@@ -72,6 +80,22 @@ def run(
         f"{said}{f', {pace:.3g} pictures a second' if ray and counts['protected'] else ''}; journal in {shown(out)}"
     )
     return counts["failed"]
+
+
+@contextmanager
+def counted(counts: dict[str, int], out: Path | str) -> Iterator[None]:
+    """Say how many results there are, and that the same command goes on, when a run is stopped by whatever stops it."""
+    try:
+        yield
+    except (KeyboardInterrupt, DiskError) as error:
+        done = sum(count for status, count in counts.items() if status != "failed")
+        kept = f"{done} finished {'picture is' if done == 1 else 'pictures are'} in {shown(out)}"
+        goes_on = "the same command goes on from there"
+        if isinstance(error, KeyboardInterrupt):
+            talk.print(f"unlearnable: interrupted; {kept}; {goes_on}", markup=False)
+            raise SystemExit(INTERRUPTED) from error
+        talk.print(f"stopped; {kept}; {goes_on}", markup=False)
+        raise
 
 
 def tell_unaccepted(inputs: list[Path], recursive: bool, out: Path | None, as_json: bool) -> None:
@@ -106,7 +130,8 @@ def show(result: Result, as_json: bool) -> None:
     m = result.measured
     psnr = f"{m['psnr']:.1f} dB" if m.get("psnr") not in (None, float("inf")) else "no change"
     again = " (finished before)" if result.status == "skipped" else ""
-    sys.stdout.write(f"{shown(result.output or '')}  L-inf {m['linf']:g}/255  PSNR {psnr}{again}\n")
+    local = f"  around {m['local']:g}/255" if m.get("local") is not None else ""
+    sys.stdout.write(f"{shown(result.output or '')}  L-inf {m['linf']:g}/255{local}  PSNR {psnr}{again}\n")
     where = "  " if talk.is_terminal and sys.stdout.isatty() else f"{shown(result.source)}: "  # apart from its line
     for note in result.notes:
         talk.print(f"{where}note: {note}", style="dim", markup=False)
@@ -141,15 +166,35 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, recursive: bool, as_j
     return failed
 
 
+@dataclass
+class Eta:
+    """How long the rest takes, from the work that was done since the first report; `clock` gives seconds."""
+
+    clock: Callable[[], float] = time.monotonic
+    first: tuple[float, float] | None = None
+
+    def left(self, done: float, total: float) -> float | None:
+        """Seconds, or None while nothing is known: rates from before the first report do not count."""
+        now = self.clock()
+        if self.first is None:
+            self.first = now, done
+        began, before = self.first
+        if done <= before or now <= began:
+            return None
+        return (total - done) * (now - began) / (done - before)
+
+
 @contextmanager
 def bar(verb: str = "protecting") -> Iterator[Any]:
-    """A progress bar over pictures, or over what is told; a stream that is no terminal gets none."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    """A progress bar over work that is done; a stream that is no terminal gets none."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    times = (TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, *times, console=talk, transient=True, disable=not talk.is_terminal) as progress:
-        task = progress.add_task(verb, total=None)
+        task, eta = progress.add_task(verb, total=None, left=""), Eta()
 
         def tell(done: float, total: int, what: str = verb) -> None:
-            progress.update(task, completed=round(done, 2), total=total, description=what)
+            left = eta.left(done, total)
+            said = f"about {timedelta(seconds=round(left))} left" if left is not None else ""
+            progress.update(task, completed=done, total=total, description=what, left=said)
 
         yield tell

@@ -16,7 +16,6 @@ unlearnable purify protected -o purified --how jpeg:75+resize:0.5
 unlearnable purify protected -o purified --how diffpure:0.1 --model stable-diffusion-v1-5/stable-diffusion-v1-5
 
 A purifier is its name, or name:strength, or name:strength:setting=value; + joins them to a chain."""
-INTERRUPTED = 130
 
 
 def purify(
@@ -45,14 +44,10 @@ def purify(
     where: dict[str, Any] = {"device": device, "dtype": dtype, "offline": offline, "revision": revision}
     options: dict[str, Any] = {"recursive": recursive, "overwrite": overwrite, "keep_metadata": keep_metadata}
     cli_protect.tell_unaccepted(inputs, recursive, out, as_json)
-    try:
-        with cli_protect.bar("purifying") as tell:
-            for result in purifying.purify(inputs, out, how, model=model, seed=seed, progress=tell, **options, **where):
-                counts[result.status] += 1
-                cli_protect.show(result, as_json)
-    except KeyboardInterrupt as error:
-        cli_protect.talk.print("unlearnable: interrupted; finished files are kept, the same command goes on from here")
-        raise typer.Exit(INTERRUPTED) from error
+    with cli_protect.counted(counts, out), cli_protect.bar("purifying") as tell:
+        for result in purifying.purify(inputs, out, how, model=model, seed=seed, progress=tell, **options, **where):
+            counts[result.status] += 1
+            cli_protect.show(result, as_json)
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     cli_protect.talk.print(f"{said}; journal in {shown(out)}", markup=False)
     if counts["failed"]:

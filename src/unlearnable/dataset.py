@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -18,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unlearnable.atomic import write_text
 from unlearnable.batch import Result, Run
-from unlearnable.errors import SetupError, UnlearnableError, UsageError, WriteError, shown
+from unlearnable.errors import SetupError, UnlearnableError, UsageError, shown
 from unlearnable.models.base import Model
 from unlearnable.models.fresh import PREFIX
 from unlearnable.protection.maxmin import Game, MaxMin
@@ -81,8 +81,9 @@ class Whole(Run):
         shapes = [(3, m.height, m.width) for m in members for _ in range(m.views)]
         views = Views(place / "views", keys, shapes)
         options: dict[str, Any] = {"prompt": r.prompt, "scratch": r.surrogate == "scratch", "seed": r.seed}
-        game = Game(settings, model, views, place, **options, batch=r.batch, run=run, crew=self.crew)
+        game = Game(settings, model, views, place, **options, batch=r.views, run=run, crew=self.crew)
         try:
+            self.work = {source: 1.0 for source, _ in self.pairs}
             game.play(lambda share: self._tell(share * len(self.pairs)))
             first = dict(zip((m.content for m in members), accumulate((m.views for m in members), initial=0)))
             for job in jobs if self.crew.first else []:
@@ -93,7 +94,7 @@ class Whole(Run):
                 deltas = self._later(game, job) if rows is None else [game.delta(rows + i) for i in range(count(job))]
                 yield self._saved(job, torch.stack(list(deltas)))
         except torch.OutOfMemoryError as error:
-            raise SetupError(f"batches of {r.batch} do not fit into memory: use a smaller --batch or learn") from error
+            raise SetupError(f"batches of {r.views} do not fit into memory: use a smaller --batch or learn") from error
         finally:
             game.close()
             views.close()
@@ -121,18 +122,13 @@ class Whole(Run):
                 row += 1
         views.file.flush()
         views.close()
-        part = path.with_suffix(".part")
-        try:
-            part.write_text(json.dumps([vars(m) for m in members]))
-            os.replace(part, path)
-        except OSError as error:
-            raise WriteError(f"{shown(path)} could not be written ({error.strerror}): free some space") from error
+        write_text(path, json.dumps([vars(m) for m in members]))
         return members
 
     def _later(self, game: Game, job: Job) -> Iterator[Tensor]:
         """The views of a picture that the set did not have; which others came with it changes nothing."""
         x, allowed = job.cut()
-        keys, size = [f"{job.content}:{i}" for i in range(len(x))], self.recipe.batch
+        keys, size = [f"{job.content}:{i}" for i in range(len(x))], self.recipe.views
         for part in (slice(i, i + size) for i in range(0, len(x), size)):
             yield from game.add(x[part], allowed[part], keys[part])
 

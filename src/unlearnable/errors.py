@@ -12,7 +12,11 @@ class PictureError(UnlearnableError):
 
 
 class WriteError(PictureError):
-    """One output could not be written (full disk, no permission, name too long); a batch reports it and goes on."""
+    """One output could not be written (a name too long, something in its way); a batch reports it and goes on."""
+
+
+class DiskError(WriteError):
+    """No output can be written at all (full disk, no permission): a batch stops, and keeps what is done."""
 
 
 class UsageError(UnlearnableError):

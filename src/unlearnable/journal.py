@@ -15,14 +15,18 @@ from typing import Any
 from unlearnable.errors import SetupError, UsageError, shown
 
 NAME = "unlearnable.jsonl"
+FIELDS: dict[str, type] = {
+    "name": str, "input_sha256": str, "recipe_hash": str, "output": str, "bytes": int, "measured": dict,
+}  # fmt: skip
 
 
 @dataclass
 class Journal:
-    """`done` maps (relative name of the source, hash of its bytes, recipe hash) to the line written for it."""
+    """`done` maps (relative name of the source, hash of its bytes, recipe hash) to the line that counts for it."""
 
     path: Path
     done: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[str, tuple[str, str, str]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, out: Path) -> Journal:
@@ -39,7 +43,8 @@ class Journal:
                 f"cannot use {shown(out)!r} as the output folder: name another with -o ({error.strerror})"
             ) from error
         journal = cls(path)
-        journal.done = {key(entry): entry for entry in lines(text) if "input_sha256" in entry}
+        for entry in lines(text):
+            journal.note(entry)
         return journal
 
     def append(self, entry: dict[str, Any]) -> None:
@@ -52,8 +57,20 @@ class Journal:
         except OSError as error:
             remedy = f"{error.strerror}: make room or choose another output folder, and run the same command again"
             raise SetupError(f"the journal {shown(self.path)} cannot be written ({remedy})") from error
-        if "input_sha256" in entry:
-            self.done[key(entry)] = entry
+        self.note(entry)
+
+    def note(self, entry: dict[str, Any]) -> None:
+        """Let a file's line count from now on; other lines, and those that lack something, are passed over.
+
+        A file is what was written to it last: an earlier line about the same output counts no more.
+        """
+        if not all(type(entry.get(name)) is kind for name, kind in FIELDS.items()):
+            return
+        earlier = self.outputs.get(entry["output"])
+        if earlier in self.done:
+            del self.done[earlier]
+        self.outputs[entry["output"]] = key(entry)
+        self.done[key(entry)] = entry
 
 
 def lines(text: str) -> Iterator[dict[str, Any]]:

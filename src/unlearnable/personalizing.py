@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from unlearnable import registry
+from unlearnable.atomic import write_text
 from unlearnable.batch import stamp
-from unlearnable.errors import PictureError, UsageError, shown
+from unlearnable.errors import PictureError, UsageError
 from unlearnable.inputs import Inputs, path, paths
+from unlearnable.locks import alone
 from unlearnable.models.load import EMBEDDED
 from unlearnable.recipe import fits, type_name
 
@@ -76,12 +78,24 @@ def personalize(
     seen, failed = pictures(inputs, recursive, out)
     unseen, lost = pictures(held_out, recursive) if held_out else ([], [])
     kind, gone = pictures(class_images, recursive) if class_images else ([], [])
-    ready_to_write(out)
+    with alone(out):
+        return _learned(
+            out, seen, unseen, kind, [*failed, *lost, *gone], attack, prompt, model, preset, settings or {}, seed,
+            samples, progress, options, started,
+        )  # fmt: skip
+
+
+def _learned(
+    out: Path, seen: list[Tensor], unseen: list[Tensor], kind: list[Tensor], unreadable: list[str], attack: str,
+    prompt: str, model: Model | str, preset: str, settings: dict[str, Any], seed: int, samples: int,
+    progress: Progress | None, options: dict[str, Any], started: float,
+) -> Learned:  # fmt: skip
+    """`personalize`, in a folder that this run has for itself."""
     if isinstance(model, str):
         from unlearnable.models.load import load_model
 
         model = load_model(model, **options)
-    attacker = adjusted(registry.attacker(attack, model, preset), settings or {})
+    attacker = adjusted(registry.attacker(attack, model, preset), settings)
     attacker.check(model, prompt)
     concept = attacker.fit(
         model, stacked(seen, model), prompt, seed=seed, class_images=stacked(kind, model) if kind else None,
@@ -90,22 +104,14 @@ def personalize(
     concept.save(out)
     report: dict[str, Any] = {
         "attack": attack, "settings": asdict(attacker), "prompt": prompt, "seed": seed, "model": model.name,
-        "pictures": len(seen), "class_pictures": len(kind), "unreadable": [*failed, *lost, *gone], "notes": [],
+        "pictures": len(seen), "class_pictures": len(kind), "unreadable": unreadable, "notes": [],
         "samples": samples,
         "seconds": round(time.monotonic() - started, 1), "peak_memory_mb": peak(),
     }  # fmt: skip
     examine(report, model, concept, stacked(seen, model), stacked(unseen, model) if unseen else None)
     draw(out, model, concept, stacked(seen, model), samples, seed)
-    (out / REPORT).write_text(json.dumps(report | stamp(), indent=1) + "\n", encoding="utf-8")
+    write_text(out / REPORT, json.dumps(report | stamp(), indent=1) + "\n")
     return Learned(out, concept, report, tuple(report["unreadable"]))
-
-
-def ready_to_write(out: Path) -> None:
-    """Make the folder, before an hour's work finds out that it cannot be had."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write to the folder {shown(out)!r} ({error.strerror}): choose another") from error
 
 
 def pictures(inputs: Inputs, recursive: bool, out: Path | None = None) -> tuple[list[Tensor], list[str]]:

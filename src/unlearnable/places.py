@@ -72,8 +72,7 @@ class Pages(journal.Journal):
         except OSError as error:
             remedy = f"{error}: check the address and your rights, and run the same command again"
             raise SetupError(f"the journal {shown(name)} cannot be written ({remedy})") from error
-        if "input_sha256" in entry:
-            self.done[journal.key(entry)] = entry
+        self.note(entry)
 
 
 @dataclass
@@ -102,8 +101,7 @@ class Bucket:
             ) from error
         for name in pages:
             for entry in journal.lines(read[name].decode("utf-8", errors="replace")):
-                if "input_sha256" in entry:
-                    book.done[journal.key(entry)] = entry
+                book.note(entry)
         return cls(url, store, root, book, sizes)
 
     def at(self, name: str | Path) -> str:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnable.batch import Progress, Result, finite, present, stamp
-from unlearnable.errors import PictureError, SetupError, UnlearnableError, UsageError, shown
+from unlearnable.errors import DiskError, PictureError, SetupError, UnlearnableError, UsageError, shown
 from unlearnable.inputs import Inputs, path, paths
 from unlearnable.journal import Journal
+from unlearnable.locks import alone
 from unlearnable.models.load import EMBEDDED
+from unlearnable.models.offline import going_offline
 
 if TYPE_CHECKING:
     from unlearnable.models.base import Model
@@ -63,16 +65,32 @@ def purify(
         "revision": options.get("revision"),
     }  # fmt: skip
     known = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    run = _Run(chain, out, settings, known, overwrite, {s.resolve() for s, _ in pairs}, Journal.open(out))
+    run = _Run(
+        chain,
+        out,
+        settings,
+        known,
+        overwrite,
+        {s.resolve() for s, _ in pairs},
+        Journal.open(out),
+        bool(options.get("offline")),
+    )
     return _results(run, pairs, progress)
 
 
 def _results(run: _Run, pairs: list[tuple[Path, Path]], progress: Progress | None) -> Iterator[Result]:
-    run.journal.append({"run": run.settings | {"hash": run.hash}} | stamp())
+    with alone(run.out):
+        run.journal.append({"run": run.settings | {"hash": run.hash}} | stamp())
+        yield from _each(run, pairs, progress)
+
+
+def _each(run: _Run, pairs: list[tuple[Path, Path]], progress: Progress | None) -> Iterator[Result]:
     for done, (source, name) in enumerate(pairs, 1):
         try:
-            yield run.one(source, name)
-        except (UsageError, SetupError):
+            with going_offline(run.offline):
+                result = run.one(source, name)
+            yield result
+        except (UsageError, SetupError, DiskError):
             raise
         except UnlearnableError as error:
             yield Result(source, "failed", message=str(error))
@@ -89,6 +107,7 @@ class _Run:
     overwrite: bool
     sources: set[Path]
     journal: Journal
+    offline: bool = False
 
     def one(self, source: Path, name: Path) -> Result:
         from unlearnable import work

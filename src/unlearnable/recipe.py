@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_METHOD = "ldu"  # leads at the standard fidelity, of what runs on any model, by its worst case (README.md)
 SURROGATES = ("scratch", "checkpoint")
+GROUPS = ("picture", "folder")
 BUDGETS = ("eps", "psnr", "perceptual")
 WHERE_ONLY = ("device", "offline", "checkpointing")  # settings that say where the work is done, not what comes out
 
@@ -31,7 +32,11 @@ class Recipe:
     more than ``resolution ** 2`` pixels is protected at that scale and its perturbation enlarged (0: the model's size,
     or twice that for models below 512 px; a large value means the picture's own scale, by tiles, and takes longer).
     `surrogate` ("scratch" or "checkpoint") plays one game over the whole data set, against a surrogate that starts from
-    random or the model's weights. `batch` views are worked on at once. `format` and `quality` choose another file
+    random or the model's weights. `batch` views are worked on at
+    once (0: those of one picture, at most 8, so that each file is written as soon as it is done). A method whose
+    surrogate learns the pictures learns each of them by itself, so that no result depends on the others; with
+    ``group="folder"`` it learns those of a folder that are worked on at one size together, as one subject, as papers
+    have it. `format` and `quality` choose another file
     format for the results. `checkpointing` trades time for memory.
     """
 
@@ -48,7 +53,8 @@ class Recipe:
     prompt: str = "a photo"
     seed: int = 0
     resolution: int = 0
-    batch: int = 8
+    batch: int = 0
+    group: str = "picture"
     format: str | None = None
     quality: int | None = None
     keep_metadata: bool = False
@@ -66,7 +72,9 @@ class Recipe:
             raise UsageError(
                 f"unknown surrogate {self.surrogate!r}: {registry.suggestion(self.surrogate, [*SURROGATES])}"
             )
-        for name, least in (("steps", 0), ("batch", 1), ("resolution", 0)):
+        if self.group not in GROUPS:
+            raise UsageError(f"unknown group {self.group!r}: {registry.suggestion(self.group, [*GROUPS])}")
+        for name, least in (("steps", 0), ("batch", 0), ("resolution", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name} {value} is too small: give {least} or more")
@@ -77,6 +85,11 @@ class Recipe:
     def wanted(self) -> str | None:
         """Pillow's name of the format asked for."""
         return self.format.upper() if self.format else None
+
+    @property
+    def views(self) -> int:
+        """How many views are worked on at once, at most."""
+        return self.batch or 8
 
     @property
     def quiet(self) -> bool:
@@ -102,11 +115,11 @@ class Recipe:
         if self.eps is not None:
             settings = replace(settings, constraint=Linf(self.eps))
         if self.psnr is not None:
-            settings = replace(settings, constraint=psnr(self.psnr))
+            settings = replace(settings, constraint=psnr(self.psnr, local=self.quiet))
         if self.perceptual is not None:
             from unlearnable.protection.perceptual import Perceptual
 
-            settings = replace(settings, constraint=Perceptual(self.perceptual))
+            settings = replace(settings, constraint=Perceptual(self.perceptual, local=self.quiet))
         if self.steps is not None and settings.steps:
             settings = replace(settings, steps=-(-self.steps // settings.rounds))
         return applied(settings, self.options)

@@ -54,7 +54,7 @@ METRICS = {
 # Kinds of things. An entry point of the group `unlearnable.<kind>s` names a module, or `module:attribute`.
 KINDS = {"method": METHODS, "attacker": ATTACKERS, "purifier": PURIFIERS, "metric": METRICS}
 STRENGTHS = {"subtle": 4.0, "standard": 6.0, "strong": 12.0}  # L-inf budgets in 1/255; 6 is about 36 dB
-PAPER = "paper"
+PAPER, STRONG = "paper", "strong"
 DOCUMENTED = (ast.ClassDef, ast.FunctionDef)
 
 
@@ -181,14 +181,18 @@ def protection(name: str, strength: str = "standard") -> Protection:
     from unlearnable.protection.transforms import EOT
 
     budget, own = STRENGTHS[strength], settings.constraint
-    scaled: Constraint = L2(own.rms * budget / STRENGTHS["standard"]) if isinstance(own, L2) else Linf(budget)
+    scaled: Constraint = (
+        L2(own.rms * budget / STRENGTHS["standard"], local=True) if isinstance(own, L2) else Linf(budget)
+    )
     return replace(settings, constraint=scaled, transforms=EOT)
 
 
 def attacker(name: str, model: Model, preset: str = "auto") -> Personalizer:
-    """An attacker's settings: `auto` is ``paper`` for large models and ``embedded`` for small ones."""
+    """An attacker's settings: `auto` is the strongest preset for large models and ``embedded`` for small ones."""
     known = presets(name)
-    chosen = (PAPER if model.large else "embedded") if preset == "auto" else preset
+    chosen = preset
+    if preset == "auto":
+        chosen = "embedded" if not model.large else STRONG if STRONG in known else PAPER
     if chosen not in known:
         raise UsageError(f"unknown preset {chosen!r} of {name}: {suggestion(chosen, ['auto', *known])}")
     return known[chosen]

@@ -18,7 +18,7 @@ import torch
 from unlearnable import places
 from unlearnable.batch import Progress, Result, Run, loaded, stamp, untold
 from unlearnable.cluster import connected, first
-from unlearnable.errors import PictureError, SetupError, UnlearnableError, UsageError, shown
+from unlearnable.errors import DiskError, PictureError, SetupError, UnlearnableError, UsageError, shown
 from unlearnable.images.limits import read_bytes
 from unlearnable.journal import Journal
 from unlearnable.models.base import Model
@@ -194,10 +194,12 @@ class Spread(Run):
             if path in self.urls.values() or (isinstance(path, Path) and path.resolve() in self.sources):
                 raise UsageError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
             self.place.put(made.entry["output"], made.data)
+        except DiskError:
+            raise
         except UnlearnableError as error:
             return self._failed(job.source, error)
         self.journal.append(made.entry | {"source": str(source)})
-        self._count()
+        self._count(job.source)
         return replace(made.result, source=source, output=path)
 
     def _job(self, source: Path, name: Path, scale: Sizes) -> Job:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnable.errors import WriteError, shown
+from unlearnable.atomic import write_text
 from unlearnable.images import files
 from unlearnable.images.sheet import levels
 from unlearnable.work import tensor
@@ -61,14 +60,14 @@ class Store:
         for i, x in enumerate(pictures):
             files.write(levels(x), self._picture(cell, i))
         whole = {**finite(result), "pictures": len(pictures)}
-        write(self._json(cell), json.dumps({"facts": cell.facts, "result": whole}, indent=1, allow_nan=False))
+        write_text(self._json(cell), json.dumps({"facts": cell.facts, "result": whole}, indent=1, allow_nan=False))
         self.checkpoint(cell).unlink(missing_ok=True)
         return whole
 
     def fail(self, cell: Cell, status: str, message: str) -> None:
         """Note why a cell came to nothing, in the place of its result; a result put later takes that place."""
         failed = {"status": status, "message": message}
-        write(self._json(cell), json.dumps({"facts": cell.facts, "failed": failed}, indent=1))
+        write_text(self._json(cell), json.dumps({"facts": cell.facts, "failed": failed}, indent=1))
 
     def keys(self) -> set[str]:
         """Of all cells that are done or came to nothing; one listing, where there are thousands to ask about."""
@@ -98,21 +97,6 @@ class Store:
 
     def _picture(self, cell: Cell, number: int) -> Path:
         return self.folder / cell.key / f"{number:03}.png"
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text so that the file is whole or not there; WriteError with the remedy where that fails."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        remedy = "make room or choose another folder, and run the same command again"
-        raise WriteError(f"{shown(path)} could not be written ({error.strerror or error}): {remedy}") from error
 
 
 def finite(value: Any) -> Any:

@@ -14,6 +14,7 @@ from torch import Tensor
 from unlearnable.errors import PictureError, shown
 from unlearnable.images import files, views
 from unlearnable.protection.constraints import Constraint
+from unlearnable.protection.visibility import largest
 
 if TYPE_CHECKING:
     from unlearnable.models.base import Model
@@ -135,27 +136,41 @@ def seal(picture: files.Picture, delta: Tensor, free: Tensor, constraint: Constr
 
 
 def verify(
-    before: files.Picture, sealed: files.Picture, path: Path, constraint: Constraint, lossless: bool
+    before: files.Picture,
+    sealed: files.Picture,
+    path: Path,
+    constraint: Constraint,
+    lossless: bool,
+    free: Tensor | float = 1.0,
 ) -> tuple[dict[str, float], list[str]]:
     """Read a written file again: what it carries, and remarks. One that breaks its budget is removed."""
     written = files.read(path)
-    measured, notes = measure(before, written), list(before.notes)
+    measured, notes = measure(before, written, free), list(before.notes)
     if not lossless:
         lost = measure(sealed, written)
         notes.append(f"lossy: saving changed the protected picture by up to {lost['linf']}/255 ({lost['psnr']:.1f} dB)")
-    elif not constraint.holds(tensor(written.pixels) - tensor(before.pixels), tensor(before.pixels)):
+    elif not constraint.holds(tensor(written.pixels) - tensor(before.pixels), tensor(before.pixels), free):
         path.unlink()
         raise PictureError(f"{shown(path)} broke its budget when it was saved ({measured}): please report this")
     return measured, notes
 
 
-def measure(before: files.Picture, after: files.Picture) -> dict[str, float]:
-    """The change from one picture to another: L-inf and root mean square in 1/255, PSNR in dB, share of pixels."""
+def measure(before: files.Picture, after: files.Picture, free: Tensor | float = 1.0) -> dict[str, float]:
+    """The change from one picture to another: L-inf and root mean square in 1/255, PSNR in dB, share of pixels.
+
+    `local` is the largest mean change around a pixel, in 1/255, which shows as a stain. Where some pixels may not
+    change (`free` ``[1 h w]`` is 0), `psnr_inside` is the PSNR of the others.
+    """
     change = after.pixels.astype(np.int16) - before.pixels.astype(np.int16)
     rms = float(np.sqrt(np.square(change.astype(np.float64)).mean()))
-    return {
+    found = {
         "linf": int(np.abs(change).max()),
         "rms": round(rms, 4),
         "psnr": round(20 * float(np.log10(255 / rms)), 3) if rms else float("inf"),
         "changed": round(float((change != 0).any(2).mean()), 4),
+        "local": round(largest(tensor(change)[None]), 2),
     }
+    share = float((torch.as_tensor(free) > 0).float().mean())
+    if 0 < share < 1 and rms:
+        found["psnr_inside"] = round(found["psnr"] + 10 * float(np.log10(share)), 3)
+    return found

@@ -39,11 +39,11 @@ def test_each_difference_is_that_of_the_textbooks_rates(rows):
     gap = lines["mean"].gap
     assert gap.value == pytest.approx(quotient(pooled["advdm"]) - quotient(pooled["mist"]))
     columns = [np.array(side) for each in pooled.values() for side in zip(*each.values())]
-    want = stats.bootstrap(
+    want = stats.bootstrap(  # an independent interval of about the same width, for twelve subjects
         columns, lambda a, b, c, d, axis=-1: a.sum(axis) / b.sum(axis) - c.sum(axis) / d.sum(axis), paired=True,
         method="percentile", n_resamples=9999, rng=np.random.default_rng(0),
     ).confidence_interval  # fmt: skip
-    assert (gap.low, gap.high) == pytest.approx((want.low, want.high), abs=0.1 * (want.high - want.low))
+    assert 1 < (gap.high - gap.low) / (want.high - want.low) < 1.35
     assert gap.low > 0, "known to be better"
     back = {line.where: line.gap.value for line in compare(t, "mist", "advdm")}
     assert back == pytest.approx({where: -line.gap.value for where, line in lines.items()})

@@ -9,7 +9,7 @@ import torch
 
 from unlearnable import registry
 from unlearnable.errors import UsageError
-from unlearnable.metrics.base import Score, bootstrap, facts, half_samples, metric, score
+from unlearnable.metrics.base import Score, facts, half_samples, metric, score
 
 
 def normal(*shape, seed=0):
@@ -32,23 +32,6 @@ def test_one_row_has_no_interval_and_a_given_one_is_kept():
 def test_infinite_rows_stay_infinite():
     low, high = Score("psnr", torch.tensor([30.0] * 9 + [torch.inf]), True).interval()
     assert low == 30 and high == math.inf
-
-
-def test_bootstrap_interval_of_a_mean_is_the_normal_one():
-    values = 5 + 2 * normal(400)
-    low, high = bootstrap(values)
-    half = 1.96 * float(values.std()) / 400**0.5
-    assert low == pytest.approx(float(values.mean()) - half, abs=0.1 * half)
-    assert high == pytest.approx(float(values.mean()) + half, abs=0.1 * half)
-    narrow = bootstrap(values, level=0.5)
-    assert (narrow[1] - narrow[0]) / (high - low) == pytest.approx(0.6745 / 1.96, rel=0.1)
-
-
-def test_bootstrap_is_seeded_and_takes_any_statistic_of_rows():
-    rows = normal(50, 2)
-    assert bootstrap(rows[:, 0], seed=3) == bootstrap(rows[:, 0], seed=3) != bootstrap(rows[:, 0], seed=4)
-    paired = bootstrap(torch.stack([rows[:, 0], rows[:, 0] + 1], 1), lambda r: float((r[:, 1] - r[:, 0]).mean()))
-    assert paired == pytest.approx((1, 1))
 
 
 def test_half_samples_vary_as_much_as_new_samples_would():

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition
-from unlearnable.metrics.base import bootstrap, mean, percentiles
+from unlearnable.metrics.base import mean
+from unlearnable.metrics.intervals import of_mean, of_ratio
 from unlearnable.metrics.subject import protection_rate
 from unlearnable.personalization.learned import LEAST
-from unlearnable.rng import generator
 
 # What an attacker's knowledge of the subject is judged by: photographs that it never saw, or the clean originals of
 # those that it trained on.
@@ -140,11 +140,11 @@ def measured(
     if math.isnan(score.mean) or gain < LEAST:
         why = score.note or f"undefined: the loss fell by {100 * gain:.2g} %, less than {100 * LEAST:g} %"
         return replace(plain, rate=Estimate(note=why), over_control=Estimate(note=why))
-    rate = Estimate(score.mean, *crossed(mine - learned, before - learned), score.note)
+    rate = Estimate(score.mean, *of_ratio(mine - learned, before - learned), score.note)
     over = Estimate()
     if control and all(seed in control for seed in both):
         apart = mine - losses(control, which, both)
-        over = Estimate(ratio(apart, before - learned), *crossed(apart, before - learned))
+        over = Estimate(ratio(apart, before - learned), *of_ratio(apart, before - learned))
     alone = tuple(ratio(a - b, untouched - b) for a, b in zip(mine, learned))
     return replace(plain, rate=rate, over_control=over, by_seed=alone)
 
@@ -160,30 +160,8 @@ def ratio(part: Tensor, whole: Tensor) -> float:
     return float(part.mean() / whole.mean())
 
 
-def crossed(part: Tensor, whole: Tensor, rounds: int = 2000, level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap of a ratio of means, both ``[seeds, photographs]``: seeds and photographs are drawn anew.
-
-    Crossed, as each seed sees each photograph (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2),
-    2007); pairs stay together. With one seed this is the paired bootstrap over photographs. NaN for one of each.
-    """
-    if part.numel() < 2:
-        return math.nan, math.nan
-    return percentiles(resampled(part, whole, rounds).tolist(), level)
-
-
-def resampled(part: Tensor, whole: Tensor, rounds: int = 2000) -> Tensor:
-    """The ratio of means for each of `rounds` resamples; those of one shape are the same every time, as pairs need."""
-    rng, ones = generator(0, "crossed bootstrap"), torch.ones(rounds, max(part.shape), dtype=torch.float64)
-    rows, columns = (  # how often each is drawn
-        torch.zeros_like(ones[:, :count]).scatter_add_(1, torch.randint(count, (rounds, count), generator=rng), ones)
-        for count in part.shape
-    )
-    upper, lower = (torch.einsum("rs,sp,rp->r", rows, values, columns) for values in (part, whole))
-    return upper / lower
-
-
 def estimate(values: Tensor) -> Estimate:
-    return Estimate(mean(values), *bootstrap(values))
+    return Estimate(mean(values), *of_mean(values))
 
 
 def worst(found: Sequence[Row]) -> Row | None:

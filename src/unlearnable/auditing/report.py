@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from unlearnable.atomic import write_text
 from unlearnable.auditing import page
 from unlearnable.auditing.attack import Pictures
 from unlearnable.auditing.checks import findings, unmade
@@ -24,7 +25,7 @@ from unlearnable.auditing.verdict import verdict
 from unlearnable.batch import stamp
 from unlearnable.errors import shown
 from unlearnable.metrics.fidelity import psnr
-from unlearnable.store import finite, write
+from unlearnable.store import finite
 
 if TYPE_CHECKING:
     from unlearnable.auditing.tasks import Run
@@ -36,8 +37,8 @@ def make(out: Path, facts: Facts, run: Run, pictures: Subject, known: Defender |
     """Write both files into `out`; the page is made from the JSON's content and the pictures."""
     found = content(facts, run, pictures, known, command)
     whole = finite(found)
-    write(out / JSON, json.dumps(whole, indent=1, allow_nan=False) + "\n")
-    write(out / PAGE, page.render(whole, facts, run, pictures))
+    write_text(out / JSON, json.dumps(whole, indent=1, allow_nan=False) + "\n")
+    write_text(out / PAGE, page.render(whole, facts, run, pictures))
     return Audit(out / PAGE, out / JSON, whole, tuple(pictures.problems))
 
 

@@ -15,9 +15,10 @@ from unlearnable.auditing.settings import Settings
 from unlearnable.auditing.tasks import Run, tasks
 from unlearnable.errors import UsageError, shown
 from unlearnable.inputs import path
+from unlearnable.locks import alone
 from unlearnable.metrics.features import Features, features
 from unlearnable.models.load import load_model
-from unlearnable.personalizing import ready_to_write
+from unlearnable.models.offline import going_offline
 from unlearnable.store import Store
 
 if TYPE_CHECKING:
@@ -53,29 +54,34 @@ def audit(
     chains = s.chains()
     apart(out, [clean, protected, *([held] if held else [])])
     pictures = subject(clean, protected, held)
-    ready_to_write(out)
-    network = network or features(s.features, s.device)
-    if model is None:
-        options: dict[str, Any] = {"device": s.device, "dtype": s.dtype, "revision": s.revision, "offline": s.offline}
-        model = load_model(s.model, **options)
-    attackers = {name: s.attacker(name, model) for name in s.attacks}
-    ready = {name: chain.with_model(model) for name, chain in chains.items()}
-    material = collect(pictures, model.size, s.seeds, network)
-    run = Run(s, model, network, attackers, ready, material, Store(out / CELLS))
-    tell(0, len(tasks(s, conditions(ready))), "countermeasures")
-    pictures.problems += run.purify()
-    todo = tasks(s, conditions(run.chains))
-    for done, task in enumerate(todo):
-        tell(done, len(todo), str(task))
+    with alone(out), going_offline(s.offline):
+        network = network or features(s.features, s.device)
+        if model is None:
+            options: dict[str, Any] = {
+                "device": s.device,
+                "dtype": s.dtype,
+                "revision": s.revision,
+                "offline": s.offline,
+            }
+            model = load_model(s.model, **options)
+        attackers = {name: s.attacker(name, model) for name in s.attacks}
+        ready = {name: chain.with_model(model) for name, chain in chains.items()}
+        material = collect(pictures, model.size, s.seeds, network)
+        run = Run(s, model, network, attackers, ready, material, Store(out / CELLS))
+        tell(0, len(tasks(s, conditions(ready))), "countermeasures")
+        pictures.problems += run.purify()
+        todo = tasks(s, conditions(run.chains))
+        for done, task in enumerate(todo):
+            tell(done, len(todo), str(task))
 
-        def within(step: int, steps: int, loss: float, before: int = done, what: str = str(task)) -> None:
-            tell(before + step / (steps + 1), len(todo), what)
+            def within(step: int, steps: int, loss: float, before: int = done, what: str = str(task)) -> None:
+                tell(before + step / (steps + 1), len(todo), what)
 
-        run.do(task, within)
-    tell(len(todo), len(todo), "report")
-    known = defending.defender(protected, pictures.train)
-    command = s.command(clean, protected, out, held)
-    return report.make(out, gather(run, pictures, known), run, pictures, known, command)
+            run.do(task, within)
+        tell(len(todo), len(todo), "report")
+        known = defending.defender(protected, pictures.train)
+        command = s.command(clean, protected, out, held)
+        return report.make(out, gather(run, pictures, known), run, pictures, known, command)
 
 
 def gather(run: Run, pictures: Subject, known: defending.Defender | None) -> Facts:

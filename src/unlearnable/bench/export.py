@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv as text
 import io
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from unlearnable.atomic import replacing, write_text
 from unlearnable.bench.tables import FIDELITY, Line, Table
-from unlearnable.errors import SetupError, WriteError, shown
-from unlearnable.store import write
+from unlearnable.errors import SetupError, shown
 
 MEAN, WORST, OVER = "mean", "worst case", "worst case above random"
 ALL = "all"
@@ -55,7 +54,7 @@ def csv(tables: Sequence[Table], path: Path) -> None:
     writer = text.DictWriter(page, list(EMPTY), lineterminator="\n")
     writer.writeheader()
     writer.writerows(records(tables))
-    write(path, page.getvalue())
+    write_text(path, page.getvalue())
 
 
 def parquet(tables: Sequence[Table], path: Path) -> None:
@@ -68,10 +67,5 @@ def parquet(tables: Sequence[Table], path: Path) -> None:
         raise SetupError(f"{shown(path)} needs pyarrow: {remedy}") from error
     kinds = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64()}
     schema = pyarrow.schema([(name, kinds[type(value)]) for name, value in EMPTY.items()])
-    part = path.with_name(f".{path.name}.part")
-    try:
-        format.write_table(pyarrow.Table.from_pylist(records(tables), schema=schema), part)
-        os.replace(part, path)
-    except OSError as error:
-        remedy = "make room or choose another folder"
-        raise WriteError(f"{shown(path)} could not be written ({error.strerror or error}): {remedy}") from error
+    with replacing(path) as temporary:
+        format.write_table(pyarrow.Table.from_pylist(records(tables), schema=schema), temporary)

@@ -17,7 +17,7 @@ from unlearnable.bench.tables import MATCHED, Line, Table, kind, level
 
 SCALE = (
     "0 % means that attackers learned as much as from clean pictures behind the same countermeasure, 100 % that they "
-    "learned nothing. The worst case takes, for each subject, the countermeasure that left it least."
+    "learned nothing. The worst case is behind the countermeasure that leaves least, by the other half of the subjects."
 )
 LEAST_SUBJECTS = 10
 OFF = {

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnable import registry
+from unlearnable.atomic import write_text
 from unlearnable.auditing.page import environment
 from unlearnable.auditing.sources import Source, sources
 from unlearnable.bench import export
@@ -23,7 +24,6 @@ from unlearnable.bench.study import CONTROLS, RANDOM
 from unlearnable.bench.sums import HELD_OUT, OWN, SHARED, Row
 from unlearnable.bench.tables import KINDS, MATCHED, Table, Variant, attacks, budgets, judge, kind, table, variants
 from unlearnable.errors import UsageError, shown
-from unlearnable.store import write as put
 
 ROWS, PAGE = "rows.json", "report.html"
 JUDGES = {HELD_OUT: "photographs that no attacker saw", OWN: "the clean originals of what attackers trained on"}
@@ -38,7 +38,7 @@ def write(out: Path) -> Path:
     """
     study = load(out)
     found = [everything(study["rows"], model) for model in models(study["rows"])]
-    put(out / PAGE, render(study, found, out))
+    write_text(out / PAGE, render(study, found, out))
     flat = [t for tables in found for t in tables]
     export.csv(flat, out / "table.csv")
     export.parquet(flat, out / "table.parquet")

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from unlearnable import registry
+from unlearnable.atomic import write_text
 from unlearnable.auditing.rates import Estimate
 from unlearnable.auditing.verdict import number, percent
 from unlearnable.bench.findings import answer
@@ -24,7 +25,6 @@ from unlearnable.bench.rows import JSON, WAITING
 from unlearnable.bench.sums import SHARED
 from unlearnable.bench.tables import Line, Table
 from unlearnable.errors import UsageError, shown
-from unlearnable.store import write
 
 MEASURED = (("psnr", ".1f"), ("perceptual", ".2f"))
 MARKED = re.compile(r"(<!-- bench:(?P<name>\S+) -->\n)(?P<body>.*?)(<!-- /bench -->)", re.S)
@@ -44,7 +44,7 @@ def update(documents: Iterable[Path], results: Path, *, check: bool = False) -> 
         if now != text:
             stale.append(path)
             if not check:
-                write(path, now)
+                write_text(path, now)
     return stale
 
 
@@ -121,7 +121,7 @@ def kept(out: Path, results: Path) -> Path:
     found["rows"] = [row | {"protected": [], "samples": []} for row in found["rows"]]
     found["missing"] = [cell for cell in found["missing"] if cell["status"] != WAITING]
     path = results / JSON
-    write(path, json.dumps(found, indent=0) + "\n")
+    write_text(path, json.dumps(found, indent=0) + "\n")
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from unlearnable.atomic import write_text
 from unlearnable.bench import grid, rows
 from unlearnable.bench.claims import Claims
 from unlearnable.bench.executors import Executor
@@ -18,7 +20,8 @@ from unlearnable.bench.plan import ATTACK, Line, Plan, Task
 from unlearnable.bench.study import Study
 from unlearnable.bench.subjects import subjects
 from unlearnable.bench.work import DONE, FAILED, Job, Outcome, bytes_of, real
-from unlearnable.store import Cell, Store, finite, write
+from unlearnable.locks import alone
+from unlearnable.store import Cell, Store, finite
 
 CELLS = "cells"
 EVERY = 60.0  # seconds between two writes of the rows
@@ -83,6 +86,19 @@ def bench(
     """
     out, started = Path(out), time.monotonic()
     store, executor = Store(out / CELLS), executor or Here()
+    with alone(out, shared_by=hashed(study, only)):
+        return _done(study, out, store, executor, threads, only, retry, minutes, started, command, progress)
+
+
+def hashed(study: Study, only: Sequence[str]) -> str:
+    """What two runs must have in common to work on one folder."""
+    return hashlib.sha256(repr((study, sorted(only))).encode()).hexdigest()[:16]
+
+
+def _done(
+    study: Study, out: Path, store: Store, executor: Executor, threads: int, only: Sequence[str], retry: bool,
+    minutes: float | None, started: float, command: str, progress: Progress | None,
+) -> Bench:  # fmt: skip
     claims = Claims.open(out / CELLS)
     try:
         plan, lines = prepare(study, only, store, claims)
@@ -200,7 +216,7 @@ class Run:
         found = finite(rows.whole(known.plan.study, self.command, done, left))
         path = self.out / rows.JSON
         self.claims.take(rows.JSON, wait=True)
-        write(path, json.dumps(found, indent=1, allow_nan=False) + "\n")
+        write_text(path, json.dumps(found, indent=1, allow_nan=False) + "\n")
         self.claims.drop(rows.JSON)
         self.written = time.monotonic()
         return Bench(path, found["rows"], found["missing"])

@@ -29,7 +29,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Line:
-    """A method's rates by countermeasure, over all of them, and in the worst case of each subject.
+    """A method's rates by countermeasure, over all of them, and behind the worst of them.
 
     `over` is the worst case less the random control's; `each` the worst case of every subject that has all cells.
     `fidelity`, `seconds` (a picture) and `similarity` (of drawings, without countermeasure) are means; of the pictures
@@ -129,8 +129,9 @@ def line(rows: Sequence[Row], bare: Ground, pair: sums.Pair, control: sums.Pair 
     worst = sums.least(part[full], whole[full])
     named = [subject for subject, kept in zip(bare.subjects, full.tolist()) if kept]
     protections = list({(r["subject"], r["seed"]): r for r in reversed(rows)}.values())
+    over_all = sums.ratio(*sums.summed(part[full], whole[full]))
     return Line(
-        rows[0]["method"], cells, sums.ratio(*sums.summed(part[full], whole[full])), sums.ratio(*worst),
+        rows[0]["method"], cells, over_all, sums.ratio(*worst, widen=sums.widening(part)),
         sums.apart(pair, control) if control and control is not pair else NOTHING,
         each=dict(zip(named, (worst[0] / worst[1]).tolist())),
         fidelity={name: mean((r["fidelity"] or {}).get(name) for r in protections) for name in FIDELITY},

@@ -1,9 +1,12 @@
 """Facts about a file's samples that Pillow does not pass on: bits a sample, grey with alpha, PNG colour chunks."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
+
+from unlearnable.images.formats import SUFFIXES, sniff
 
 _COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
 
@@ -47,3 +50,16 @@ def _png_colour(data: bytes) -> tuple[tuple[bytes, bytes], ...]:
             found.append((name, data[place + 8 : place + 8 + size]))
         place += 12 + size
     return tuple(found)
+
+
+def dimensions(path: Path) -> tuple[int, int] | None:
+    """Height and width that a picture file announces, without decoding it; None where that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            kind = sniff(file.read(64))
+        if kind is None or kind not in SUFFIXES.values() or kind == "HEIF":
+            return None
+        with Image.open(path, formats=[kind]) as image:
+            return image.height, image.width
+    except Exception:  # decoders raise anything on hostile bytes; `read` has the sentence for each
+        return None

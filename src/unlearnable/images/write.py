@@ -1,17 +1,13 @@
 """Write a picture so that its file is either whole or not there."""
 
-import errno
-import hashlib
-import io
 import os
 from pathlib import Path
 
-from unlearnable.errors import UsageError, WriteError, shown
+from unlearnable.atomic import write_bytes
+from unlearnable.errors import UsageError, shown
 from unlearnable.images.encode import encode
 from unlearnable.images.formats import LOSSLESS, SUFFIXES
 from unlearnable.images.picture import Picture
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write(
@@ -55,38 +51,4 @@ def like(source: str | os.PathLike[str]) -> int | None:
 
 def put(data: memoryview, path: Path, mode: int | None = None) -> None:
     """Write the bytes of a file, atomically. Raises WriteError; missing folders are made."""
-    # Named after the file it becomes, and so a run that was killed leaves at most one behind, which the next overwrites
-    temporary = path.parent / f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:24]}.part"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(data, temporary, path, 0o666 if mode is None else mode)
-    except (OSError, ValueError) as error:
-        raise _write_error(error, path) from error
-
-
-def _replace(data: memoryview, temporary: Path, path: Path, mode: int) -> None:
-    temporary.unlink(missing_ok=True)  # O_EXCL: a link planted under this name is not followed
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    try:
-        with io.FileIO(os.open(temporary, flags, mode), "w") as file:
-            while data:
-                data = data[file.write(data) or 0 :]
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:  # also on Ctrl-C
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _write_error(error: OSError | ValueError, path: Path) -> WriteError:
-    code = error.errno if isinstance(error, OSError) else None
-    if code in _FULL:
-        return WriteError(f"{shown(path)} was not written as the disk is full; free some space and run again")
-    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return WriteError(f"{shown(path)} may not be written; choose an output folder that you may write to")
-    if code == errno.ENAMETOOLONG or code is None:
-        return WriteError(f"{shown(path)} is not a name this disk accepts; shorten or rename the file")
-    if code in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
-        return WriteError(f"{shown(path)} cannot be written as a file or folder of that name is in the way; move it")
-    reason = os.strerror(code)
-    return WriteError(f"{shown(path)} could not be written ({reason}); check the output folder")
+    write_bytes(path, data, 0o666 if mode is None else mode)

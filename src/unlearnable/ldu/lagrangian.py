@@ -20,20 +20,22 @@ LARGEST = 0.01  # share of the samples, those that moved most, which stand for t
 LEAST = 0.1  # in 1/255: the root mean square below which rounding to the 8-bit grid leaves nothing
 
 
-def spent(constraint: Constraint, x: Tensor, delta: Tensor) -> Tensor:
+def spent(constraint: Constraint, x: Tensor, delta: Tensor, mask: Tensor | None = None) -> Tensor:
     """``d / b`` of each picture for every part of a budget, ``[parts, b]``; 1 is all of it. Differentiable.
 
     Mean squared error against that of the PSNR; perceptual distance; for L-inf the mean over the samples that moved
-    most, since the gradient of the largest alone would move one sample at a time.
+    most, since the gradient of the largest alone would move one sample at a time. Means are over what `mask`
+    ``[b 1 h w]`` of 0 and 1 lets change.
     """
+    share = torch.ones(len(x), device=x.device) if mask is None else mask.flatten(1).mean(1).clamp_min(1e-6)
     if isinstance(constraint, Linf):
         flat = delta.abs().flatten(1)
         most = flat.topk(max(1, int(LARGEST * flat.shape[1])), 1).values.mean(1)
         return (most * (GRID / constraint.eps))[None]
-    mean_square = delta.square().flatten(1).mean(1) * (GRID / constraint.size) ** 2
+    mean_square = delta.square().flatten(1).mean(1) / share * (GRID / constraint.size) ** 2
     if isinstance(constraint, Perceptual):
         y = (x + delta).clamp(0, 1)
-        return torch.stack([distance(x, y, network(x.device)) / constraint.bound, mean_square])
+        return torch.stack([distance(x, y, network(x.device)) / constraint.bound / share, mean_square])
     return mean_square[None]
 
 

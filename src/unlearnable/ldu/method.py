@@ -82,6 +82,10 @@ class TrajectoryShift(Protection):
         return Trajectory(self, Course(route, model, facts["prompt"]), scene, rho)
 
     @property
+    def learns(self) -> bool:
+        return super().learns or self.shift == "network"
+
+    @property
     def asks_model(self) -> bool:
         return True  # a trained rho moves trajectories without a step
 

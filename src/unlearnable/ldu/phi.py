@@ -7,10 +7,11 @@ the model is the one it was made for (the embedded model), else plain DDIM.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -143,9 +144,11 @@ def phi_of(text: str, model: Model) -> Phi:
 
 def once(model: Model, what: tuple[str, ...], make: Callable[[], T]) -> T:
     """What is made once for a model, however many groups of pictures ask for it."""
-    known: dict[Any, Any] = vars(model).setdefault("_once", {})
-    key = (*what, id(model.denoiser))  # copies of a model share the rest of what it holds
-    if key not in known:
-        known[key] = make()
-    found: T = known[key]
-    return found
+    owner, known = vars(model).get("_once", (None, None))
+    if owner is None or owner() is not model.denoiser:  # a copy with a denoiser of its own begins anew
+        known = {}
+        vars(model)["_once"] = weakref.ref(model.denoiser), known
+    if what not in known:
+        known[what] = make()
+    made: T = known[what]
+    return made

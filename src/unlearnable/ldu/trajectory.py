@@ -12,7 +12,7 @@ from unlearnable import rng
 from unlearnable.ldu.course import Course
 from unlearnable.ldu.lagrangian import Dual, spent, steepest
 from unlearnable.ldu.shift import Free, Rho
-from unlearnable.protection.constraints import L2, Constraint, Linf
+from unlearnable.protection.constraints import L2, Constraint, Linf, masked
 from unlearnable.protection.perturbation import Scene, tied
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Trajectory:
             self.z_0 = self.course.arrive(self.z + self.shift(self.z))
             change = self.course.change(self.z_0, self.origin)
             self.raw = tied(change, self.scene.grey) * self.scene.allowed + self.residual
-            self.used = spent(self.scene.constraint, self.scene.x, self.raw)
+            self.used = spent(self.scene.constraint, self.scene.x, self.raw, masked(self.scene.allowed, self.raw))
         self.delta = self.scene.project(self.raw.detach())
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unlearnable import registry
 from unlearnable.errors import UsageError
+from unlearnable.metrics.intervals import of_mean
 from unlearnable.rng import generator
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -87,8 +88,8 @@ class Score:
         return found[0] if found else ""
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Where the mean would lie for other pictures of the same kind (`bootstrap`); NaN for a single row."""
-        return self.bounds or bootstrap(self.defined, seed=self.seed, level=level)
+        """Where the mean would lie for other pictures of the same kind (`intervals.of_mean`); NaN for a single row."""
+        return self.bounds or of_mean(self.defined, level)
 
 
 def score(name: str, *inputs: Any, seed: int = 0) -> Score:
@@ -119,23 +120,6 @@ def facts(function: Any) -> Facts:
 
 def mean(values: Tensor) -> float:
     return float(values.double().mean())
-
-
-def bootstrap(
-    values: Tensor,
-    statistic: Callable[[Tensor], float] = mean,
-    seed: int = 0,
-    rounds: int = 2000,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic of rows ``[n ...]`` (Efron 1979), seeded.
-
-    One row says nothing about others: (nan, nan). Paired data go in as columns of one row.
-    """
-    if len(values) < 2:
-        return math.nan, math.nan
-    rows = torch.randint(len(values), (rounds, len(values)), generator=generator(seed, "bootstrap"))
-    return percentiles([statistic(values[row]) for row in rows.to(values.device)], level)
 
 
 def half_samples(

@@ -5,7 +5,6 @@ Figures from different networks do not compare, so a figure is always reported w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from unlearnable.errors import SetupError, UsageError, shown
 from unlearnable.metrics.base import check
 from unlearnable.models import features as embedded
 from unlearnable.models.load import resolve_device
+from unlearnable.models.offline import offline
 from unlearnable.models.quiet import quiet
 from unlearnable.registry import suggestion
 
@@ -171,10 +171,9 @@ def pretrained(name: str, kind: str, source: str, remedy: str = INSTEAD, **optio
     """Something of transformers from the hub's cache, the hub or a folder; one sentence where it cannot be had."""
     import transformers
 
-    offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
     try:
         with quiet():
-            return getattr(transformers, kind).from_pretrained(source, local_files_only=offline, **options)
+            return getattr(transformers, kind).from_pretrained(source, local_files_only=offline(), **options)
     except Exception as error:  # a broken or hostile folder can make the loader fail in any way
         reason, what = shown(" ".join(str(error).split()))[:120], shown(source)
         raise SetupError(

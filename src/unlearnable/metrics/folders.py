@@ -14,6 +14,7 @@ from unlearnable.metrics.base import ATTACK, Score, facts
 from unlearnable.metrics.features import Features
 from unlearnable.metrics.pairing import pair
 from unlearnable.metrics.run import Progress, Run, of_sets, tools
+from unlearnable.models.offline import going_offline
 
 DEFAULT = ("psnr", "ssim", "ms-ssim", "linf", "ciede2000", "changed", "perceptual")
 PERCEPTUAL = "perceptual"  # no metric of its own: the best perceptual distance that is here
@@ -43,13 +44,15 @@ def measure(
     device: str = "auto",
     recursive: bool = False,
     seed: int = 0,
+    offline: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Compare the pictures of two folders (or two files).
 
     `metrics` are names of `registry.METRICS`, or ``perceptual``, in a list or joined by commas. Metrics of pairs
     compare pictures of one name; metrics of sets (fid, precision, similarity ...) compare all pictures of one folder
-    with all of the other, so names may differ. `features` is the network that they use. `progress` is told how many
+    with all of the other, so names may differ. `features` is the network that they use. With
+    `offline` no network is touched to load one. `progress` is told how many
     files are done, and how many there
     are. Bad pictures and pairs of different sizes are sentences in the report. Raises UsageError for unknown metrics,
     missing or empty folders, and SetupError where a metric needs what this machine lacks.
@@ -61,9 +64,10 @@ def measure(
         raise UsageError(
             f"no picture of {shown(clean)} has its name in {shown(protected)}: compare a folder with its protected twin"
         )
-    run = Run(wanted, tools(wanted, features, device))
-    run.read(folders, progress or (lambda done, total: None))
-    scores = {name: run.score(name, function, seed) for name, function in wanted.items()}
+    with going_offline(offline):
+        run = Run(wanted, tools(wanted, features, device))
+        run.read(folders, progress or (lambda done, total: None))
+        scores = {name: run.score(name, function, seed) for name, function in wanted.items()}
     alone = tuple(folders.only_clean), tuple(folders.only_protected)
     return Report(scores, tuple(run.failed), *alone, tuple(run.remarks()))
 

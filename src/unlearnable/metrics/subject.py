@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlearnable.errors import UsageError
-from unlearnable.metrics.base import ATTACK, FEATURES, Score, bootstrap, mean, metric
+from unlearnable.metrics.base import ATTACK, FEATURES, Score, mean, metric
+from unlearnable.metrics.intervals import of_mean, of_ratio
 
 if TYPE_CHECKING:
     from unlearnable.models.base import Model
@@ -33,25 +34,23 @@ def held_out_loss(model: Model, images: Tensor, prompt: str, draws: int = 16, se
 
 
 @metric(ATTACK, higher_is_better=True)
-def protection_rate(
-    clean: Tensor, protected: Tensor, untouched: Tensor, seed: int = 0, rounds: int = 2000, level: float = 0.95
-) -> Score:
+def protection_rate(clean: Tensor, protected: Tensor, untouched: Tensor, level: float = 0.95) -> Score:
     """Protection rate P = (L_protected - L_clean) / (L_untouched - L_clean), a ratio of means.
 
     Unit: none; 0: learned as from clean pictures, 1: learned nothing, above 1: knows the subject less than before.
     Better for the owner: higher. Needs: `held_out_loss` ``[n]`` of the same photographs under the attacker trained on
-    clean pictures, the one trained on protected pictures, and the model before training. The interval is a paired
-    bootstrap over photographs; it says nothing about other attackers or seeds. Undefined (NaN, `note` says why) where
+    clean pictures, the one trained on protected pictures, and the model before training. The interval is Fieller's,
+    paired by photograph; it says nothing about other attackers or seeds. Undefined (NaN, `note` says why) where
     the attacker did not learn from the clean pictures: the interval of L_untouched - L_clean reaches 0. Source: ours.
     """
     rows = torch.stack([torch.as_tensor(part).double().flatten() for part in _same(clean, protected, untouched)], 1)
     gains = rows[:, 2] - rows[:, 0]
-    gain, (least, most) = mean(gains), bootstrap(gains, seed=seed, rounds=rounds, level=level)
+    gain, (least, most) = mean(gains), of_mean(gains, level)
     if gain <= 0 or least <= 0:
         spread = "" if math.isnan(least) else f", interval {least:.3g} to {most:.3g}"
         why = f"undefined: the attacker did not learn the clean pictures (the loss fell by {gain:.3g}{spread})"
         return Score(RATE, torch.tensor([math.nan]), True, bounds=(math.nan, math.nan), note=why)
-    bounds = bootstrap(rows, _rate, seed, rounds, level)
+    bounds = of_ratio(rows[:, 1] - rows[:, 0], gains, level)
     note = "one held-out picture: no interval" if len(rows) == 1 else ""
     return Score(RATE, torch.tensor([_rate(rows)]), True, bounds=bounds, note=note)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnable.errors import UsageError, WriteError, shown
+from unlearnable.atomic import replacing
+from unlearnable.errors import UsageError, shown
 from unlearnable.models.training import Trainer
 
 EVERY = 30.0  # seconds between two writes
@@ -53,9 +53,12 @@ class Checkpoint:
                 f"{shown(self.path)} belongs to a training run with other settings, pictures or weights: delete it, "
                 "or choose another place"
             )
-        trainer.done, trainer.losses = facts["done"], facts["losses"]
-        restore(trainer, found)
-        return bool(facts["finished"])
+        try:
+            trainer.done, trainer.losses = facts["done"], facts["losses"]
+            restore(trainer, found)
+            return bool(facts["finished"])
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise UsageError(f"{shown(self.path)} is no whole checkpoint of this training run: delete it") from error
 
 
 def tensors(trainer: Trainer, finished: bool) -> dict[str, Tensor]:
@@ -91,15 +94,8 @@ def restore(trainer: Trainer, found: dict[str, Tensor]) -> None:
 def write(path: Path, kept: dict[str, Tensor], facts: dict[str, Any]) -> None:
     from safetensors.torch import save_file
 
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in kept.items()}, part, {"facts": json.dumps(facts)})
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        reason = f"{shown(path)} could not be written ({error.strerror or error}): free some space, or choose a folder"
-        raise WriteError(f"{reason} that you may write to") from error
+    with replacing(path) as temporary:
+        save_file({k: v.contiguous() for k, v in kept.items()}, temporary, {"facts": json.dumps(facts)})
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

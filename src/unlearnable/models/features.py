@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unlearnable.atomic import replacing, write_text
+
 NAME = "embedded-features"
 FOLDER = Path(__file__).parent / "embedded" / "features"
 SIDE = 64  # px at which pictures are embedded and classified
@@ -94,10 +96,10 @@ class FeatureNetwork(nn.Module):
         """Write fp16 safetensors and a config.json."""
         from safetensors.torch import save_file
 
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.half().contiguous() for k, v in self.state_dict().items()}, folder / "model.safetensors")
+        with replacing(folder / "model.safetensors") as temporary:
+            save_file({k: v.half().contiguous() for k, v in self.state_dict().items()}, temporary)
         config = {"labels": self.labels, "name": NAME, "widths": self.widths}
-        (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+        write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
 
 
 def fitted(images: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +66,7 @@ def load_model(
 
     from unlearnable import inputs
     from unlearnable.models import fresh
+    from unlearnable.models import offline as network
 
     name = inputs.name(name, "model")
     place = resolve_device(device)
@@ -74,7 +74,7 @@ def load_model(
     if name.startswith(fresh.PREFIX):
         return fresh.named(name, place, amp)
     source = str(EMBEDDED_FOLDER) if name == EMBEDDED else name
-    offline = offline or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
+    offline = offline or network.offline()
     where: dict[str, Any] = {"revision": revision, "local_files_only": offline}
     weights = amp or torch.float32 if place.type != "cpu" else torch.float32
     with quiet(), guarded(name, offline):

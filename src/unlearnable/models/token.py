@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unlearnable.atomic import replacing
 from unlearnable.errors import UsageError
 from unlearnable.models.base import Model, clip_pairs
 
@@ -44,7 +45,8 @@ class NewToken:
 
         names = [self.name] if len(self.rows) == 1 else ["clip_l", "clip_g"]
         rows = {name: row.detach()[None].cpu().contiguous() for name, row in zip(names, self.rows)}
-        save_file(rows, folder / "learned_embeds.safetensors")
+        with replacing(folder / "learned_embeds.safetensors") as temporary:
+            save_file(rows, temporary)
 
 
 def add_token(model: Model, name: str, like: str) -> NewToken:
@@ -53,12 +55,14 @@ def add_token(model: Model, name: str, like: str) -> NewToken:
     Its embedding starts as the mean of those of the text `like`, or of the whole table where `like` is empty. Raises
     UsageError if a tokenizer knows the word already.
     """
+    from transformers import AddedToken
+
     token = NewToken(name, [], [], [])
     for tokenizer, encoder in clip_pairs(model.pipe):
         words, network = getattr(model.pipe, tokenizer), getattr(model.pipe, encoder)
         if name in words.get_vocab():
             raise UsageError(f"the model knows a token {name!r} already: choose another one, such as '<{name}>'")
-        words.add_tokens([name])
+        words.add_tokens([AddedToken(name, single_word=True)])  # or "sks" would be cut out of "masks"
         place = words.convert_tokens_to_ids(name)
         if place >= network.get_input_embeddings().num_embeddings:
             network.resize_token_embeddings(place + 1, mean_resizing=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from unlearnable.atomic import whole_files, write_text
 from unlearnable.models.base import Model
 from unlearnable.models.quiet import quiet
 from unlearnable.rng import generator
@@ -55,13 +56,12 @@ class Concept:
         A trained network: ``from_pretrained(folder)``, which has the token too.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         facts: dict[str, Any] = {"prompt": self.prompt, "model": self.model.name, "losses": self.losses}
         if self.settings:
-            with quiet():
-                self.settings.write(self, folder)
+            with quiet(), whole_files(folder) as beside:
+                self.settings.write(self, beside)
             facts["settings"] = asdict(self.settings)
-        (folder / "concept.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_text(folder / "concept.json", json.dumps(facts, indent=1) + "\n")
 
 
 def generators(seed: int, first: int, count: int) -> list[torch.Generator]:

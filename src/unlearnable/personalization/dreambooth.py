@@ -1,9 +1,11 @@
 """DreamBooth: all of the denoiser learns a few pictures of a subject under a rare word.
 
 Ruiz et al., arXiv 2208.12242. Prior preservation (eq. 2) where class pictures are given. The text encoder, or an
-embedding of the subject's own, may be trained along. `paper` has the field's rate and steps for Stable Diffusion;
-`paper-text` trains the text encoder too, as the attacker of Anti-DreamBooth does (arXiv 2303.15433); `embedded` learns
-four pictures in a minute and a half with the small model that ships here.
+embedding of the subject's own, may be trained along. `strong`, which `auto` takes on large models, trains the text
+encoder too, both at 2e-6, and `strong-unet` the U-Net alone at 5e-6: the rates of diffusers' guide, which people use.
+Give pictures of the class as well, as its users do: they are not drawn for you. `paper` and `paper-text` have the
+rate of Anti-DreamBooth's attackers (5e-7, arXiv 2303.15433), which learns less and so flatters protections; `embedded`
+learns four pictures in a minute and a half with the small model that ships here.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ class DreamBooth(Personalizer):
 
 
 PRESETS = {
+    "strong": DreamBooth(lr=2e-6, text_lr=2e-6),
+    "strong-unet": DreamBooth(lr=5e-6),
     "paper": DreamBooth(),
     "paper-text": DreamBooth(text_lr=5e-7),
     "embedded": DreamBooth(steps=400, lr=5e-5, batch=4, token_lr=5e-3, augment=True),

@@ -99,6 +99,11 @@ class Protection:
         return Pixels(scene, self.start, self.step)
 
     @property
+    def learns(self) -> bool:
+        """Whether something is trained on the pictures of a call, so that they depend on one another."""
+        return self.surrogate.learns and bool(self.rounds * self.steps)
+
+    @property
     def asks_model(self) -> bool:
         """Whether a model has a say in the result; False for the controls."""
         return bool(self.rounds * self.steps)

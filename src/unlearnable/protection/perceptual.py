@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.models.features import FOLDER, FeatureNetwork, distance
-from unlearnable.protection.constraints import GRID, L2, psnr_of
+from unlearnable.protection.constraints import GRID, L2, masked, psnr_of
 
 ROUNDS = 12  # of bisection
 
@@ -29,6 +29,7 @@ class Perceptual:
 
     bound: float
     rms: float = 10.0
+    local: bool = False
 
     def __post_init__(self) -> None:
         if not self.bound > 0:
@@ -41,25 +42,26 @@ class Perceptual:
         return self.rms
 
     def start(self, noise: Tensor) -> Tensor:
-        return L2(self.rms).start(noise)
+        return L2(self.rms, self.local).start(noise)
 
     def direction(self, gradient: Tensor) -> Tensor:
-        return L2(self.rms).direction(gradient)
+        return L2(self.rms, self.local).direction(gradient)
 
     def project(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
-        delta = L2(self.rms).project(x, delta, free)
-        return delta * self._fitting(x, delta.detach()).view(-1, 1, 1, 1)
+        delta = L2(self.rms, self.local).project(x, delta, free)
+        return delta * self._fitting(x, delta.detach(), masked(free, delta)).view(-1, 1, 1, 1)
 
     @torch.no_grad()
-    def _fitting(self, x: Tensor, delta: Tensor) -> Tensor:
+    def _fitting(self, x: Tensor, delta: Tensor, mask: Tensor) -> Tensor:
         """The largest factor up to 1 at which each picture looks near enough, ``[b]``, about."""
-        inside = self._distance(x, x + delta) <= self.bound
+        bound = self.bound * mask.flatten(1).mean(1)  # a mean over the whole picture, of which a part may change
+        inside = self._distance(x, x + delta) <= bound
         if inside.all():
             return torch.ones(len(x), device=x.device)
         low, high = torch.zeros(len(x), device=x.device), torch.ones(len(x), device=x.device)
         for _ in range(ROUNDS):
             middle = (low + high) / 2
-            fits = self._distance(x, x + delta * middle.view(-1, 1, 1, 1)) <= self.bound
+            fits = self._distance(x, x + delta * middle.view(-1, 1, 1, 1)) <= bound
             low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
         return torch.where(inside, 1.0, low)
 
@@ -69,17 +71,19 @@ class Perceptual:
         low, high, best = 0.0, self.rms, torch.zeros_like(delta)
         for _ in range(ROUNDS):
             middle = (low + high) / 2
-            whole = L2(middle).seal(x, delta, free)
-            if self.holds(whole, x):
+            whole = L2(middle, self.local).seal(x, delta, free)
+            if self.holds(whole, x, free):
                 best, low = whole, middle
             else:
                 high = middle
         return best
 
-    def holds(self, change: Tensor, x: Tensor | None = None) -> bool:
+    def holds(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
         assert x is not None, "how a change looks depends on the picture"
         one, other = x[None] / GRID, (x + change)[None] / GRID
-        return L2(self.rms).holds(change) and bool(self._distance(one, other) <= self.bound)
+        bound = self.bound * float(masked(free, change).mean())
+        near = bool(self._distance(one, other) <= bound)
+        return near and L2(self.rms, self.local).holds(change, x, free)
 
     def describe(self) -> str:
         return f"perceptual distance <= {self.bound:g}, PSNR >= {psnr_of(self.rms):.2f} dB"

@@ -9,6 +9,7 @@ arXiv 2208.01618) and ``lora`` (DreamBooth, arXiv 2208.12242, on a LoRA). Only `
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +36,7 @@ class Personalised:
     kinds: tuple[str, ...] = ("lora",)
     steps: int = 100
     batch: int = 4
+    learns: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         wrong = [kind for kind in self.kinds if kind not in KINDS]

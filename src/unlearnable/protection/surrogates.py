@@ -7,13 +7,14 @@ A surrogate is settings; `begin` makes its state for one group of pictures, and 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from unlearnable.models.base import Condition, Model
 from unlearnable.models.training import FineTune, Trainer
+from unlearnable.rng import name_seed
 
 Data = Literal["clean", "protected"]
 
@@ -31,12 +32,19 @@ class State(Protocol):
 
 
 class Surrogate(Protocol):
+    @property
+    def learns(self) -> bool:
+        """Whether it trains on the pictures, so that those of one call depend on one another."""
+        ...
+
     def begin(self, model: Model, prompt: str, seed: int) -> State: ...
 
 
 @dataclass(frozen=True)
 class Frozen:
     """The model as it was loaded."""
+
+    learns: ClassVar[bool] = False
 
     def begin(self, model: Model, prompt: str, seed: int) -> State:
         return _Frozen(view(model, prompt))
@@ -56,6 +64,7 @@ class Training:
     aside: bool = False
     scratch: bool = False
     fit: FineTune = field(default_factory=lambda: FineTune(3))
+    learns: ClassVar[bool] = True
 
     def begin(self, model: Model, prompt: str, seed: int) -> State:
         return _Training(self, view(model.copy(scratch=self.scratch, seed=seed), prompt), seed)
@@ -67,6 +76,10 @@ class BySize:
 
     small: Surrogate
     large: Surrogate
+
+    @property
+    def learns(self) -> bool:
+        return self.small.learns or self.large.learns
 
     def begin(self, model: Model, prompt: str, seed: int) -> State:
         return (self.large if model.large else self.small).begin(model, prompt, seed)
@@ -103,7 +116,7 @@ class _Training:
         images = clean if data == "clean" else protected
         trainer = self.trainer
         if self.settings.aside:
-            trainer = Trainer(self.trainer.model.copy(), self.settings.fit, self.seed + self.round)
+            trainer = Trainer(self.trainer.model.copy(), self.settings.fit, name_seed(self.seed, "aside", self.round))
         return [View(trainer.run(images, self.c), self.c)]
 
     def after(self, clean: Tensor, protected: Tensor) -> None:

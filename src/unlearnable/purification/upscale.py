@@ -77,11 +77,15 @@ def load_upscaler(name: str) -> Any:
     from diffusers import StableDiffusionUpscalePipeline
 
     from unlearnable.models.load import guarded, resolve_device
+    from unlearnable.models.offline import offline
     from unlearnable.models.quiet import quiet
 
     place = resolve_device("auto")
-    with quiet(), guarded(name, offline=False):
+    local = offline()
+    with quiet(), guarded(name, local):
         half = torch.float16 if place.type == "cuda" else torch.float32
-        pipe: Any = StableDiffusionUpscalePipeline.from_pretrained(name, dtype=half, use_safetensors=True)
+        pipe: Any = StableDiffusionUpscalePipeline.from_pretrained(
+            name, dtype=half, use_safetensors=True, local_files_only=local
+        )
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(place)

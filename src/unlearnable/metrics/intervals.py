@@ -1,0 +1,97 @@
+"""Confidence intervals whose coverage holds for few rows: Student's t, and Fieller's for ratios of means.
+
+A percentile bootstrap at a true zero excludes zero in half of all cases for two rows and in an eighth for eight, where
+a twentieth was promised. `python benchmarks/coverage.py` prints the coverage of these by simulation.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+Interval = tuple[float, float]
+NONE: Interval = (math.nan, math.nan)
+
+
+def quantile(freedom: float, level: float = 0.95) -> float:
+    """Of Student's t: half the width of the middle `level`, for any degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + level) / 2))
+
+
+def of_mean(values: Tensor, level: float = 0.95, widen: float = 1.0) -> Interval:
+    """Student's interval of the mean of rows ``[n]``; (nan, nan) for fewer than two.
+
+    With an infinite row (an unchanged picture's PSNR) the mean is infinite: from the least row to infinity.
+    """
+    values = values.double().flatten()
+    if len(values) < 2 or values.isnan().any():
+        return NONE
+    if values.isinf().any():
+        return float(values.min()), float(values.max())
+    half = widen * quantile(len(values) - 1, level) * float(values.std()) / math.sqrt(len(values))
+    middle = float(values.mean())
+    return middle - half, middle + half
+
+
+def of_ratio(part: Tensor, whole: Tensor, level: float = 0.95, widen: float = 1.0) -> Interval:
+    """Fieller's interval of mean(part) / mean(whole), both ``[n]`` or, crossed, ``[seeds, n]``.
+
+    Exact for normal rows (Fieller 1954). Of crossed rows each seed sees each photograph: the variances of the seeds'
+    means and of the photographs' means are added, which counts the noise of single cells twice and is on the safe side;
+    degrees of freedom after Satterthwaite (1946). `widen` multiplies the half width. (nan, nan) for one row, and where
+    `whole` cannot be told from zero.
+    """
+    part, whole = (torch.atleast_2d(x.double()) for x in (part, whole))
+    if part.numel() < 2 or not (part.isfinite().all() and whole.isfinite().all()):
+        return NONE
+    upper, lower = float(part.mean()), float(whole.mean())
+    if not lower:
+        return NONE
+    pp, pw, ww = (sum(covariances(a, b)) for a, b in ((part, part), (part, whole), (whole, whole)))
+    square = (widen * quantile(degrees(part - upper / lower * whole), level)) ** 2
+    a, b, c = lower**2 - square * ww, upper * lower - square * pw, upper**2 - square * pp
+    if a <= 0:
+        return NONE
+    root = math.sqrt(max(0.0, b * b - a * c))
+    return (b - root) / a, (b + root) / a
+
+
+def of_difference(
+    first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], level: float = 0.95, widen: float = 1.0
+) -> Interval:
+    """Interval of the difference of two ratios of means of the same subjects, ``[n]`` each (part, whole).
+
+    Linearised, so that what both share by subject cancels; Student's t. (nan, nan) for fewer than two subjects.
+    """
+    (p, w), (q, v) = ((a.double(), b.double()) for a, b in (first, second))
+    if len(p) < 2:
+        return NONE
+    gap = p.mean() / w.mean() - q.mean() / v.mean()
+    rows = (p - p.mean() / w.mean() * w) / w.mean() - (q - q.mean() / v.mean() * v) / v.mean()
+    low, high = of_mean(rows, level, widen)
+    return float(gap) + low, float(gap) + high
+
+
+def covariances(a: Tensor, b: Tensor) -> list[float]:
+    """Of the means of ``[seeds, n]`` over seeds and over photographs; an axis of one has none."""
+    found = []
+    for axis in (0, 1):
+        count = a.shape[axis]
+        if count > 1:
+            x, y = a.mean(1 - axis), b.mean(1 - axis)
+            found.append(float(((x - x.mean()) * (y - y.mean())).sum() / (count - 1) / count))
+    return found
+
+
+def degrees(residuals: Tensor) -> float:
+    """Satterthwaite's degrees of freedom of the mean of crossed rows ``[seeds, n]``."""
+    counts = [count for count in residuals.shape if count > 1]
+    parts = covariances(residuals, residuals)
+    total = sum(parts)
+    if not total:
+        return float(min(counts) - 1)
+    return total**2 / sum(part**2 / (count - 1) for part, count in zip(parts, counts))
