@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: protect test test-slow lint speed bench-smoke clean
+.PHONY: protect test test-slow test-cpus lint speed bench-smoke clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
@@ -26,6 +26,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+test-cpus: $(READY)
+	$(BIN)/python tests/cpus.py
 
 lint: $(READY)
 	$(BIN)/ruff check --no-cache .

@@ -53,6 +53,7 @@ def assemble(
     for folder in (part, old):
         shutil.rmtree(folder, ignore_errors=True)
     pipeline.save_pretrained(part)
+    upcast(part / "text_encoder" / "config.json")
     for file in part.glob("*/config.json"):  # diffusers notes where it loaded from: a path of this machine
         config = json.loads(file.read_text())
         config.pop("_name_or_path", None)
@@ -68,6 +69,12 @@ def assemble(
         to.rename(old)
     part.rename(to)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def upcast(config: Path) -> None:
+    """Let a stock load give float32, as it does for the other parts: transformers takes the type that is noted here."""
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps(settings | {"dtype": "float32"}, indent=2, sort_keys=True) + "\n")
 
 
 def main() -> None:

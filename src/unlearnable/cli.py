@@ -94,6 +94,9 @@ def protect(
     base = Recipe(**load(recipe)) if recipe else Recipe()
     if given.keys() & BUDGETS:  # a budget on the command line replaces the recipe's, of any kind
         base = replace(base, eps=None, psnr=None, perceptual=None)
+    if strength is not None and given.keys() & {*BUDGETS}:
+        which = ", ".join(f"--{name}" for name in BUDGETS if name in given)
+        typer.echo(f"note: {which} replaces the budget of --strength {strength}; its other settings stay", err=True)
     failed = run(
         inputs, out, replace(base, **given), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
         dry_run=dry_run, as_json=as_json, ray=ray,

@@ -116,6 +116,7 @@ def preview(clean: Path, protected: Path, settings: Settings, held_out: Path | N
     from unlearnable.auditing.tasks import tasks
     from unlearnable.cli_protect import talk
 
+    settings.check()
     todo = tasks(settings, conditions(settings.chains()))
     found = subject(clean, protected, held_out)
     for task in todo:

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from unlearnable.errors import DiskError, UsageError, shown
 from unlearnable.images.formats import ACCEPTED
+from unlearnable.inputs import paths
 from unlearnable.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def run(
         remedy = "add --ray auto" if ray is None else "leave --compare and --dry-run out"
         raise UsageError(f"{shown(urls[0])} is a URL, which needs a run with --ray: {remedy}")
     if dry_run:
-        return preview([Path(i) for i in inputs], Path(out), recipe, recursive, as_json)
+        return preview(paths(inputs), Path(out), recipe, mask, recursive, as_json)
     if not urls:
-        tell_unaccepted([Path(i) for i in inputs], recursive, Path(out), as_json)
+        tell_unaccepted(paths(inputs), recursive, Path(out), as_json)
     if recipe.model == "embedded" and recipe.protection().asks_model:
         talk.print(EMBEDDED_WORTH, style="dim")
     counts, started = {"protected": 0, "skipped": 0, "failed": 0}, time.monotonic()
@@ -137,14 +138,17 @@ def show(result: Result, as_json: bool) -> None:
         talk.print(f"{where}note: {note}", style="dim", markup=False)
 
 
-def preview(inputs: list[Path], out: Path, recipe: Recipe, recursive: bool, as_json: bool) -> int:
+def preview(inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, recursive: bool, as_json: bool) -> int:
     """What a run would do, picture by picture, without a model and without writing anything."""
+    from unlearnable.batch import check
     from unlearnable.errors import PictureError
     from unlearnable.images import files
 
     settings, failed = recipe.protection(), 0
     tell_unaccepted(inputs, recursive, out, as_json)
-    for source, name in files.find(inputs, recursive, out, recipe.wanted):
+    pairs = files.find(inputs, recursive, out, recipe.wanted)
+    check(recipe, pairs, mask)
+    for source, name in pairs:
         try:
             picture = files.read(source)
         except PictureError as error:

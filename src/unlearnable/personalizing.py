@@ -73,7 +73,7 @@ def personalize(
     A picture that cannot be read is named in the report, and the others go on. Raises UsageError, SetupError, or
     PictureError if no picture can be read.
     """
-    registry.thing(attack, "attacker")
+    check(attack, preset, settings or {}, prompt, model, options)
     out, started = path(out, "output folder"), time.monotonic()
     seen, failed = pictures(inputs, recursive, out)
     unseen, lost = pictures(held_out, recursive) if held_out else ([], [])
@@ -83,6 +83,23 @@ def personalize(
             out, seen, unseen, kind, [*failed, *lost, *gone], attack, prompt, model, preset, settings or {}, seed,
             samples, progress, options, started,
         )  # fmt: skip
+
+
+def check(
+    attack: str, preset: str, settings: dict[str, Any], prompt: str, model: Model | str, options: dict[str, Any]
+) -> None:
+    """Raise UsageError or SetupError for what can be known to be wrong before any model is loaded."""
+    from unlearnable.models.load import checked, has_text
+    from unlearnable.personalization.prompts import holding
+
+    known = registry.presets(attack)
+    if preset != "auto" and preset not in known:
+        raise UsageError(f"unknown preset {preset!r} of {attack}: {registry.suggestion(preset, ['auto', *known])}")
+    attacker = adjusted(known.get(preset) or next(iter(known.values())), settings)
+    if isinstance(model, str):
+        checked(model, options.get("device", "auto"), options.get("dtype", "auto"), options.get("revision"))
+        if attacker.token and has_text(model):
+            holding(prompt, attacker.token)
 
 
 def _learned(

@@ -78,8 +78,28 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name} {value} is too small: give {least} or more")
+        if self.eps is not None and not self.eps >= 1:
+            raise UsageError(f"eps {self.eps:g} allows no change of 8-bit pictures: give 1 or more, in levels of 255")
+        if self.quality is not None:
+            self._check_quality()
+        if self.format is not None:
+            from unlearnable.images.formats import output_format
+
+            output_format("PNG", self.format)
         if self.resolution and self.resolution < 64:
             raise UsageError(f"resolution {self.resolution} is too small: give 64 or more, or 0 for the model's own")
+
+    def _check_quality(self) -> None:
+        from unlearnable.images.formats import LOSSLESS, output_format
+
+        if not 1 <= (self.quality or 0) <= 100:
+            raise UsageError(f"quality {self.quality} is out of range: give 1 to 100")
+        kind = output_format("PNG", self.format)[0]
+        if kind in LOSSLESS and kind != "WEBP":
+            raise UsageError(
+                f"quality {self.quality} has no meaning for {kind}, which loses nothing: leave it out, or add "
+                "--format jpeg, webp or avif"
+            )
 
     @property
     def wanted(self) -> str | None:

@@ -16,7 +16,8 @@ V_ERROR_CEILING = 0.55
 def pipeline():
     from diffusers import StableDiffusionPipeline
 
-    loaded = StableDiffusionPipeline.from_pretrained(FOLDER, safety_checker=None, dtype=torch.float32)
+    loaded = StableDiffusionPipeline.from_pretrained(FOLDER, safety_checker=None)  # as the model card has it
+    assert {m.dtype for m in (loaded.unet, loaded.vae, loaded.text_encoder)} == {torch.float32}
     loaded.set_progress_bar_config(disable=True)
     return loaded
 

@@ -49,6 +49,7 @@ def audit(
     this machine lacks something.
     """
     s, tell = settings or Settings(), progress or (lambda done, total, what: None)
+    s.check()
     clean, protected = path(clean, "clean folder"), path(protected, "protected folder")
     out, held = path(out, "report's folder"), path(held_out, "held-out folder") if held_out is not None else None
     chains = s.chains()

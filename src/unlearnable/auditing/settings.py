@@ -55,6 +55,23 @@ class Settings:
             if value is not None and value < least:
                 raise UsageError(f"{name} {value} is too small: give {least} or more")
 
+    def check(self) -> None:
+        """Raise UsageError or SetupError for what can be known to be wrong before any model is loaded."""
+        from unlearnable.metrics.features import named
+        from unlearnable.models.load import checked, has_text
+        from unlearnable.personalization.prompts import holding
+
+        checked(self.model, self.device, self.dtype, self.revision)
+        named(self.features)
+        for attack in self.attacks:
+            known = registry.presets(attack)
+            if self.preset != "auto" and self.preset not in known:
+                wanted = registry.suggestion(self.preset, ["auto", *known])
+                raise UsageError(f"unknown preset {self.preset!r} of {attack}: {wanted}")
+            token = next(iter(known.values())).token
+            if token and has_text(self.model):
+                holding(self.prompt, token)
+
     def chains(self) -> dict[str, Chain]:
         """The countermeasures by their canonical names; doing nothing is always tried, and is not among them."""
         from unlearnable.purification.chain import parse

@@ -49,11 +49,17 @@ def features(name: str = embedded.NAME, device: str = "auto") -> Features:
     ``name:source`` takes other weights: a folder or hub id for clip and dinov2, a file for inception. Raises SetupError
     when packages or weights are not here; with ``HF_HUB_OFFLINE=1`` nothing is fetched.
     """
+    kind, source = named(name)
+    place = resolve_device(device)
+    return KINDS[kind](source, place)
+
+
+def named(name: str) -> tuple[str, str]:
+    """The kind and the source of features by their name; UsageError for a kind that is none."""
     kind, _, source = name.partition(":")
     if kind not in KINDS:
         raise UsageError(f"unknown features {name!r}: {suggestion(kind, list(KINDS))}")
-    place = resolve_device(device)
-    return KINDS[kind](source, place)
+    return kind, source
 
 
 class Network:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,7 @@ def load_model(
 
     `name` is ``embedded``, a local folder, a hub id, or ``pixel:32``: an untrained pixel DDPM of that many px.
     `device` is ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``. `dtype` is ``float32``, ``bfloat16`` or ``auto``
-    (bfloat16 where the device computes in it natively). `offline` never touches the network (as ``HF_HUB_OFFLINE=1``
+    (bfloat16 on CUDA devices that compute in it natively). `offline` never touches the network (as ``HF_HUB_OFFLINE=1``
     does); downloads live under ``HF_HOME``. Only safetensors are read. `checkpointing` trades time for memory. Raises
     SetupError when the model cannot be had here.
     """
@@ -69,6 +70,7 @@ def load_model(
     from unlearnable.models import offline as network
 
     name = inputs.name(name, "model")
+    checked(name, device, dtype, revision)
     place = resolve_device(device)
     amp = resolve_dtype(dtype, place)
     if name.startswith(fresh.PREFIX):
@@ -119,6 +121,27 @@ def folder_of(name: str) -> Path | None:
     return Path(cached).parent if isinstance(cached, str) else None
 
 
+def has_text(name: str) -> bool:
+    """Whether a model reads prompts, as far as that can be known without loading it: pixel models do not."""
+    from unlearnable.models import fresh
+
+    folder = None if name.startswith(fresh.PREFIX) else folder_of(name)
+    if folder is None:
+        return not name.startswith(fresh.PREFIX)
+    try:
+        kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_class_name")
+    except (OSError, ValueError, AttributeError):
+        return True  # loading has the sentence for that
+    return kind != "DDPMPipeline"
+
+
+def checked(name: str, device: str, dtype: str, revision: str | None) -> None:
+    """Raise UsageError or SetupError for what `load_model` would refuse, as far as that is known without loading."""
+    if name == EMBEDDED and revision is not None:
+        raise UsageError(f"revision {revision!r} has no meaning for the embedded model: leave it out, or name another")
+    resolve_dtype(dtype, resolve_device(device))
+
+
 def resolve_device(device: str) -> torch.device:
     """``auto`` takes CUDA, then Apple's MPS, then the CPU."""
     import torch
@@ -143,21 +166,12 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype | None:
     """The autocast type, or None for plain float32."""
     import torch
 
-    if dtype == "auto":
+    if dtype == "auto":  # processors gain nothing by it, even those that have it: docs/decisions/bf16-on-processors.md
         native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if native or (device.type == "cpu" and cpu_has_bf16()) else None
+        return torch.bfloat16 if native else None
     if dtype not in ("float32", "bfloat16"):
         raise UsageError(f"unknown dtype {dtype!r}: use auto, float32 or bfloat16")
     return torch.bfloat16 if dtype == "bfloat16" else None
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this processor multiplies bf16 matrices natively; emulation is slower than float32."""
-    import torch
-
-    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
-        return False
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 @contextmanager

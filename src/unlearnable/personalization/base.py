@@ -20,7 +20,7 @@ from unlearnable.models.checkpoint import Checkpoint
 from unlearnable.models.token import NewToken, add_token
 from unlearnable.models.training import FineTune, Prior, Text, Trainer
 from unlearnable.personalization.concept import Concept
-from unlearnable.personalization.prompts import behind, mentions, without
+from unlearnable.personalization.prompts import behind, holding, without
 from unlearnable.rng import image_keys
 
 Progress = Callable[[int, int, float], None]
@@ -161,9 +161,8 @@ class Personalizer(abc.ABC):
         if model.family not in self.families:
             other = "scratch" if model.family == "ddpm" else "lora"
             raise UsageError(f"{self.name} cannot train {model.name!r}, a {model.family} model: use {other}")
-        if model.family != "ddpm" and self.token and not mentions(prompt, self.token):
-            remedy = f"write 'a photo of {self.token}', or name another token"
-            raise UsageError(f"the prompt {prompt!r} does not hold the token {self.token!r}: {remedy}")
+        if model.family != "ddpm" and self.token:
+            holding(prompt, self.token)
 
     def new_token(self, model: Model, prompt: str) -> NewToken:
         """The token as a word of its own in a copy that has text encoders of its own."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from unlearnable.errors import UsageError
+
 
 def pattern(token: str) -> re.Pattern[str]:
     """The token as a word: not part of a longer one."""
@@ -12,6 +14,13 @@ def pattern(token: str) -> re.Pattern[str]:
 
 def mentions(prompt: str, token: str) -> bool:
     return pattern(token).search(prompt) is not None
+
+
+def holding(prompt: str, token: str) -> None:
+    """Raise UsageError for a prompt without the token."""
+    if not mentions(prompt, token):
+        remedy = f"write 'a photo of {token}', or name another token"
+        raise UsageError(f"the prompt {prompt!r} does not hold the token {token!r}: {remedy}")
 
 
 def behind(prompt: str, token: str) -> str:
