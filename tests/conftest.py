@@ -1,4 +1,5 @@
-"""For every test: no network, no chatter from the model libraries, one thread (tiny models gain nothing from more)."""
+"""For every test: no network, no chatter from the model libraries, one thread (tiny models gain nothing from more;
+`make test-cpus` asks for two)."""
 
 import os
 
@@ -9,4 +10,4 @@ os.environ["DIFFUSERS_VERBOSITY"] = "error"
 
 import torch
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("TEST_THREADS", "1")))

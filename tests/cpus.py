@@ -34,6 +34,7 @@ NUMERICAL = (
 def environment(kernels: str, threads: int) -> dict[str, str]:
     torch, onednn = KERNELS[kernels]
     wanted = {"ATEN_CPU_CAPABILITY": torch, "ONEDNN_MAX_CPU_ISA": onednn, "OMP_NUM_THREADS": str(threads)}
+    wanted["TEST_THREADS"] = str(threads)
     kept = {name: value for name, value in os.environ.items() if name not in wanted}
     return kept | {name: value for name, value in wanted.items() if value is not None}
 

@@ -11,6 +11,7 @@ import typer
 
 from unlearnable.cli_list import listing
 from unlearnable.errors import UsageError
+from unlearnable.inputs import paths
 
 if TYPE_CHECKING:
     from unlearnable.personalizing import Learned
@@ -26,7 +27,7 @@ INTERRUPTED = 130
 
 
 def personalize(
-    inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures of one subject.")],
+    inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures of one subject.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is learned; made if need be.")],
     attack: Annotated[str, typer.Option(help="Attacker; see --list.")] = "dreambooth",
     prompt: Annotated[str, typer.Option(help="What the pictures show, the subject as sks.")] = "a photo of sks",
@@ -62,7 +63,7 @@ def personalize(
         "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
         "checkpointing": checkpointing,
     }  # fmt: skip
-    seen = [*inputs, *(folder for folder in (held_out, class_images) if folder)]
+    seen = [*paths(inputs), *(folder for folder in (held_out, class_images) if folder)]
     cli_protect.tell_unaccepted(seen, recursive, out, False)
     try:
         with cli_protect.bar("learning") as tell:

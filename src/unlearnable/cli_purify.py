@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from unlearnable.cli_list import listing
+from unlearnable.inputs import paths
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -19,7 +20,7 @@ A purifier is its name, or name:strength, or name:strength:setting=value; + join
 
 
 def purify(
-    inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
+    inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],
     how: Annotated[str, typer.Option(help="Chain such as jpeg:75+resize:0.5; see --list.")] = "jpeg:75",
     model: Annotated[str, typer.Option(help="For those that need one: embedded, a folder or a hub id.")] = "embedded",
@@ -43,7 +44,7 @@ def purify(
     counts = {"purified": 0, "skipped": 0, "failed": 0}
     where: dict[str, Any] = {"device": device, "dtype": dtype, "offline": offline, "revision": revision}
     options: dict[str, Any] = {"recursive": recursive, "overwrite": overwrite, "keep_metadata": keep_metadata}
-    cli_protect.tell_unaccepted(inputs, recursive, out, as_json)
+    cli_protect.tell_unaccepted(paths(inputs), recursive, out, as_json)
     with cli_protect.counted(counts, out), cli_protect.bar("purifying") as tell:
         for result in purifying.purify(inputs, out, how, model=model, seed=seed, progress=tell, **options, **where):
             counts[result.status] += 1

@@ -93,7 +93,7 @@ def test_presets_follow_the_size_of_the_model(monkeypatch):
     model = adapt(tiny.build("sd1"), "tiny")
     assert registry.attacker("dreambooth", model).token_lr
     monkeypatch.setattr(base, "LARGE", 1)
-    assert registry.attacker("dreambooth", model) == DreamBooth(steps=1000, lr=5e-7, batch=2)
+    assert registry.attacker("dreambooth", model) == DreamBooth(steps=1000, lr=2e-6, text_lr=2e-6, batch=2)
     inversion = registry.attacker("textual-inversion", model)
     assert (inversion.steps, inversion.lr) == (1500, pytest.approx(5e-4 * inversion.batch))
     assert registry.attacker("textual-inversion", model, "paper-short").steps == 400
@@ -135,3 +135,13 @@ def test_a_model_in_half_precision_is_learned_in_full(family, settings):
     concept = settings.fit(model, tiny.pictures(2), PROMPT)
     assert concept.generate([PROMPT], steps=2).isfinite().all()
     assert {p.dtype for network in model.modules() for p in network.parameters()} == {torch.bfloat16}
+
+
+FOUND = {"a photo of sks dog": 1, "masks": 0, "asks sks": 1, "sks": 1, "sksdog dogsks": 0, "sks's dog, sks.": 2}
+
+
+@pytest.mark.parametrize(("text", "found"), FOUND.items())
+def test_a_new_word_is_found_as_a_word_only(text, found):
+    model = own()
+    token = add_token(model, "sks", "disc")
+    assert model.pipe.tokenizer(text).input_ids.count(token.tables[0][1]) == found

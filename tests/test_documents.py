@@ -1,0 +1,96 @@
+"""What documents tell people to type is accepted: every command is parsed by the real command line, nothing is run.
+
+Commands of this project in fenced blocks and in backticks; scripts and make targets that they name exist; recipes that
+they name can be read; Python blocks compile. The model card's Python runs in `tests/models/test_embedded.py`.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+from typer.exceptions import TyperException
+
+from unlearnable import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "training/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks").rglob("*.md")),
+    ROOT / "src/unlearnable/models/embedded/MODEL_CARD.md",
+]  # fmt: skip
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+QUOTED = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
+OURS = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?(?:unlearnable|python3?|make)\b")
+STANDS_FOR = {"OUT": "out", "FILE": "file", "FOLDER": "folder", "NAME": "mist", "RECIPE": "recipe.toml", "N": "3"}
+
+
+def commands(path):
+    """Lines of blocks without a language (or of a shell), joined where they go on, and what stands in backticks."""
+    text = path.read_text(encoding="utf-8")
+    lines = []
+    for language, block in FENCED.findall(text):
+        if language in ("", "sh", "bash", "console", "shell"):
+            lines += re.sub(r"\\\n\s*", " ", block).splitlines()
+    lines += re.findall(r"^    (\S.*(?:(?<=\\)\n.*)*)$", text, re.M)
+    lines += [re.sub(r"\s+", " ", found) for found in QUOTED.findall(FENCED.sub("", text))]
+    cleaned = (re.sub(r"\\\n\s*|\\$", " ", line).strip().removeprefix("$ ") for line in lines)
+    return dict.fromkeys(line.split("  #")[0].split(" # ")[0].strip() for line in cleaned if OURS.match(line))
+
+
+CASES = [(path, line) for path in DOCUMENTS for line in commands(path)]
+
+
+def parsed(words):
+    """Walk down the command line's tree; raises TyperException where an option or an argument is none of it."""
+    command = typer.main.get_command(cli.app)
+    context = command.context_class(command, info_name="unlearnable")
+    while words and hasattr(command, "commands"):
+        name, words = words[0], words[1:]
+        if name.startswith("-"):
+            command.make_parser(context).parse_args([name])
+            return
+        assert name in command.commands, f"no command {name!r}"
+        command = command.commands[name]
+        context = command.context_class(command, info_name=name, parent=context)
+    if "..." not in words and words:  # a mere name, or one with parts left out, is checked so far only
+        command.make_parser(context).parse_args(list(words))
+
+
+@pytest.mark.parametrize("path, line", CASES, ids=[f"{path.name}: {line[:60]}" for path, line in CASES])
+def test_a_command_is_accepted(path, line):
+    words = [STANDS_FOR.get(word, word) for word in shlex.split(line.replace("…", "..."))]
+    while "=" in words[0]:
+        words.pop(0)
+    program = Path(words.pop(0)).name
+    if program == "unlearnable":
+        parsed(words)
+    elif program == "make":
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
+        assert all(word in targets or "=" in word for word in words), words
+    elif words and words[0].endswith(".py"):
+        assert (ROOT / words[0]).is_file(), words[0]
+        options = {word.split("=")[0] for word in words if word.startswith("--")}
+        source = (ROOT / words[0]).read_text() + (ROOT / "training" / "loop.py").read_text()
+        assert all(f'"{option}"' in source for option in options), options
+    for word in words:
+        if word.endswith(".toml") and "/" in word:
+            assert (ROOT / word).is_file(), word
+
+
+def test_there_is_something_to_check():
+    assert len(CASES) > 60
+    with pytest.raises(TyperException):
+        parsed(["protect", "x", "-o", "out", "--nonsense"])
+
+
+BLOCKS = [
+    (path, block) for path in DOCUMENTS for language, block in FENCED.findall(path.read_text(encoding="utf-8"))
+    if language == "python"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path, block", BLOCKS, ids=[path.name for path, _ in BLOCKS])
+def test_python_blocks_compile(path, block):
+    compile(block, path.name, "exec")
