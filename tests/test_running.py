@@ -22,8 +22,6 @@ from unlearnable.journal import Journal
 from unlearnable.locks import alone
 from unlearnable.recipe import Recipe
 
-QUICK = {"advdm": 3, "photoguard": 3, "mist": 3, "sds": 3, "sds-plus": 3, "ace": 3, "fsmg": 2, "aspl": 2, "udp": 2}
-
 
 def save(path, seed, side=64):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +37,8 @@ def test_a_picture_alone_and_in_company_gives_the_same_file(method, tmp_path):
     for i, name in enumerate(names):
         save(tmp_path / "in" / name, 40 + i)
     model = None if method == "ldu-fast" else fitted("sd1")  # its network fits the embedded model alone
-    recipe = Recipe(method=method, prompt=PROMPT, steps=QUICK.get(method, 2))
+    rounds = "rounds=2" if registry.protection(method).rounds > 1 else ""
+    recipe = Recipe(method=method, prompt=PROMPT, steps=4, options=rounds)
     list(batch.protect(tmp_path / "in", tmp_path / "all", recipe, model=model))
     list(batch.protect(tmp_path / "in" / "b.png", tmp_path / "one", recipe, model=model))
     assert (tmp_path / "all" / "b.png").read_bytes() == (tmp_path / "one" / "b.png").read_bytes()
@@ -49,7 +48,7 @@ def test_a_picture_alone_and_in_company_gives_the_same_file(method, tmp_path):
 def test_a_batch_changes_no_result_and_a_folder_can_be_one_subject(tmp_path):
     for i, name in enumerate(("a.png", "b.png")):
         save(tmp_path / "in" / name, 50 + i)
-    one = Recipe(method="aspl", prompt=PROMPT, steps=4)
+    one = Recipe(method="aspl", prompt=PROMPT, steps=4, options="rounds=2")
     written = {}
     for name, recipe in {"alone": one, "batch": replace(one, batch=2), "folder": replace(one, group="folder")}.items():
         list(batch.protect(tmp_path / "in", tmp_path / name, recipe, model=fitted("sd1")))
@@ -62,7 +61,9 @@ def test_each_file_is_there_as_soon_as_its_picture_is_done(tmp_path):
     for i in range(3):
         save(tmp_path / "in" / f"{i}.png", 60 + i)
     there = []
-    for result in batch.protect(tmp_path / "in", tmp_path / "out", Recipe(method="ldu", steps=2), model=fitted("sd1")):
+    for result in batch.protect(
+        tmp_path / "in", tmp_path / "out", Recipe(method="ldu", steps=2, options="rounds=2"), model=fitted("sd1")
+    ):
         there.append((result.output.is_file(), len(list((tmp_path / "out").glob("*.png")))))
     assert there == [(True, 1), (True, 2), (True, 3)]
 

@@ -3,14 +3,16 @@
     python training/encoder.py flux2 --minutes 100      # to resume, run the same command again
     python training/encoder.py sd1 --minutes 20
 
-Loss: squared error of the latents, in units of each channel's own spread. Batches of small crops and
-of large ones come in turn, from photographs at their own size too; half of each is moved by one or two ascent steps
-against the student itself, because a protection that is made against the student carries over where the two agree
-*there*. A thread makes them, and each is used a few times (`replay.py`).
+Loss: squared error of the latents of pictures and of their perturbed twins, and of the shift between the two, in units
+of each channel's own spread. Batches of small crops and of large ones come in turn, from photographs at their own size
+too. Twins are moved by one or two ascent steps against the student itself, because a protection that is made against it
+carries over where it agrees with its teacher *there*; by ascent against the teacher, because a deaf student does not
+know what it does not hear; and by noise. A thread makes batches, and each is used a few times (`replay.py`).
 """
 
 import argparse
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from replay import Replay
 from teachers import CHANNELS, Normalised, normalised, teacher
 
 HELD = {128: 16, 256: 6, 512: 2}  # held-out pictures of each size
+Encode = Callable[[Tensor], Tensor]
 WIDTHS = {"flux2": (24, 48, 96, 128), "sd1": (16, 32, 64, 64)}
 
 
@@ -38,6 +41,7 @@ class Settings:
     pixels: int = 8 * 64 * 64
     smallest: float = 1.0
     largest: float = 8.0
+    shift_weight: float = 0.5
     peak_rate: float = 1.5e-3
     weight_decay: float = 1e-4
 
@@ -54,28 +58,32 @@ def latents(encoder: torch.nn.Module, x: Tensor) -> Tensor:
     return encoder(2 * x - 1).chunk(2, 1)[0]
 
 
-def ascended(encoder: torch.nn.Module, x: Tensor, noise: Tensor, eps: Tensor, steps: int) -> Tensor:
+def ascended(encode: Encode, x: Tensor, noise: Tensor, eps: Tensor, steps: int) -> Tensor:
     """Pictures moved by sign ascent on the distance of their latents from the clean, by at most `eps` [b 1 1 1]."""
     with torch.no_grad():
-        clean = latents(encoder, x)
+        clean = encode(x)
     start = (x + eps / 2 * noise.sign()).clamp(0, 1)
     for _ in range(steps):
         start.requires_grad_(True)
-        distance = (latents(encoder, start) - clean).square().sum()
+        distance = (encode(start) - clean).square().sum()
         (gradient,) = torch.autograd.grad(distance, start)
         start = (start + eps * gradient.sign()).detach()
         start = torch.min(torch.max(start, x - eps), x + eps).clamp(0, 1)
     return start
 
 
-def perturbed(encoder: torch.nn.Module, s: Settings, x: Tensor, noise: Tensor, draws: Tensor) -> Tensor:
-    """The first half of a batch after ascent, the rest as it is; a single picture is moved in half of the steps."""
-    count = len(x) // 2 if len(x) > 1 else int(draws[0] < 0.5)
-    if not count:
-        return x
-    eps = (s.smallest + (s.largest - s.smallest) * draws[1 : 1 + count]).view(-1, 1, 1, 1) / 255
-    moved = ascended(encoder, x[:count], noise[:count], eps, 1 + int(draws[0] * 4 % 2 < 1))
-    return torch.cat([moved, x[count:]]).contiguous(memory_format=torch.channels_last)
+def perturbed(student: Encode, wanted: Encode, s: Settings, x: Tensor, noise: Tensor, draws: Tensor) -> Tensor:
+    """Each picture moved by one or two ascent steps against the student or its teacher, or by noise of that size.
+
+    What moves the teacher and leaves a deaf student as it is, only the teacher can show.
+    """
+    eps = (s.smallest + (s.largest - s.smallest) * draws[1 : 1 + len(x)]).view(-1, 1, 1, 1) / 255
+    steps = 1 + int(draws[0] * 10 % 1 < 0.5)
+    if draws[0] < 0.2:
+        moved = (x + eps / 2 * noise).clamp(0, 1)
+    else:
+        moved = ascended(student if draws[0] < 0.6 else wanted, x, noise, eps, steps)
+    return moved.contiguous(memory_format=torch.channels_last)
 
 
 def errors(encoder: torch.nn.Module, wanted: Normalised, x: Tensor) -> Tensor:
@@ -97,7 +105,9 @@ def agreement(
         device = next(encoder.parameters()).device
         x = held_squares(pictures, size, count).to(device)
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(size)).to(device)
-        moved = ascended(encoder, x, noise, torch.full((len(x), 1, 1, 1), 4 / 255, device=device), 3)
+        moved = ascended(
+            lambda y: latents(encoder, y), x, noise, torch.full((len(x), 1, 1, 1), 4 / 255, device=device), 3
+        )
         with torch.no_grad():
             found[f"clean {size}"] = errors(encoder, wanted, x).mean().item()
             found[f"moved {size}"] = errors(encoder, wanted, moved).mean().item()
@@ -140,21 +150,26 @@ def train(args: argparse.Namespace, s: Settings) -> None:
         if number % 25 == 0:
             apprentice.load_state_dict(encoder.state_dict())
         size = s.small if float(torch.rand((), generator=rng)) < 0.5 else large_size(rng)
-        x = batch(pictures, size, max(1, s.pixels // size**2), rng).to(loop.device)
+        x = batch(pictures, size, max(1, s.pixels // size**2 // 2), rng).to(loop.device)
         noise, draws = torch.randn(x.shape, generator=rng).to(loop.device), torch.rand(1 + len(x), generator=rng)
-        x = (perturbed(apprentice, s, x, noise, draws.to(loop.device)) * 255).round()
+        moved = perturbed(lambda y: latents(apprentice, y), wanted, s, x, noise, draws.to(loop.device))
+        both = (torch.cat([x, moved]) * 255).round()
         with torch.no_grad():
-            return x.to(torch.uint8), wanted(x / 255).half()
+            return both.to(torch.uint8), wanted(both / 255).half()
 
     def draw(rng: torch.Generator, done: float) -> tuple[Tensor, ...]:
         x, target = replay.draw(int(torch.randint(2**31, (), generator=rng)))
         return (x.float() / 255).contiguous(memory_format=torch.channels_last), target.float()
 
     def loss(x: Tensor, target: Tensor) -> tuple[Tensor, dict[str, float]]:
-        values = (latents(encoder, x) - target).square().mean((1, 2, 3))
-        half = max(1, len(x) // 2)
-        figures = {"moved": values[:half].mean().item(), "as they are": values[-half:].mean().item()}
-        return values.mean(), figures | {"made": float(replay.made)}
+        clean, moved = (latents(encoder, x) - target).chunk(2)
+        parts = {
+            "clean": clean.square().mean(),
+            "moved": moved.square().mean(),
+            "shift": (moved - clean).square().mean(),
+        }
+        total = (parts["clean"] + parts["moved"]) / 2 + s.shift_weight * parts["shift"]
+        return total, {name: value.item() for name, value in parts.items()} | {"made": float(replay.made)}
 
     file = args.out / f"encoder-{args.name}.safetensors"
 

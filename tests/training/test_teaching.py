@@ -11,6 +11,7 @@ from decoder import build_decoder
 from encoder import Settings, agreement, ascended, build, errors, latents, perturbed
 from hearing import figures, halved, jpeg, on_grid, shift, to_budget
 from photographs import Photographs, batch, corrupted, held_squares, resized
+from replay import Replay
 from teachers import LightEncoder, Normalised, normalised, taef2_decoder, taef2_encoder
 
 
@@ -45,7 +46,7 @@ def test_ascent_moves_latents_further_than_noise_of_the_same_bound():
     encoder = build("sd1").requires_grad_(False)
     x, eps = torch.rand(2, 3, 32, 32), torch.full((2, 1, 1, 1), 4 / 255)
     noise = torch.randn(x.shape)
-    moved = ascended(encoder, x, noise, eps, 2)
+    moved = ascended(lambda y: latents(encoder, y), x, noise, eps, 2)
     assert (moved - x).abs().max() <= 4 / 255 + 1e-6
     assert moved.min() >= 0 and moved.max() <= 1
     by_noise = (x + 4 / 255 * noise.sign()).clamp(0, 1)
@@ -53,13 +54,35 @@ def test_ascent_moves_latents_further_than_noise_of_the_same_bound():
     assert distances[0] > 2 * distances[1]
 
 
-def test_half_of_a_batch_is_moved():
-    encoder, x = build("sd1").requires_grad_(False), torch.rand(4, 3, 32, 32)
-    moved = perturbed(encoder, Settings(), x, torch.randn(x.shape), torch.rand(5))
-    assert torch.equal(moved[2:], x[2:])
-    assert (moved[:2] != x[:2]).flatten(1).any(1).all()
-    for coin, expected in ((0.2, False), (0.7, True)):
-        assert torch.equal(perturbed(encoder, Settings(), x[:1], x[:1], torch.tensor([coin, 0.5])), x[:1]) == expected
+@pytest.mark.parametrize("coin, who", [(0.1, "noise"), (0.4, "student"), (0.8, "teacher")])
+def test_twins_are_moved_by_noise_by_the_student_and_by_the_teacher(coin, who):
+    asked, x = [], torch.rand(2, 3, 32, 32)
+
+    def encode(name):
+        network = build("sd1").requires_grad_(False)
+        return lambda y: asked.append(name) or latents(network, y)
+
+    moved = perturbed(
+        encode("student"), encode("teacher"), Settings(), x, torch.randn(x.shape), torch.tensor([coin, 0, 1])
+    )
+    assert set(asked) == ({who} - {"noise"})
+    far = (moved - x).abs().amax((1, 2, 3))
+    assert far[0] > 0 and (who == "noise" or (far <= torch.tensor([1.0, 8.0]) / 255 + 1e-6).all())
+
+
+def test_batches_are_used_no_more_often_than_wished():
+    replay = Replay(lambda number: (torch.tensor(number),), uses=2.0, size=5, least=3).start(7)
+    drawn = [int(replay.draw(seed)[0]) for seed in range(40)]
+    replay.stopped = True
+    assert min(drawn) >= 7 and replay.made >= 20 and len(replay.memory) <= 5
+
+
+def test_what_fails_in_the_thread_fails_here():
+    def make(number):
+        raise ValueError("no picture")
+
+    with pytest.raises(ValueError, match="no picture"):
+        Replay(make).start().draw(0)
 
 
 def test_normalised_latents_have_unit_variance():
