@@ -88,10 +88,10 @@ def test_part_of_a_group_done_gives_the_same_bits(tmp_path):
         assert (tmp_path / "one" / f"{i}.png").read_bytes() == (tmp_path / "two" / f"{i}.png").read_bytes()
 
 
-def test_zero_budget_is_identical(tmp_path):
-    save(tmp_path / "x.png", 45)
-    (result,) = run([tmp_path / "x.png"], tmp_path / "out", replace(RECIPE, eps=0))
-    assert (files.read(result.output).pixels == files.read(tmp_path / "x.png").pixels).all()
+@pytest.mark.parametrize("eps", [0, 0.5, -3, float("nan")])
+def test_a_budget_that_allows_no_change_is_refused(eps):
+    with pytest.raises(UsageError, match=r"allows no change of 8-bit pictures: give 1 or more"):
+        replace(RECIPE, eps=eps)
 
 
 def test_psnr_target_on_the_file(tmp_path):
@@ -162,7 +162,7 @@ def test_a_full_disk_stops_the_run_which_is_resumed(folder, tmp_path, monkeypatc
 
     monkeypatch.setattr(atomic.os, "replace", replace_)
     results = []
-    with pytest.raises(DiskError, match=r"c\.webp was not written as the disk is full"):
+    with pytest.raises(DiskError, match=r"(c\.webp|e\.tiff) was not written as the disk is full"):
         results.extend(batch.protect([folder], tmp_path / "out", RECIPE, model=fitted("sd1"), recursive=True))
     written = sorted(p.name for p in (tmp_path / "out").rglob("[!.]*") if p.is_file() and p.suffix != ".jsonl")
     assert "c.webp" not in written and "e.tiff" not in written  # and nothing that came after was tried

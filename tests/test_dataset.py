@@ -19,6 +19,7 @@ import tiny
 from unlearnable import Recipe, protect
 from unlearnable.cli import app
 from unlearnable.errors import UnlearnableError, UsageError
+from unlearnable.locks import NAME
 from unlearnable.models.fresh import pixel
 
 OPTIONS = "rounds=2,train=2,warmup=1,learn=4,lr=0.001"
@@ -55,7 +56,9 @@ def test_a_folder_its_journal_and_a_later_picture(tmp_path):
     shapes = [(m["views"], m["height"], m["width"]) for m in json.loads((state / "set.json").read_text())]
     assert shapes == [(1, 16, 16)] * 5, "pictures of the model's size are seen as they are"
     assert {p.name for p in state.iterdir()} == {"set.json", "surrogate.safetensors", "law.safetensors", "deltas.0"}
-    assert {p.name for p in out.iterdir()} == {*first, "unlearnable.jsonl"}, "the noise is not where it is published"
+    assert {p.name for p in out.iterdir()} == {*first, "unlearnable.jsonl", NAME}, (
+        "the noise is not where it is published"
+    )
 
     assert [r.status for r in protect([source], out, RECIPE)] == ["skipped"] * 5
     written(source, 2, seed=7)

@@ -48,9 +48,9 @@ def test_options_that_do_not_fit(text, sentence):
 
 def test_recipes_carry_options_and_one_budget():
     recipe = Recipe(method="ldu", options="k=2", perceptual=0.2)
-    assert recipe.protection().k == 2 and recipe.protection().constraint == Perceptual(0.2)
+    assert recipe.protection().k == 2 and recipe.protection().constraint == Perceptual(0.2, local=True)
     assert recipe.hash != Recipe(method="ldu", perceptual=0.2).hash
     with pytest.raises(UsageError, match=r"psnr 36 and perceptual 0\.2 are 2 budgets: give one of them"):
         Recipe(psnr=36, perceptual=0.2)
-    with pytest.raises(UsageError, match="cannot be met by any change of 8-bit pictures"):
+    with pytest.raises(UsageError, match="allows no change of 8-bit pictures"):
         Recipe(method="ldu", eps=0.5).protection()

@@ -82,7 +82,9 @@ def audit(
             done = run(clean, protected, out, settings, held_out=held_out, progress=told)
     except KeyboardInterrupt as error:
         kept = len(list((out / "cells").glob("*.json")))
-        cli_protect.talk.print(f"unlearnable: interrupted; {kept} finished trials are kept, the same command goes on")
+        cli_protect.talk.print(
+            f"unlearnable: interrupted; {kept} finished trials are kept, the same command goes on from here"
+        )
         raise typer.Exit(INTERRUPTED) from error
     report(done, as_json)
     if done.problems:
