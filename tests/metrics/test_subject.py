@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 
 from tiny import PROMPT, fitted, pictures
 from unlearnable.errors import UsageError
@@ -12,12 +13,11 @@ from unlearnable.models.training import FineTune, fine_tune
 
 
 def test_rate_is_the_ratio_of_means():
-    clean, protected, untouched = (torch.tensor(row) for row in ([1.0, 2, 3], [2.0, 2.5, 3.5], [3.0, 3, 4]))
-    found = protection_rate(clean, protected, untouched)
-    assert found.mean == pytest.approx(((1 + 0.5 + 0.5) / 3) / ((2 + 1 + 1) / 3))
-    low, high = found.interval()
-    assert low < found.mean < high
-    assert low == pytest.approx(0.5)  # of all resamples of three: the second and third alone
+    clean, left, gain = (torch.tensor(row) for row in ([1.0, 2, 3, 4], [1.0, 0.5, 0.9, 1.2], [2.0, 1.5, 1.8, 2.2]))
+    found = protection_rate(clean, clean + left, clean + gain)
+    assert found.mean == pytest.approx(3.6 / 7.5)
+    for end in found.interval():  # where a t test of the residuals is just not told from zero
+        assert stats.ttest_1samp((left - end * gain).numpy(), 0).pvalue == pytest.approx(0.05, abs=1e-4)
 
 
 def test_rate_at_its_ends():
