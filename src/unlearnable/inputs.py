@@ -33,7 +33,7 @@ def name(given: object, what: str = "input") -> str:
     if not isinstance(text, str):
         raise UsageError(f"the {what} {given!r} is a path of bytes: give a text or a Path")
     if not text.strip():
-        raise UsageError(f"the {what} is an empty text: name a picture or a folder, such as . for this folder")
+        raise UsageError(f"the {what} is an empty text: name it (. is this folder)")
     return text
 
 

@@ -118,7 +118,8 @@ def test_a_missing_model_says_what_to_do_without_a_network(monkeypatch):
 
 
 def test_names_that_are_no_names_are_refused():
-    for name in ("", "a/b/c/d", "no\nsuch\x1b[31m", "~/nowhere"):
+    refuse(UsageError, "", "the model is an empty text")
+    for name in ("a/b/c/d", "no\nsuch\x1b[31m", "~/nowhere"):
         assert "\x1b" not in refuse(SetupError, name, "model")
 
 

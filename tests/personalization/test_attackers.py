@@ -24,7 +24,9 @@ FAST = {
     "textual-inversion": {"steps": 60, "lr": 5e-2, "augment": False},
     "scratch": {"steps": 40, "lr": 2e-3, "fresh": False, "ema": 0.5, "cool": True},
 }
-LOWERED = {"textual-inversion": 0.999}  # the tiny model was fitted under one prompt: words can change little
+# The tiny model was fitted under one prompt: words move its loss by 0.01 %, which tells nobody whether a word was learned.
+# Textual inversion is compared with stock diffusers step by step instead (`test_one_step.py`).
+LEARNERS = [name for name in FAST if name != "textual-inversion"]
 every_attacker = pytest.mark.parametrize("name", FAST)
 
 
@@ -44,14 +46,14 @@ def everything(model: Model) -> list[Tensor]:
     return [p.detach().clone() for network in model.modules() for p in network.state_dict().values()]
 
 
-@every_attacker
+@pytest.mark.parametrize("name", LEARNERS)
 def test_it_learns_held_out_views_better_than_a_control_that_saw_noise(name):
     model, (seen, unseen) = tiny.fitted("sd1"), subject()
     noise = uniform([str(i) for i in range(len(seen))], seen.shape[1:], "control")
     learned, control = (settings(name).fit(model, x, PROMPT, seed=1).model for x in (seen, noise))
     before = fixed_losses(model, unseen, "a photo of disc").mean()
     after, other = (fixed_losses(m, unseen, PROMPT).mean() for m in (learned, control))
-    assert after < LOWERED.get(name, 0.97) * before and after < other
+    assert after < 0.97 * before and after < other
 
 
 def test_training_from_scratch_starts_at_random_and_learns_many_pictures():
