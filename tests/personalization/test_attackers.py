@@ -24,7 +24,7 @@ FAST = {
     "textual-inversion": {"steps": 60, "lr": 5e-2, "augment": False},
     "scratch": {"steps": 40, "lr": 2e-3, "fresh": False, "ema": 0.5, "cool": True},
 }
-# The tiny model was fitted under one prompt: words move its loss by 0.01 %, which does not tell whether one was learned.
+# The tiny model was fitted under one prompt: words move its loss by 0.01 %, too little to tell whether one was learned.
 # Textual Inversion is compared with stock diffusers step by step instead (`test_one_step.py`).
 LEARNERS = [name for name in FAST if name != "textual-inversion"]
 every_attacker = pytest.mark.parametrize("name", FAST)
