@@ -1,7 +1,7 @@
 """Confidence intervals whose coverage holds for few rows: Student's t, and Fieller's for ratios of means.
 
-A percentile bootstrap at a true zero excludes zero in half of all cases for two rows and in an eighth for eight, where
-a twentieth was promised. `python benchmarks/coverage.py` prints the coverage of these by simulation.
+A percentile bootstrap of few rows is too narrow. `python benchmarks/coverage.py` prints the coverage of these by
+simulation.
 """
 
 from __future__ import annotations
