@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -247,3 +248,38 @@ def test_an_interrupt_says_what_there_is(tmp_path):
     if run.returncode != 0:  # it may have been quicker
         assert run.returncode == 130
         assert f"{count} finished {'picture is' if count == 1 else 'pictures are'} in {tmp_path / 'out'}" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_file_and_the_line_about_it_come_together(number):
+    """A signal inside the block arrives at its end, the block's own error first; the handlers are as before."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupt)
+    try:
+        done = []
+        with pytest.raises(KeyboardInterrupt), atomic.uninterrupted():
+            signal.raise_signal(number)
+            done.append("file")
+            done.append("line")
+        assert done == ["file", "line"]
+        assert signal.getsignal(number) is interrupt
+        with pytest.raises(ValueError), atomic.uninterrupted():
+            raise ValueError
+    finally:
+        signal.signal(number, before)
+
+
+def test_elsewhere_than_in_the_main_thread_nothing_is_held_back():
+    before, inside = signal.getsignal(signal.SIGINT), []
+
+    def work():
+        with atomic.uninterrupted():
+            inside.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert inside == [before]

@@ -57,7 +57,7 @@ def decoding_loss(
     decoder: torch.nn.Module, features: SqueezeFeatures | None, s: Settings, z: Tensor, x: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The loss of pictures in [0, 1] decoded from `z`, and their squared error."""
-    out = (decoder(z) + 1) / 2
+    out = (decoder(z).float() + 1) / 2
     squared = (out - x).square().mean()
     loss = 2 * (out - x).abs().mean() + 4 * s.squared_weight * squared
     if features is not None:

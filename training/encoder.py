@@ -21,7 +21,7 @@ from diffusers.models.autoencoders.vae import Encoder
 from safetensors.torch import load_file
 from torch import Tensor
 
-from common import step_rng, write_atomically
+from common import autocast, step_rng, write_atomically
 from data import data_folder
 from loop import Loop, parse, parser
 from photographs import Photographs, batch, held_squares, large_size, photographs
@@ -55,7 +55,7 @@ def build(name: str) -> Encoder:
 
 def latents(encoder: torch.nn.Module, x: Tensor) -> Tensor:
     """The posterior's mean ``[b c h/8 w/8]`` of pictures in [0, 1]."""
-    return encoder(2 * x - 1).chunk(2, 1)[0]
+    return encoder(2 * x - 1).chunk(2, 1)[0].float()
 
 
 def ascended(encode: Encode, x: Tensor, noise: Tensor, eps: Tensor, steps: int) -> Tensor:
@@ -152,10 +152,11 @@ def train(args: argparse.Namespace, s: Settings) -> None:
         size = s.small if float(torch.rand((), generator=rng)) < 0.5 else large_size(rng)
         x = batch(pictures, size, max(1, s.pixels // size**2 // 2), rng).to(loop.device)
         noise, draws = torch.randn(x.shape, generator=rng).to(loop.device), torch.rand(1 + len(x), generator=rng)
-        moved = perturbed(lambda y: latents(apprentice, y), wanted, s, x, noise, draws.to(loop.device))
-        both = (torch.cat([x, moved]) * 255).round()
-        with torch.no_grad():
-            return both.to(torch.uint8), wanted(both / 255).half()
+        with autocast(loop.device):
+            moved = perturbed(lambda y: latents(apprentice, y), wanted, s, x, noise, draws.to(loop.device))
+            both = (torch.cat([x, moved]) * 255).round()
+            with torch.no_grad():
+                return both.to(torch.uint8), wanted(both / 255).half()
 
     def draw(rng: torch.Generator, done: float) -> tuple[Tensor, ...]:
         x, target = replay.draw(int(torch.randint(2**31, (), generator=rng)))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +74,29 @@ def write_bytes(path: Path, data: bytes | memoryview, mode: int = 0o666) -> None
 def write_text(path: Path, text: str, mode: int = 0o666) -> None:
     """Write a text as UTF-8; raises as `replacing` does."""
     write_bytes(path, text.encode("utf-8"), mode)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C and a polite kill until the block ends, so that a file and the line about it come together.
+
+    Signals reach the main thread alone; elsewhere this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    replaced = [number for number, handler in usual.items() if callable(handler)]
+    for number in replaced:
+        signal.signal(number, lambda arrived, _: held.append(arrived))
+    try:
+        yield
+    finally:
+        for number in replaced:
+            signal.signal(number, usual[number])
+        if held:
+            signal.raise_signal(held[0])
 
 
 @contextmanager

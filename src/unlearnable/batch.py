@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnable import inputs as given
+from unlearnable.atomic import uninterrupted
 from unlearnable.errors import DiskError, PictureError, UnlearnableError, UsageError, shown
 from unlearnable.journal import Journal
 from unlearnable.recipe import Recipe
@@ -269,16 +270,17 @@ class Run:
         free = work.allowed(picture, job.mask, job.quiet)
         sealed = work.seal(picture, delta, free, constraint)
         mode = files.like(job.source)
-        files.write(sealed, path, format=kind, quality=r.quality, keep_metadata=r.keep_metadata, mode=mode)
-        measured, notes = work.verify(picture, sealed, path, constraint, files.is_lossless(kind, r.quality), free)
-        notes += files.lost(r.keep_metadata and bool(picture.text), kind)
-        entry: dict[str, Any] = {
-            "name": job.name.as_posix(), "input_sha256": job.digest, "content": job.content, "recipe_hash": r.hash,
-            "seed": r.seed, "source": str(job.source), "output": path.relative_to(self.out).as_posix(),
-            "bytes": path.stat().st_size, "height": picture.pixels.shape[0], "width": picture.pixels.shape[1],
-            "measured": finite(measured), "notes": notes, "seconds": round(seconds, 2),
-        }  # fmt: skip
-        self.journal.append(entry)
+        with uninterrupted():
+            files.write(sealed, path, format=kind, quality=r.quality, keep_metadata=r.keep_metadata, mode=mode)
+            measured, notes = work.verify(picture, sealed, path, constraint, files.is_lossless(kind, r.quality), free)
+            notes += files.lost(r.keep_metadata and bool(picture.text), kind)
+            entry: dict[str, Any] = {
+                "name": job.name.as_posix(), "input_sha256": job.digest, "content": job.content, "recipe_hash": r.hash,
+                "seed": r.seed, "source": str(job.source), "output": path.relative_to(self.out).as_posix(),
+                "bytes": path.stat().st_size, "height": picture.pixels.shape[0], "width": picture.pixels.shape[1],
+                "measured": finite(measured), "notes": notes, "seconds": round(seconds, 2),
+            }  # fmt: skip
+            self.journal.append(entry)
         self._count(job.source)
         return Result(job.source, "protected", path, measured=measured, notes=tuple(notes))
 

@@ -59,7 +59,7 @@ def run(
     if recipe.model == "embedded" and recipe.protection().asks_model:
         talk.print(EMBEDDED_WORTH, style="dim")
     counts, started = {"protected": 0, "skipped": 0, "failed": 0}, time.monotonic()
-    with counted(counts, out), bar() as tell:
+    with counted(out), bar() as tell:
 
         def told(done: float, total: int) -> None:
             written = counts["protected"] + counts["skipped"]
@@ -84,13 +84,21 @@ def run(
 
 
 @contextmanager
-def counted(counts: dict[str, int], out: Path | str) -> Iterator[None]:
-    """Say how many results there are, and that the same command goes on, when a run is stopped by whatever stops it."""
+def counted(out: Path | str) -> Iterator[None]:
+    """Say how many pictures there are, and that the same command goes on, when a run is stopped by whatever stops it.
+
+    The journal and the disk are asked, not what was shown: a picture may be finished and not yet be shown.
+    """
+    from unlearnable import batch
+    from unlearnable.journal import Journal
+
     try:
         yield
     except (KeyboardInterrupt, DiskError) as error:
-        done = sum(count for status, count in counts.items() if status != "failed")
-        kept = f"{done} finished {'picture is' if done == 1 else 'pictures are'} in {shown(out)}"
+        kept = f"what is finished is in {shown(out)}"
+        if URL not in str(out) and Path(out).is_dir():
+            done = sum(batch.present(Path(out), entry) for entry in Journal.open(Path(out)).done.values())
+            kept = f"{done} finished {'picture is' if done == 1 else 'pictures are'} in {shown(out)}"
         goes_on = "the same command goes on from there"
         if isinstance(error, KeyboardInterrupt):
             talk.print(f"unlearnable: interrupted; {kept}; {goes_on}", markup=False)

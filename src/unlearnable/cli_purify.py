@@ -45,7 +45,7 @@ def purify(
     where: dict[str, Any] = {"device": device, "dtype": dtype, "offline": offline, "revision": revision}
     options: dict[str, Any] = {"recursive": recursive, "overwrite": overwrite, "keep_metadata": keep_metadata}
     cli_protect.tell_unaccepted(paths(inputs), recursive, out, as_json)
-    with cli_protect.counted(counts, out), cli_protect.bar("purifying") as tell:
+    with cli_protect.counted(out), cli_protect.bar("purifying") as tell:
         for result in purifying.purify(inputs, out, how, model=model, seed=seed, progress=tell, **options, **where):
             counts[result.status] += 1
             cli_protect.show(result, as_json)

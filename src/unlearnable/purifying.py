@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearnable.atomic import uninterrupted
 from unlearnable.batch import Progress, Result, finite, present, stamp
 from unlearnable.errors import DiskError, PictureError, SetupError, UnlearnableError, UsageError, shown
 from unlearnable.inputs import Inputs, path, paths
@@ -125,14 +126,15 @@ class _Run:
             raise PictureError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
         after = purified(picture, self.chain, self.settings["seed"])
         keep = self.settings["keep_metadata"]
-        files.write(after, path, format=kind, keep_metadata=keep, mode=files.like(source))
-        measured = work.measure(picture, after)
-        entry = {
-            "name": name.as_posix(), "input_sha256": digest, "recipe_hash": self.hash, "source": str(source),
-            "output": path.relative_to(self.out).as_posix(), "bytes": path.stat().st_size, "how": self.chain.name,
-            "measured": finite(measured),
-        }  # fmt: skip
-        self.journal.append(entry)
+        with uninterrupted():
+            files.write(after, path, format=kind, keep_metadata=keep, mode=files.like(source))
+            measured = work.measure(picture, after)
+            entry = {
+                "name": name.as_posix(), "input_sha256": digest, "recipe_hash": self.hash, "source": str(source),
+                "output": path.relative_to(self.out).as_posix(), "bytes": path.stat().st_size, "how": self.chain.name,
+                "measured": finite(measured),
+            }  # fmt: skip
+            self.journal.append(entry)
         return Result(
             source,
             "purified",
