@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from diffusers.training_utils import compute_snr
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -34,7 +35,7 @@ from vocabulary import build_tokenizer
 class Settings:
     """How the U-Net and the text encoder are trained; `copies` is how many versions of each picture are cached."""
 
-    batch: int = 16
+    batch: int = 32
     peak_rate: float = 7e-4
     gamma: float = 5.0
     caption_dropout: float = 0.1
@@ -127,6 +128,10 @@ def train(args: argparse.Namespace, s: Settings, shape: Shape) -> None:
     torch.manual_seed(args.seed)
     networks = build(pictures.labels, shape, args.start)
     networks.scheduler.alphas_cumprod = networks.scheduler.alphas_cumprod.to(device)
+    if device.type == "cpu":
+        networks.unet.set_attn_processor(AttnProcessor())  # the fused one's way back takes longer there
+    if args.compile:
+        networks.unet.compile(dynamic=False)
 
     def draw(rng: torch.Generator, done: float) -> tuple[torch.Tensor, ...]:
         chosen = torch.randint(0, len(pictures), (s.batch,), generator=rng)
@@ -154,6 +159,7 @@ def main() -> None:
     """Command line."""
     options = parser(__doc__)
     options.add_argument("--batch", type=int, default=Settings.batch)
+    options.add_argument("--compile", action="store_true", help="compile the U-Net (needs a C++ compiler)")
     options.add_argument("--copies", type=int, default=Settings.copies, help="versions of each picture to encode")
     options.add_argument("--from", dest="start", type=Path, help="start from averaged weights that were written before")
     options.add_argument("--teachers", type=Path, help="folder of the teachers' weights")

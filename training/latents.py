@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import nn
 
-from common import step_rng, write_atomically
+from common import autocast, step_rng, write_atomically
 from data import Split, jitter, to_float
 
 
@@ -34,7 +34,7 @@ def encode(encoder: nn.Module, split: Split, copy: int, device: torch.device, se
         x = to_float(pixels)
         if copy:
             x = augmented(x, step_rng(seed + copy, number))
-        with torch.no_grad():
+        with torch.no_grad(), autocast(device):
             parts.append(encoder(((x + 1) / 2).to(device, memory_format=torch.channels_last)).half().cpu())
         if number % 100 == 99:
             done, seconds = 16 * (number + 1), time.monotonic() - began
