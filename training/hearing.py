@@ -4,7 +4,8 @@
     python training/hearing.py --sizes 256 --count 6
 
 Distances are root mean squares in units of each latent channel's own standard deviation over the pictures. The ascent
-takes 25 steps of sign ascent at 4/255 on the squared distance itself and is then scaled to 36.1 dB, as random noise is.
+takes 25 steps of sign ascent at 4/255 on the squared distance (on several encoders, on the product of theirs) and is
+then scaled to 36.1 dB, as random noise is.
 """
 
 import argparse
@@ -54,15 +55,18 @@ def on_grid(x: Tensor, delta: Tensor) -> Tensor:
 
 
 def ascent(encoders: list[Encode], x: Tensor, spreads: list[Tensor]) -> Tensor:
-    """A perturbation that moves the latents of all `encoders` together, by the sum of squares in units of spread."""
+    """A perturbation that moves the latents of all `encoders`: ascent on the product of their squared distances.
+
+    The product does not depend on the encoders' scales. The sum is won by whichever moves most.
+    """
     with torch.no_grad():
         clean = [encode(x) for encode in encoders]
     delta = EPS / 2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).sign()
     for _ in range(STEPS):
         delta.requires_grad_(True)
         moved = [encode((x + delta).clamp(0, 1)) for encode in encoders]
-        distance = sum((((m - c) / s).square().mean((1, 2, 3))).sum() for m, c, s in zip(moved, clean, spreads))
-        (gradient,) = torch.autograd.grad(distance, delta)
+        distances = [((m - c) / s).square().mean((1, 2, 3)) for m, c, s in zip(moved, clean, spreads)]
+        (gradient,) = torch.autograd.grad(sum(d.clamp_min(1e-12).log().sum() for d in distances), delta)
         delta = (delta.detach() + EPS / 4 * gradient.sign()).clamp(-EPS, EPS)
     return to_budget(delta)
 
