@@ -252,7 +252,7 @@ def test_an_interrupt_says_what_there_is(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_file_and_the_line_about_it_come_together(number):
-    """A signal inside the block arrives at its end, the block's own error first; the handlers are as before."""
+    """A signal inside the block arrives at its end, and the handlers are as before."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
