@@ -48,6 +48,22 @@ def test_help_is_fast_and_without_torch():
     assert "protect" in command("--help").stdout and "Examples" in command("protect", "--help").stdout
 
 
+def test_noise_needs_neither_a_model_nor_its_libraries(photos, tmp_path):
+    script = (
+        "import sys, unlearnable.cli as c\ntry: c.app(sys.argv[1:])\nexcept SystemExit as end: code = end.code\n"
+        "print(code, *sys.modules)"
+    )
+    out = str(tmp_path / "out")
+    done = subprocess.run(
+        [sys.executable, "-c", script, "protect", str(photos), "-o", out, "--method", "random"],
+        capture_output=True,
+        text=True,
+    )
+    code, *loaded = done.stdout.splitlines()[-1].split()
+    assert code == "0" and len(list(Path(out).glob("*.png"))) == 3, done.stderr
+    assert "torch" in loaded and not {"diffusers", "transformers", "peft", "kornia", "matplotlib"} & set(loaded)
+
+
 def test_protect_results_on_stdout_remarks_on_stderr(photos, model, tmp_path):
     done = command("protect", photos, "-o", tmp_path / "out", "--model", model, *QUICK, "--json", "--compare")
     assert done.returncode == 0, done.stderr

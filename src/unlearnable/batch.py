@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from unlearnable import inputs as given
 from unlearnable.atomic import uninterrupted
@@ -346,9 +346,12 @@ def untold(done: float, total: int) -> None:
 
 
 def loaded(r: Recipe) -> Model:
-    """The recipe's model."""
+    """The recipe's model; for a method that asks it nothing its outline, which no library need be imported for."""
     from unlearnable.models.load import load_model
+    from unlearnable.models.outline import outline
 
+    if not r.protection().asks_model and not r.revision and (known := outline(r.model, r.device)):
+        return cast("Model", known)
     options = ("device", "dtype", "revision", "offline", "checkpointing")
     return load_model(r.model, **{name: getattr(r, name) for name in options})
 

@@ -17,6 +17,7 @@ from unlearnable.errors import SetupError, UsageError
 from unlearnable.models import load
 from unlearnable.models.base import Model
 from unlearnable.models.load import adapt, load_model
+from unlearnable.models.outline import outline
 from unlearnable.models.training import denoising_loss
 from unlearnable.rng import normal
 
@@ -73,6 +74,19 @@ def test_a_saved_pipeline_comes_back_as_the_same_model(folders, family):
     assert_close(answer(loaded), answer(built))
     assert not any(p.requires_grad for module in loaded.modules() for p in module.parameters())
     assert not any(module.training for module in loaded.modules())
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_an_outline_has_the_sizes_of_the_loaded_model(folders, family):
+    known, loaded = outline(str(folders[family]), "cpu"), load_model(str(folders[family]), device="cpu")
+    assert known is not None
+    assert (known.name, known.size, known.multiple) == (loaded.name, loaded.size, loaded.multiple)
+    assert known.device == loaded.device
+
+
+def test_a_folder_of_another_layout_has_no_outline(folder, tmp_path):
+    (folder / "unet" / "config.json").write_text("[]")
+    assert outline(str(folder)) is None and outline("nobody/nothing") is None and outline(str(tmp_path)) is None
 
 
 def test_offline_mode_loads_folders(folders):

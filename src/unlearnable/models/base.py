@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import copy
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +51,11 @@ class Model(abc.ABC):
         self.schedule = schedule.to(self.device)
         for module in self.modules():
             module.requires_grad_(False).eval()
+
+    @staticmethod
+    @abc.abstractmethod
+    def scale(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[int, int]:
+        """`size` and `multiple`, from the configurations of the denoiser and of the autoencoder (if there is one)."""
 
     @abc.abstractmethod
     def encode(self, x: Tensor) -> Tensor:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from unlearnable.models.base import Condition, weight_dtype
-from unlearnable.models.latent import LatentModel
+from unlearnable.models.latent import LatentModel, reduction
 
 
 class StableDiffusion3(LatentModel):
@@ -19,8 +19,10 @@ class StableDiffusion3(LatentModel):
 
     def __init__(self, pipe: Any, name: str, amp: torch.dtype | None) -> None:
         super().__init__(pipe, name, pipe.transformer, amp)
-        self.size = pipe.transformer.config.sample_size * self.reduction
-        self.multiple = self.reduction * pipe.transformer.config.patch_size
+
+    @staticmethod
+    def scale(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[int, int]:
+        return denoiser["sample_size"] * reduction(vae), denoiser["patch_size"] * reduction(vae)
 
     @property
     def text_tokens(self) -> int:
@@ -54,8 +56,10 @@ class Flux(LatentModel):
 
     def __init__(self, pipe: Any, name: str, amp: torch.dtype | None) -> None:
         super().__init__(pipe, name, pipe.transformer, amp)
-        self.size = 128 * self.reduction  # 1024 px; the transformer itself has no size
-        self.multiple = self.reduction * 2
+
+    @staticmethod
+    def scale(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[int, int]:
+        return 128 * reduction(vae), 2 * reduction(vae)  # 1024 px; the transformer itself has no size
 
     @property
     def text_tokens(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,24 +12,34 @@ from unlearnable.models.base import Condition, Model, weight_dtype
 from unlearnable.models.schedule import from_scheduler
 
 
+def reduction(vae: Mapping[str, Any]) -> int:
+    """How many pixels make one row of latents."""
+    return 2 ** (len(vae["block_out_channels"]) - 1)
+
+
 class LatentModel(Model):
     """Encode and decode through an AutoencoderKL, as the stock pipelines do (scale, and shift where there is one)."""
 
     def __init__(self, pipe: Any, name: str, denoiser: nn.Module, amp: torch.dtype | None) -> None:
         self.vae = pipe.vae
         super().__init__(pipe, name, denoiser, from_scheduler(pipe.scheduler), amp)
-        self.scale = self.vae.config.scaling_factor
+        self.factor = self.vae.config.scaling_factor
         self.shift = self.vae.config.get("shift_factor") or 0.0
-        self.reduction = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.reduction = reduction(self.vae.config)
+        self.size, self.multiple = self.scale(denoiser.config, self.vae.config)
+
+    @staticmethod
+    def scale(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[int, int]:
+        return denoiser["sample_size"] * reduction(vae), reduction(vae)
 
     def encode(self, x: Tensor) -> Tensor:
         with self.autocast():
             posterior = self.vae.encode((2 * x - 1).to(weight_dtype(self.vae))).latent_dist
-        return (posterior.mode().float() - self.shift) * self.scale
+        return (posterior.mode().float() - self.shift) * self.factor
 
     def decode(self, z: Tensor) -> Tensor:
         with self.autocast():
-            x = self.vae.decode((z / self.scale + self.shift).to(weight_dtype(self.vae))).sample
+            x = self.vae.decode((z / self.factor + self.shift).to(weight_dtype(self.vae))).sample
         return (x.float() + 1) / 2
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
@@ -47,8 +57,6 @@ class StableDiffusion(LatentModel):
         super().__init__(pipe, name, pipe.unet, amp)
         second = self.schedule.prediction == "v" or pipe.unet.config.cross_attention_dim == 1024
         self.family = "sd2" if second else "sd1"
-        self.size = pipe.unet.config.sample_size * self.reduction
-        self.multiple = self.reduction
 
     def condition(self, prompts: Sequence[str]) -> Condition:
         text, _ = self.pipe.encode_prompt(list(prompts), self.device, 1, False)
@@ -68,8 +76,6 @@ class StableDiffusionXL(LatentModel):
 
     def __init__(self, pipe: Any, name: str, amp: torch.dtype | None) -> None:
         super().__init__(pipe, name, pipe.unet, amp)
-        self.size = pipe.unet.config.sample_size * self.reduction
-        self.multiple = self.reduction
 
     def condition(self, prompts: Sequence[str]) -> Condition:
         text, _, pooled, _ = self.pipe.encode_prompt(

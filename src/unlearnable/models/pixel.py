@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,8 +23,11 @@ class PixelDDPM(Model):
         config = pipe.unet.config
         if (config.in_channels, config.out_channels) != (3, 3):
             raise UsageError(f"{name!r} works on {config.in_channels} channels: a pixel model must take and give 3")
-        self.size = config.sample_size
-        self.multiple = 2 ** (len(config.block_out_channels) - 1)
+        self.size, self.multiple = self.scale(config, {})
+
+    @staticmethod
+    def scale(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[int, int]:
+        return denoiser["sample_size"], 2 ** (len(denoiser["block_out_channels"]) - 1)
 
     def encode(self, x: Tensor) -> Tensor:
         return 2 * x - 1
