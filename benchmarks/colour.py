@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlearnable.images import files
-from unlearnable.work import tensor
+from unlearnable.images.tensors import tensor
 
 COLUMNS = {"PSNR, dB": 1, "colour left": 2, "loss of colour": 2, "slow": 2}
 

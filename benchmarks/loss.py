@@ -20,12 +20,12 @@ import torch
 
 from unlearnable import load_model, registry
 from unlearnable.images import files
+from unlearnable.images.tensors import tensor
 from unlearnable.options import applied
 from unlearnable.protection.constraints import Linf, psnr
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import denoising
 from unlearnable.protection.transforms import fixed, scale
-from unlearnable.work import tensor
 
 COUNTERMEASURES = {
     "none": lambda x: x,

@@ -25,8 +25,8 @@ from unlearnable import load_model
 from unlearnable.auditing.report import processor
 from unlearnable.images import files
 from unlearnable.images.square import square
+from unlearnable.images.tensors import tensor
 from unlearnable.purification.chain import parse
-from unlearnable.work import tensor
 
 KODAK = Path(__file__).parents[2] / "shared" / "data" / "eval" / "kodak"
 CHAINS = (

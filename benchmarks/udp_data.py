@@ -26,7 +26,7 @@ def load(name: str, side: int, most: int) -> tuple[Tensor, Tensor]:
         labels = torch.from_numpy(found.target)
     elif name in ("objects", "styles"):
         from unlearnable.images import files
-        from unlearnable.work import tensor
+        from unlearnable.images.tensors import tensor
 
         folders = sorted(p for p in (SHARED / "eval" / name).iterdir() if p.is_dir())
         sources = [(source, i) for i, folder in enumerate(folders) for source, _ in files.sources([folder], True)]

@@ -1,5 +1,7 @@
 """Options of a method as text: what they set, and one sentence for each that does not fit."""
 
+from dataclasses import replace
+
 import pytest
 
 from unlearnable import registry
@@ -14,7 +16,7 @@ from unlearnable.recipe import Recipe
 LDU = registry.protection("ldu")
 
 
-def test_what_options_set():
+def test_what_options_set(tmp_path):
     text = "k=4, depth=0.5,decode=plain,residual=0,latent=true,surrogate=lora+token,transforms=none"
     changed = applied(LDU, text)
     assert (changed.k, changed.depth, changed.decode, changed.latent) == (4, 0.5, "plain", True)
@@ -24,6 +26,9 @@ def test_what_options_set():
     targeted = applied(LDU, "objective=mist")
     assert targeted.goal == "pattern" and applied(targeted, "objective=mist-grey") == LDU
     assert applied(LDU, "") is LDU
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    taught = applied(registry.protection("aspl"), f"clean={tmp_path}, text=true").surrogate
+    assert taught == replace(ALTERNATING, clean=str(tmp_path), text=True)
     plain = applied(LDU, "objective=denoising")
     assert plain.objective is denoising and plain.goal is None
 
@@ -39,11 +44,25 @@ def test_what_options_set():
         ("surrogate=lora+tokem", r"unknown surrogate 'lora\+tokem'"),
         ("decode=twice", "unknown decode 'twice'"),
         ("name=x", "has no option 'name'"),
+        ("text=true", "ldu has no option 'text'"),
     ],
 )
 def test_options_that_do_not_fit(text, sentence):
     with pytest.raises(UsageError, match=sentence):
         applied(LDU, text)
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("clean=nowhere", "is 'nowhere': give a folder of pictures"),
+        ("text=1", "give true or false"),
+        ("clear=x", "did you mean 'clean'"),
+    ],
+)
+def test_lessons_that_do_not_fit(text, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        Recipe(method="aspl", options=text).protection()
 
 
 def test_recipes_carry_options_and_one_budget():

@@ -12,8 +12,8 @@ from tiny import adapt, build, pictures
 from unlearnable import cli, purifying
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.images import files
+from unlearnable.images.tensors import tensor
 from unlearnable.purification.chain import parse
-from unlearnable.work import tensor
 
 
 def save(path, width=40, height=33, seed=0, **options):

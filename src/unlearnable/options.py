@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnable.errors import UsageError
@@ -36,11 +37,35 @@ def changes(settings: Protection, name: str, value: str) -> dict[str, Any]:
             raise UsageError(f"unknown {name} {value!r}: {suggestion(value, list(named[name]))}")
         return dict(named[name][value])
     plain = {k: v for k, v in vars(settings).items() if isinstance(v, (bool, int, float, str)) and k != "name"}
+    inner = lessons(settings)
+    if name in inner:
+        return {"surrogate": replace(settings.surrogate, **{name: fitting(name, value, inner[name])})}  # type: ignore[type-var]
     if name not in plain:
-        raise UsageError(f"{settings.name} has no option {name!r}: {suggestion(name, sorted([*plain, *named]))}")
-    kind = type(plain[name])
+        known = sorted([*plain, *named, *inner])
+        raise UsageError(f"{settings.name} has no option {name!r}: {suggestion(name, known)}")
+    return {name: fitting(name, value, plain[name])}
+
+
+def lessons(settings: Protection) -> dict[str, Any]:
+    """Options of a surrogate that is in training: the folder of its `clean` pictures, and whether it trains `text`."""
+    from unlearnable.protection.surrogates import Training
+
+    found = settings.surrogate
+    return {"clean": Path(found.clean), "text": found.text} if isinstance(found, Training) else {}
+
+
+def fitting(name: str, value: str, now: Any) -> Any:
+    """The value as an object of the present one's type."""
+    kind = type(now)
+    if isinstance(now, Path):
+        from unlearnable.images import files
+
+        if not Path(value).is_dir():
+            raise UsageError(f"option {name} is {value!r}: give a folder of pictures")
+        files.sources([Path(value)], False)  # says what is wrong with a folder that holds none
+        return value
     try:
-        return {name: WORDS[value.lower()] if kind is bool else kind(value)}
+        return WORDS[value.lower()] if kind is bool else kind(value)
     except (ValueError, KeyError) as error:
         what = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
         raise UsageError(f"option {name} is {value!r}: give {what}") from error

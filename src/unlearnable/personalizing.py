@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from unlearnable import registry
 from unlearnable.atomic import write_text
 from unlearnable.batch import stamp
-from unlearnable.errors import PictureError, UsageError
+from unlearnable.errors import UsageError
 from unlearnable.inputs import Inputs, path, paths
 from unlearnable.locks import alone
 from unlearnable.models.load import EMBEDDED
@@ -73,11 +73,13 @@ def personalize(
     A picture that cannot be read is named in the report, and the others go on. Raises UsageError, SetupError, or
     PictureError if no picture can be read.
     """
+    from unlearnable.images.tensors import pictures
+
     check(attack, preset, settings or {}, prompt, model, options)
     out, started = path(out, "output folder"), time.monotonic()
-    seen, failed = pictures(inputs, recursive, out)
-    unseen, lost = pictures(held_out, recursive) if held_out else ([], [])
-    kind, gone = pictures(class_images, recursive) if class_images else ([], [])
+    seen, failed = pictures(paths(inputs), recursive, out)
+    unseen, lost = pictures(paths(held_out), recursive) if held_out else ([], [])
+    kind, gone = pictures(paths(class_images), recursive) if class_images else ([], [])
     with alone(out):
         return _learned(
             out, seen, unseen, kind, [*failed, *lost, *gone], attack, prompt, model, preset, settings or {}, seed,
@@ -108,6 +110,8 @@ def _learned(
     progress: Progress | None, options: dict[str, Any], started: float,
 ) -> Learned:  # fmt: skip
     """`personalize`, in a folder that this run has for itself."""
+    from unlearnable.images.tensors import squares
+
     if isinstance(model, str):
         from unlearnable.models.load import load_model
 
@@ -115,7 +119,7 @@ def _learned(
     attacker = adjusted(registry.attacker(attack, model, preset), settings)
     attacker.check(model, prompt)
     concept = attacker.fit(
-        model, stacked(seen, model), prompt, seed=seed, class_images=stacked(kind, model) if kind else None,
+        model, squares(seen, model.size), prompt, seed=seed, class_images=squares(kind, model.size) if kind else None,
         checkpoint=out / TRAINING, progress=progress,
     )  # fmt: skip
     concept.save(out)
@@ -125,36 +129,10 @@ def _learned(
         "samples": samples,
         "seconds": round(time.monotonic() - started, 1), "peak_memory_mb": peak(),
     }  # fmt: skip
-    examine(report, model, concept, stacked(seen, model), stacked(unseen, model) if unseen else None)
-    draw(out, model, concept, stacked(seen, model), samples, seed)
+    examine(report, model, concept, squares(seen, model.size), squares(unseen, model.size) if unseen else None)
+    draw(out, model, concept, squares(seen, model.size), samples, seed)
     write_text(out / REPORT, json.dumps(report | stamp(), indent=1) + "\n")
     return Learned(out, concept, report, tuple(report["unreadable"]))
-
-
-def pictures(inputs: Inputs, recursive: bool, out: Path | None = None) -> tuple[list[Tensor], list[str]]:
-    """The pictures ``[3 h w]`` in [0, 1] that can be read, and a sentence for each that cannot."""
-    from unlearnable import work
-    from unlearnable.images import files
-
-    found, failed = [], []
-    for source, _ in files.sources(paths(inputs), recursive, out):
-        try:
-            found.append(work.tensor(files.read(source).pixels) / 255)
-        except PictureError as error:
-            failed.append(str(error))
-    if not found:
-        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise PictureError(f"none of the pictures can be read: {failed[0]}{more}")
-    return found, failed
-
-
-def stacked(images: list[Tensor], model: Model) -> Tensor:
-    """Pictures of any size as the model's trainer sees them, ``[n 3 s s]``."""
-    import torch
-
-    from unlearnable.images.square import square
-
-    return torch.cat([square(x[None], model.size) for x in images])
 
 
 def adjusted(attacker: Personalizer, changes: dict[str, Any]) -> Personalizer:

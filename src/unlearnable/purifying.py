@@ -149,7 +149,7 @@ def purified(picture: Any, chain: Chain, seed: int) -> Any:
     import numpy as np
     import torch
 
-    from unlearnable.work import tensor
+    from unlearnable.images.tensors import tensor
 
     x = chain(tensor(picture.pixels)[None] / 255, seed)[0]
     pixels = (x * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -20,7 +20,7 @@ from torch import Tensor
 from unlearnable.atomic import write_text
 from unlearnable.images import files
 from unlearnable.images.sheet import levels
-from unlearnable.work import tensor
+from unlearnable.images.tensors import tensor
 
 PACKAGE = Path(__file__).parent
 

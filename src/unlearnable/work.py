@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unlearnable.errors import PictureError, shown
 from unlearnable.images import files, views
+from unlearnable.images.tensors import tensor
 from unlearnable.protection.constraints import Constraint
 from unlearnable.protection.visibility import largest
 
@@ -81,11 +82,6 @@ def digest(source: Path, mask: Path | None = None) -> str:
     except OSError:
         return ""
     return total.hexdigest()
-
-
-def tensor(pixels: np.ndarray) -> Tensor:
-    """uint8 ``[h w 3]`` to float levels ``[3 h w]``, 0 .. 255."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float()
 
 
 def allowed(picture: files.Picture, mask: Path | None, quiet: bool) -> Tensor:

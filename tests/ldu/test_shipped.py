@@ -7,10 +7,10 @@ from skimage import data
 
 from tiny import pictures
 from unlearnable import load_model, registry
+from unlearnable.images.tensors import tensor
 from unlearnable.ldu.phi import load_phi
 from unlearnable.ldu.train import few_steps
 from unlearnable.protection.transforms import scale
-from unlearnable.work import tensor
 
 
 def test_the_shortcut_that_ships_is_used_and_comes_nearer():

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 import tiny
 import unlearnable
-from unlearnable import personalizing
 from unlearnable.cli import app
 from unlearnable.errors import PictureError, UnlearnableError, UsageError
+from unlearnable.images.tensors import pictures
 from unlearnable.models.load import adapt
 from unlearnable.models.training import Trainer
 
@@ -169,4 +169,4 @@ def test_pictures_that_cannot_be_read_at_all(tmp_path):
     for name in "ab":
         Path(tmp_path / f"{name}.png").write_bytes(b"no")
     with pytest.raises(PictureError, match=r"none of the pictures can be read: .*a\.png.* \(and 1 more\)"):
-        personalizing.pictures([tmp_path], False)
+        pictures([tmp_path], False)

@@ -7,9 +7,9 @@ import torch
 from skimage import data
 
 from unlearnable import load_model, registry
+from unlearnable.images.tensors import tensor
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.transforms import scale
-from unlearnable.work import tensor
 
 
 @pytest.mark.parametrize("name", ["advdm", "eudp"])

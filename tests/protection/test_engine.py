@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from tiny import PROMPT, adapt, build, fitted, pictures
+from tiny import PROMPT, adapt, build, fitted, loss_of, pictures
 from unlearnable import registry
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.models import base
@@ -83,8 +85,6 @@ def test_the_models_weights_are_left_alone():
 
 def test_surrogates_learn_what_they_say():
     """FSMG's has learned the clean pictures, UDP's the protected ones, ASPL's only after the ascent."""
-    from tiny import loss_of
-
     model, x = fitted("sd1"), 1 - pictures(4, seed=21)  # negatives, which the model has never seen
     noisy = (x + 0.2 * torch.randn(x.shape, generator=generator("n"))).clamp(0, 1)
     fit = FineTune(100, lr=1e-3)
@@ -101,6 +101,35 @@ def test_surrogates_learn_what_they_say():
     assert loss_of(turn.trainer.model, x) == pytest.approx(loss_of(model, x)), "the clean lesson is forgotten"
     turn.after(x, noisy)
     assert loss_of(turn.trainer.model, noisy) < 0.9 * loss_of(model, noisy)
+
+
+def test_a_set_of_other_pictures_may_teach_the_surrogate(tmp_path):
+    """Anti-DreamBooth's set A: the clean lesson is that of the folder, whatever is being protected."""
+    model, others = fitted("sd1"), 1 - pictures(4, seed=21)
+    for i, x in enumerate(others):
+        pixels = (x.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    settings = replace(surrogates.ALTERNATING, fit=FineTune(100, lr=1e-3), clean=str(tmp_path))
+    first, second = (settings.begin(model, PROMPT, 0).before(x, x)[0] for x in (pictures(2), pictures(2, seed=9)))
+    assert loss_of(first.model, others) < 0.9 * loss_of(model, others)
+    assert all(torch.equal(a, b) for a, b in zip(first.model.denoiser.parameters(), second.model.denoiser.parameters()))
+
+
+def test_surrogates_may_train_the_text_encoder_too():
+    model, x = fitted("sd1"), 1 - pictures(4, seed=21)
+    before = [p.clone() for p in model.pipe.text_encoder.parameters()]
+    settings = replace(surrogates.ALTERNATING, fit=FineTune(20, lr=1e-3), text=True)
+    turn = settings.begin(model, PROMPT, 0)
+    aside = turn.before(x, x)[0]
+    own = aside.model.pipe.text_encoder
+    assert own is not turn.trainer.model.pipe.text_encoder is not model.pipe.text_encoder
+    assert any((a - b).abs().max() > 1e-4 for a, b in zip(own.parameters(), before)), "it has learned"
+    with torch.no_grad():
+        text, untrained = (m.condition([PROMPT]).tensors["text"] for m in (aside.model, model))
+    assert torch.equal(aside.condition.tensors["text"], text) and not torch.equal(text, untrained)
+    assert all(torch.equal(a, b) for a, b in zip(model.pipe.text_encoder.parameters(), before)), "the given one has not"
+    with pytest.raises(UsageError, match="ddpm model has no CLIP text encoder"):
+        settings.begin(fitted("ddpm"), PROMPT, 0)
 
 
 def test_large_models_may_have_another_surrogate(monkeypatch):

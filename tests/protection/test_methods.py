@@ -12,6 +12,7 @@ import torch
 from tiny import FAMILIES, PROMPT, SIDE, fitted, pictures
 from unlearnable import registry, work
 from unlearnable.images import files
+from unlearnable.images.tensors import tensor
 from unlearnable.ldu.method import TrajectoryShift
 from unlearnable.protection.constraints import Linf, psnr
 from unlearnable.protection.engine import Protection
@@ -72,8 +73,8 @@ def test_method(name, family, tmp_path):
         files.write(sealed, tmp_path / "x.png")
         back = files.read(tmp_path / "x.png")
         measured = work.measure(picture, back)
-        assert measured["linf"] > 0 and protection.constraint.holds(work.tensor(back.pixels) - clean * 255)
-        written.append(work.tensor(back.pixels) / 255)
+        assert measured["linf"] > 0 and protection.constraint.holds(tensor(back.pixels) - clean * 255)
+        written.append(tensor(back.pixels) / 255)
 
     scores = [protection.evaluate(model, z, prompt=PROMPT) for z in (torch.stack(written), control)]
     ours, random = (float(score.mean()) for score in scores)

@@ -11,9 +11,9 @@ import torch
 from unlearnable.auditing.pairs import Pair
 from unlearnable.errors import UsageError, shown
 from unlearnable.images import files
+from unlearnable.images.tensors import tensor
 from unlearnable.journal import NAME, lines
 from unlearnable.recipe import Recipe, fits
-from unlearnable.work import tensor
 
 if TYPE_CHECKING:
     from torch import Tensor

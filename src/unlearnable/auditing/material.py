@@ -17,11 +17,11 @@ from unlearnable.auditing.settings import NONE
 from unlearnable.errors import UsageError
 from unlearnable.images import files
 from unlearnable.images.square import square
+from unlearnable.images.tensors import tensor
 from unlearnable.metrics import fidelity
 from unlearnable.metrics.features import Features
 from unlearnable.rng import image_keys
 from unlearnable.store import Cell, Store, code
-from unlearnable.work import tensor
 
 if TYPE_CHECKING:
     from unlearnable.models.base import Model

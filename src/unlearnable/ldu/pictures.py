@@ -51,7 +51,7 @@ def load(inputs: Sequence[str | Path], side: int, prompt: str, recursive: bool =
     """
     from unlearnable.images import files
     from unlearnable.images.square import square
-    from unlearnable.work import tensor
+    from unlearnable.images.tensors import tensor, unreadable
 
     levels, captions, groups, failed = [], [], [], []
     for source, relative in files.sources([Path(i) for i in inputs], recursive):
@@ -64,8 +64,7 @@ def load(inputs: Sequence[str | Path], side: int, prompt: str, recursive: bool =
         levels.append((x * 255).round().to(torch.uint8))
         groups.append(relative.parent.as_posix())
     if not levels:
-        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise PictureError(f"none of the pictures can be read: {failed[0]}{more}")
+        raise unreadable(failed)
     return Pictures(torch.cat(levels), captions, groups, failed)
 
 

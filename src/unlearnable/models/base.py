@@ -53,9 +53,9 @@ class Model(abc.ABC):
             module.requires_grad_(False).eval()
 
     @staticmethod
-    @abc.abstractmethod
     def scale(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[int, int]:
         """`size` and `multiple`, from the configurations of the denoiser and of the autoencoder (if there is one)."""
+        raise NotImplementedError("models that are loaded by name have it")
 
     @abc.abstractmethod
     def encode(self, x: Tensor) -> Tensor:
@@ -154,6 +154,12 @@ def clip_pairs(pipe: Any) -> list[tuple[str, str]]:
     """Names of the pipeline's CLIP tokenizers and text encoders, the ones that the field personalizes."""
     pairs = [("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")]
     return [(t, e) for t, e in pairs if type(getattr(pipe, e, None)).__name__.startswith("CLIP")]
+
+
+def text_parameters(model: Model) -> list[nn.Parameter]:
+    """All of the CLIP text encoders, asked for a gradient; they must be the model's own (`Model.copy(text=True)`)."""
+    encoders = [getattr(model.pipe, name).requires_grad_(True) for _, name in clip_pairs(model.pipe)]
+    return [p for encoder in encoders for p in encoder.parameters()]
 
 
 def prepare(network: Any, checkpointing: bool) -> None:

@@ -20,7 +20,7 @@ def reduction(vae: Mapping[str, Any]) -> int:
 class LatentModel(Model):
     """Encode and decode through an AutoencoderKL, as the stock pipelines do (scale, and shift where there is one)."""
 
-    def __init__(self, pipe: Any, name: str, denoiser: nn.Module, amp: torch.dtype | None) -> None:
+    def __init__(self, pipe: Any, name: str, denoiser: Any, amp: torch.dtype | None) -> None:
         self.vae = pipe.vae
         super().__init__(pipe, name, denoiser, from_scheduler(pipe.scheduler), amp)
         self.factor = self.vae.config.scaling_factor

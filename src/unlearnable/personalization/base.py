@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.images.square import augmented, square
-from unlearnable.models.base import Model, clip_pairs
+from unlearnable.models.base import Model
 from unlearnable.models.checkpoint import Checkpoint
 from unlearnable.models.token import NewToken, add_token
 from unlearnable.models.training import FineTune, Prior, Text, Trainer
@@ -180,12 +180,6 @@ def read(student: Student, prompt: str) -> Text:
         return lambda: student.model.condition([prompt])
     with torch.no_grad():
         return student.model.condition([prompt])
-
-
-def text_parameters(model: Model) -> list[nn.Parameter]:
-    """All of the CLIP text encoders, asked for a gradient; they must be the model's own (`Model.copy(text=True)`)."""
-    encoders = [getattr(model.pipe, name).requires_grad_(True) for _, name in clip_pairs(model.pipe)]
-    return [p for encoder in encoders for p in encoder.parameters()]
 
 
 def identity(

@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearnable.models.base import Model
+from unlearnable.models.base import Model, text_parameters
 from unlearnable.models.training import denoiser_parameters
-from unlearnable.personalization.base import Personalizer, Student, text_parameters
+from unlearnable.personalization.base import Personalizer, Student
 from unlearnable.personalization.concept import Concept
 
 

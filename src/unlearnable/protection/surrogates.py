@@ -7,13 +7,17 @@ A surrogate is settings; `begin` makes its state for one group of pictures, and 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from unlearnable.models.base import Condition, Model
-from unlearnable.models.training import FineTune, Trainer
+from unlearnable.errors import UsageError
+from unlearnable.images.tensors import pictures, squares
+from unlearnable.models.base import Condition, Model, clip_pairs, text_parameters
+from unlearnable.models.training import FineTune, Trainer, denoiser_parameters
 from unlearnable.rng import name_seed
 
 Data = Literal["clean", "protected"]
@@ -57,6 +61,10 @@ class Training:
     `before`: what it is trained on ahead of each ascent; with `aside` that training happens on a throw-away copy.
     `after`: what it is trained on behind each ascent. `scratch`: it starts from random weights (UDP on DDPMs).
     FSMG: before clean. ASPL: before clean, aside, after protected. UDP: before protected.
+
+    `clean` is a folder of other pictures of the subject that the surrogate takes for the clean ones (Anti-DreamBooth's
+    set A); without it those are the pictures that are being protected. With `text` it trains the CLIP text encoders
+    too, at the denoiser's rate, as Anti-DreamBooth's scripts can.
     """
 
     before: Data | None = None
@@ -64,10 +72,18 @@ class Training:
     aside: bool = False
     scratch: bool = False
     fit: FineTune = field(default_factory=lambda: FineTune(3))
+    clean: str = ""
+    text: bool = False
     learns: ClassVar[bool] = True
 
     def begin(self, model: Model, prompt: str, seed: int) -> State:
-        return _Training(self, view(model.copy(scratch=self.scratch, seed=seed), prompt), seed)
+        if self.text and not clip_pairs(model.pipe):
+            raise UsageError(f"a {model.family} model has no CLIP text encoder to train: leave the option text out")
+        clean = None
+        if self.clean:
+            found, _ = pictures([Path(self.clean)], recursive=False)
+            clean = squares(found, model.size).to(model.device)
+        return _Training(self, model.copy(scratch=self.scratch, seed=seed, text=self.text), prompt, seed, clean)
 
 
 @dataclass(frozen=True)
@@ -105,20 +121,36 @@ class _Frozen:
 
 
 class _Training:
-    def __init__(self, settings: Training, view: View, seed: int) -> None:
-        self.settings, self.c, self.seed, self.round = settings, view.condition, seed, 0
-        self.trainer = Trainer(view.model, settings.fit, seed)
+    def __init__(self, settings: Training, model: Model, prompt: str, seed: int, clean: Tensor | None = None) -> None:
+        self.settings, self.prompt, self.seed, self.clean, self.round = settings, prompt, seed, clean, 0
+        self.trainer = self._trainer(model, seed)
+        self.fixed = None if settings.text else view(model, prompt)
 
     def before(self, clean: Tensor, protected: Tensor) -> list[View]:
         data, self.round = self.settings.before, self.round + 1
-        if data is None:
-            return [View(self.trainer.model, self.c)]
-        images = clean if data == "clean" else protected
         trainer = self.trainer
-        if self.settings.aside:
-            trainer = Trainer(self.trainer.model.copy(), self.settings.fit, name_seed(self.seed, "aside", self.round))
-        return [View(trainer.run(images, self.c), self.c)]
+        if self.settings.aside and data is not None:
+            twin = self.trainer.model.copy(text=self.settings.text)
+            trainer = self._trainer(twin, name_seed(self.seed, "aside", self.round))
+        self._train(trainer, data, clean, protected)
+        return [View(trainer.model, self._read(trainer))]
 
     def after(self, clean: Tensor, protected: Tensor) -> None:
-        if self.settings.after is not None:
-            self.trainer.run(clean if self.settings.after == "clean" else protected, self.c)
+        self._train(self.trainer, self.settings.after, clean, protected)
+
+    def _trainer(self, model: Model, seed: int) -> Trainer:
+        fit = self.settings.fit
+        if not self.settings.text:
+            return Trainer(model, fit, seed)
+        both = [denoiser_parameters(model, fit.rank, seed), text_parameters(model)]
+        return Trainer(model, fit, seed, [{"params": parameters} for parameters in both])
+
+    def _train(self, trainer: Trainer, data: Data | None, clean: Tensor, protected: Tensor) -> None:
+        if data is None:
+            return
+        images = protected if data == "protected" else clean if self.clean is None else self.clean
+        trainer.run(images, self.fixed.condition if self.fixed else partial(trainer.model.condition, [self.prompt]))
+
+    @torch.no_grad()
+    def _read(self, trainer: Trainer) -> Condition:
+        return self.fixed.condition if self.fixed else trainer.model.condition([self.prompt])

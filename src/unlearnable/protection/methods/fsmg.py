@@ -2,7 +2,9 @@
 
 Van Le et al., "Anti-DreamBooth", ICCV 2023, arXiv 2303.15433, section 4.3 (fully-trained surrogate model guidance): the
 model is fine-tuned on the clean pictures once, then frozen. The published 0.05 in [-1, 1] is 6.375 of 255, its step of
-0.005 a tenth. Deviation: the surrogate learns for 100 steps at the model's own rate (`Model.fine_tune_lr`).
+0.005 a tenth. Deviations: the surrogate learns the pictures that are being protected, by the denoiser alone, where the
+authors' scripts have other pictures (set A) and can train the text encoder: ``--options clean=FOLDER,text=true``.
+It learns for 100 steps at the model's own rate (`Model.fine_tune_lr`).
 """
 
 from unlearnable.models.training import FineTune
