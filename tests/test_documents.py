@@ -23,7 +23,7 @@ DOCUMENTS = [
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 QUOTED = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
 OURS = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?(?:unlearnable|python3?|make)\b")
-STANDS_FOR = {"OUT": "out", "FILE": "file", "FOLDER": "folder", "NAME": "mist", "RECIPE": "recipe.toml", "N": "3"}
+STANDS_FOR = {"OUT": "out/bench", "FILE": "file", "FOLDER": "folder", "NAME": "mist", "RECIPE": "recipe.toml", "N": "3"}
 
 
 def commands(path):
