@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
-from unlearnable.bench.sums import least, ratio, widening
+from unlearnable.bench.sums import least, ratio
 from unlearnable.metrics.intervals import of_difference, of_mean, of_ratio
+from unlearnable.metrics.worst import widening
 
 ROUNDS = 400
 LEAST = 0.95 - 3 * math.sqrt(0.95 * 0.05 / ROUNDS)  # three standard errors of a simulation below what was promised
@@ -85,7 +86,7 @@ def test_the_worst_of_seven_noisy_cells_is_unbiased(truth, count):
     for seed in range(ROUNDS):
         gain = 0.5 + torch.rand(count, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         part = truth * gain + 0.2 * rows(count, 7, seed=seed)
-        found.append(ratio(*least(part, gain.expand(-1, 7)), widen=widening(part)))
+        found.append(ratio(*least(part, gain.expand(-1, 7)), widen=widening(7)))
     error = 0.2 / math.sqrt(count * ROUNDS) * 1.2
     assert sum(e.value for e in found) / ROUNDS == pytest.approx(truth, abs=4 * error)
     assert 4 * error < 0.1 * 1.35 * 0.2, "an own least would be seen"

@@ -13,6 +13,7 @@ from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, 
 from unlearnable.metrics.base import mean
 from unlearnable.metrics.intervals import of_mean, of_ratio
 from unlearnable.metrics.subject import protection_rate
+from unlearnable.metrics.worst import chosen, widening
 from unlearnable.personalization.learned import LEAST
 
 # What an attacker's knowledge of the subject is judged by: photographs that it never saw, or the clean originals of
@@ -53,13 +54,16 @@ class Measure:
     """What the losses of one set of photographs say of an attacker.
 
     `loss` is their mean, `rate` the protection rate, `by_seed` that of each seed alone, `over_control` how much of it
-    is above the random control's.
+    is above the random control's. `left` and `gain` are what the rate is made of, L - L_clean and L_untouched - L_clean
+    of each seed's photographs.
     """
 
     loss: Estimate = Estimate()
     rate: Estimate = Estimate()
     over_control: Estimate = Estimate()
     by_seed: tuple[float, ...] = ()
+    left: tuple[tuple[float, ...], ...] = ()
+    gain: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,8 @@ def measured(
         apart = mine - losses(control, which, both)
         over = Estimate(ratio(apart, before - learned), *of_ratio(apart, before - learned))
     alone = tuple(ratio(a - b, untouched - b) for a, b in zip(mine, learned))
-    return replace(plain, rate=rate, over_control=over, by_seed=alone)
+    made = (tuple(map(tuple, x.tolist())) for x in (mine - learned, before - learned))
+    return replace(plain, rate=rate, over_control=over, by_seed=alone, left=next(made), gain=next(made))
 
 
 def losses(seeds: Mapping[int, Result], which: str, wanted: Sequence[int] | None = None) -> Tensor:
@@ -164,7 +169,28 @@ def estimate(values: Tensor) -> Estimate:
     return Estimate(mean(values), *of_mean(values))
 
 
-def worst(found: Sequence[Row]) -> Row | None:
-    """The attack on the protected pictures that left least of the protection."""
+def worst(found: Sequence[Row]) -> tuple[Row, Estimate] | None:
+    """The attack on the protected pictures that left least of the protection, and how much the worst one leaves.
+
+    The least of several noisy rates is too low: it is the noise that chose it. So the rate that is given is not the
+    row's own: which attack is the worst for one half of the photographs is decided by the other half.
+    """
     tried = [r for r in found if r.condition.kind == PROTECTED and r.rate.defined]
-    return min(tried, key=lambda r: r.rate.value, default=None)
+    if not tried:
+        return None
+    least = min(tried, key=lambda r: r.rate.value)
+    cells = [r.on(r.judged) for r in tried if r.judged == least.judged]
+    if len(cells) == 1 or not all(cell.left for cell in cells):
+        return least, least.rate
+    left, gain = (stacked([getattr(cell, name) for cell in cells]) for name in ("left", "gain"))
+    at = chosen(left.mean(1).T, gain.mean(1).T).expand(1, left.shape[1], -1)
+    part, whole = (x.gather(0, at)[0] for x in (left, gain))
+    return least, Estimate(ratio(part, whole), *of_ratio(part, whole, widen=widening(len(cells))))
+
+
+def stacked(cells: Sequence[Sequence[Sequence[float]]]) -> Tensor:
+    """Losses ``[cells, seeds, photographs]``; means over the seeds, as one, where some cells lack a seed."""
+    rows = [torch.tensor(cell, dtype=torch.float64) for cell in cells]
+    if len({len(row) for row in rows}) > 1:
+        rows = [row.mean(0, keepdim=True) for row in rows]
+    return torch.stack(rows)

@@ -51,7 +51,7 @@ def content(facts: Facts, run: Run, pictures: Subject, known: Defender | None, c
     return {
         "verdict": {
             "level": said.level, "headline": said.headline, "sentences": said.sentences,
-            "worst": said.worst and line(said.worst),
+            "worst": said.worst and line(said.worst), "rate": said.worst and asdict(said.rate),
         },
         "rows": [line(row) for row in facts.rows],
         "checks": [asdict(finding) | {"see": finding.see} for finding in findings(facts)],

@@ -13,8 +13,9 @@ from PIL import Image
 from unlearnable.auditing.facts import Facts
 from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, Condition
 from unlearnable.auditing.pairs import Pair, Subject
-from unlearnable.auditing.rates import Row, worst
+from unlearnable.auditing.rates import Row
 from unlearnable.auditing.settings import NONE
+from unlearnable.auditing.verdict import verdict
 from unlearnable.images import files
 from unlearnable.images.sheet import levels
 
@@ -38,7 +39,7 @@ class Shot:
 
 def glance(facts: Facts, run: Run, pictures: Subject) -> list[tuple[str, list[Shot]]]:
     """A few pictures under each title: the owner's, clean and protected, and what the worst attacker drew of each."""
-    least, shown = worst(facts.rows), pictures.train[:FEW]
+    least, shown = verdict(facts.rows).worst, pictures.train[:FEW]
     attack = least.attack if least else run.settings.attacks[0]
     found = []
     for title, side in (("Your pictures", "clean"), ("The same, protected", "protected")):

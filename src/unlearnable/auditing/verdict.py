@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from unlearnable.auditing.material import CONTROL, PROTECTED
 from unlearnable.auditing.rates import HELD_OUT, ORIGINALS, Estimate, Row, worst
@@ -29,11 +29,15 @@ JUDGES = {HELD_OUT: "photographs that it never saw", ORIGINALS: "your own pictur
 
 @dataclass(frozen=True)
 class Verdict:
-    """`level` is one of those above and `headline` says it; `worst` is the worst case, None without a verdict."""
+    """`level` is one of those above and `headline` says it.
+
+    `worst` is the worst case, None without a verdict, and `rate` what it leaves (see `rates.worst`).
+    """
 
     level: str
     sentences: tuple[str, ...]
     worst: Row | None = None
+    rate: Estimate = field(default_factory=Estimate)
 
     @property
     def headline(self) -> str:
@@ -42,24 +46,25 @@ class Verdict:
 
 def verdict(rows: Sequence[Row]) -> Verdict:
     """What the rows say about the protection."""
-    least = worst(rows)
-    if least is None:
+    found = worst(rows)
+    if found is None:
         return Verdict(UNKNOWN, (SCALE,))
+    least, rate = found
     where = f"{least.attack} {after(least)}, judged by {JUDGES[least.judged]}"
-    case = f"Worst case tried: protection rate {percent(least.rate)}, {where}."
+    case = f"Worst case tried: protection rate {percent(rate)}, {where}."
     each = [of_attack(rows, attack) for attack in dict.fromkeys(r.attack for r in rows)]
-    return Verdict(level(least, rows), (case, *each, SCALE), least)
+    return Verdict(level(least, rate, rows), (case, *each, SCALE), least, rate)
 
 
-def level(least: Row, rows: Sequence[Row]) -> str:
+def level(least: Row, rate: Estimate, rows: Sequence[Row]) -> str:
     """What the worst case says of the protection.
 
     The interval speaks, not the value: its lower end for the protection, its upper end against it. A protection that
     did no more than random noise, against the same attacker without a countermeasure, has not shown that it protects.
     """
-    low, high = least.rate.low, least.rate.high
+    low, high = rate.low, rate.high
     if math.isnan(low):  # one photograph: nothing is known of others
-        return NOT if least.rate.value <= 0 else UNDECIDED
+        return UNDECIDED
     if high < LEAST:
         return NOT
     if not low > 0:

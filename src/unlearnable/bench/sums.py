@@ -20,6 +20,7 @@ from torch import Tensor
 from unlearnable.auditing.rates import Estimate
 from unlearnable.bench.study import CLEAN, UNTOUCHED
 from unlearnable.metrics.intervals import of_difference, of_ratio
+from unlearnable.metrics.worst import chosen, widening
 from unlearnable.personalization.learned import LEAST
 
 Row = Mapping[str, Any]
@@ -29,9 +30,6 @@ Place = tuple[str, str, str, int]  # subject, attack, purify, seed
 
 # Whose losses judge: photographs that no attacker saw, or the clean originals of those that it was trained on.
 HELD_OUT, OWN = "held_out", "own"
-# Halves that choose for one another are correlated: by e^2 / (k - 1) for k cells, with e the mean of the least of k
-# standard normals, which is at most 0.36. Intervals of what was chosen are as much wider.
-CHOSEN = math.sqrt(1.36)
 SHARED = (UNTOUCHED, CLEAN)  # of all budgets
 
 
@@ -125,33 +123,14 @@ def complete(part: Tensor, whole: Tensor) -> Tensor:
 
 
 def least(part: Tensor, whole: Tensor) -> Pair:
-    """Both sums of each subject behind the worst countermeasure, ``[subjects]`` each.
-
-    Which is the worst for one half of the subjects is decided by the other half, whose noise is not theirs: the least
-    of noisy cells themselves would lie below zero where there is no protection. A subject that lacks a cell takes the
-    next.
-    """
-    chosen = torch.zeros(len(part), dtype=torch.long)
-    halves = torch.arange(len(part)) % 2
-    for half in (0, 1):
-        others = halves != half
-        upper, lower = part[others].nansum(0), whole[others].nansum(0)
-        rates = torch.where(lower > 0, upper / lower, math.inf)
-        mine = torch.where(whole[~others].isnan(), math.inf, rates.nan_to_num(posinf=1e300))
-        if len(mine):
-            chosen[~others] = mine.argmin(1)
-    at = chosen[:, None]
+    """Both sums of each subject behind the worst countermeasure, ``[subjects]`` each; other subjects choose which."""
+    at = chosen(part, whole)[:, None]
     return part.gather(1, at)[:, 0], whole.gather(1, at)[:, 0]
 
 
 def summed(part: Tensor, whole: Tensor) -> Pair:
     """Both sums of each subject over all countermeasures, ``[subjects]`` each."""
     return part.nansum(1), whole.nansum(1)
-
-
-def widening(part: Tensor) -> float:
-    """By how much the interval of what `least` chose is wider: not at all where there was nothing to choose from."""
-    return CHOSEN if part.shape[1] > 1 else 1.0
 
 
 def ratio(part: Tensor, whole: Tensor, widen: float = 1.0) -> Estimate:
@@ -171,4 +150,6 @@ def apart(mine: Pair, theirs: Pair, over: Reduction = least) -> Estimate:
         return Estimate(note="no subject has all cells of both")
     one, other = (over(part[both], whole[both]) for part, whole in (mine, theirs))
     first, second = (float(part.sum() / whole.sum()) for part, whole in (one, other))
-    return Estimate(first - second, *of_difference(one, other, widen=widening(mine[0]) if over is least else 1.0))
+    return Estimate(
+        first - second, *of_difference(one, other, widen=widening(mine[0].shape[1]) if over is least else 1.0)
+    )

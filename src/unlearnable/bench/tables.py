@@ -11,6 +11,7 @@ from unlearnable.auditing.rates import Estimate
 from unlearnable.bench import sums
 from unlearnable.bench.study import CLEAN, CONTROLS, RANDOM, SAME, UNTOUCHED
 from unlearnable.bench.sums import HELD_OUT, OWN, SHARED, Ground, Row
+from unlearnable.metrics.worst import widening
 
 FIDELITY = ("psnr", "ssim", "linf", "perceptual")
 KINDS = {"psnr": "equal PSNR", "perceptual": "equal perceptual distance", "linf": "equal L-inf budget"}
@@ -131,7 +132,7 @@ def line(rows: Sequence[Row], bare: Ground, pair: sums.Pair, control: sums.Pair 
     protections = list({(r["subject"], r["seed"]): r for r in reversed(rows)}.values())
     over_all = sums.ratio(*sums.summed(part[full], whole[full]))
     return Line(
-        rows[0]["method"], cells, over_all, sums.ratio(*worst, widen=sums.widening(part)),
+        rows[0]["method"], cells, over_all, sums.ratio(*worst, widen=widening(part.shape[1])),
         sums.apart(pair, control) if control and control is not pair else NOTHING,
         each=dict(zip(named, (worst[0] / worst[1]).tolist())),
         fidelity={name: mean((r["fidelity"] or {}).get(name) for r in protections) for name in FIDELITY},
