@@ -3,6 +3,8 @@
 Kernels are those of torch (ATEN_CPU_CAPABILITY) and of oneDNN (ONEDNN_MAX_CPU_ISA), in pairs that processors have: none
 of the vector units, AVX2, and whatever this one has; each with one and with two threads. What passes by a hair on one
 processor fails on another, so a failure here is a margin that is too narrow.
+
+    python tests/cpus.py plain avx2 --durations 5     # these kernels alone; other words go to pytest
 """
 
 import os
@@ -41,11 +43,13 @@ def environment(kernels: str, threads: int) -> dict[str, str]:
 
 def main() -> None:
     lines, failed = [], 0
-    options = ["-n", "2", "-q", "-p", "no:cacheprovider", *sys.argv[1:]]
-    for kernels in KERNELS:
+    chosen = [name for name in sys.argv[1:] if name in KERNELS] or list(KERNELS)
+    options = ["-q", "-p", "no:cacheprovider", *(word for word in sys.argv[1:] if word not in KERNELS)]
+    for kernels in chosen:
         for threads in THREADS:
             began = time.monotonic()
-            command = [sys.executable, "-m", "pytest", *NUMERICAL, *options]
+            workers = max(1, (os.cpu_count() or 1) // threads)  # threads that wait for a core spin, and slow all down
+            command = [sys.executable, "-m", "pytest", "-n", str(workers), *NUMERICAL, *options]
             done = subprocess.run(
                 command, cwd=ROOT, env=environment(kernels, threads), capture_output=True, text=True, check=False
             )
