@@ -7,6 +7,7 @@ latents (Apache-2.0, Graphnull/VAElight) has 0.2 M parameters. Both take picture
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -44,9 +45,9 @@ class Clamp(nn.Module):
         return torch.tanh(x / 3) * 3
 
 
-def conv(inputs: int, outputs: int, **options: object) -> nn.Conv2d:
+def conv(inputs: int, outputs: int, **options: Any) -> nn.Conv2d:
     """A 3x3 convolution with padding 1."""
-    return nn.Conv2d(inputs, outputs, 3, padding=1, **options)  # type: ignore[arg-type]
+    return nn.Conv2d(inputs, outputs, 3, padding=1, **options)
 
 
 def taef2_encoder(weights: Path) -> nn.Module:

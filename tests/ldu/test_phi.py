@@ -109,8 +109,12 @@ def test_a_few_step_checkpoint_must_have_the_same_latents(model, tmp_path):
     z, c = noise(model), phi.model.condition([PROMPT])
     assert phi(z, c, phi.times(1, 1.0)).shape == z.shape and "few-step checkpoint" in phi.describe()
     build("ddpm").save_pretrained(tmp_path / "other")
-    with pytest.raises(UsageError, match="works on other latents"):
-        load_phi(f"turbo:{tmp_path / 'other'}", model)
+    scaled = build("sd1")
+    scaled.vae.register_to_config(scaling_factor=2 * scaled.vae.config.scaling_factor)
+    scaled.save_pretrained(tmp_path / "scaled")
+    for name in ("other", "scaled"):
+        with pytest.raises(UsageError, match="works on other latents"):
+            load_phi(f"turbo:{tmp_path / name}", model)
 
 
 def test_auto_takes_the_shipped_shortcut_for_its_own_base_only(model, tmp_path, monkeypatch):

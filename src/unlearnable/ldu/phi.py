@@ -122,8 +122,7 @@ def _turbo(source: str, model: Model) -> Phi:
 
     other = load_model(source, device=str(model.device), dtype="bfloat16" if model.amp else "float32")
     side = 8 * max(model.multiple, other.multiple)
-    scales = [getattr(m, "scale", 1.0) for m in (model, other)]
-    if other.latent_shape(side, side) != model.latent_shape(side, side) or scales[0] != scales[1]:
+    if other.latent_shape(side, side) != model.latent_shape(side, side) or other.factor != model.factor:
         raise UsageError(f"{other.name!r} works on other latents than {model.name!r}: use one of its kind")
     return Phi("turbo", other, ddim, source)
 

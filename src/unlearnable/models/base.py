@@ -38,9 +38,11 @@ class Model(abc.ABC):
 
     Pictures are ``[b 3 h w]`` float32 in [0, 1]; latents are ``[b c h' w']`` float32, scaled as the denoiser saw them;
     times `t` are int64 ``[b]`` in ``0 .. len(schedule) - 1``, least noise first. `family` is one of sd1, sd2, sdxl,
-    sd3, flux, ddpm; `size` the side in pixels the model was trained at; sides must be multiples of `multiple`.
+    sd3, flux, ddpm; `size` the side in pixels the model was trained at; sides must be multiples of `multiple`; `factor`
+    is what the autoencoder's latents are multiplied by.
     """
 
+    factor: float = 1.0
     family: str
     size: int
     multiple: int
