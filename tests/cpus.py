@@ -4,7 +4,7 @@ Kernels are those of torch (ATEN_CPU_CAPABILITY) and of oneDNN (ONEDNN_MAX_CPU_I
 of the vector units, AVX2, and whatever this one has; each with one and with two threads. What passes by a hair on one
 processor fails on another, so a failure here is a margin that is too narrow.
 
-    python tests/cpus.py plain avx2 --durations 5     # these kernels alone; other words go to pytest
+    python tests/cpus.py plain avx2 2 -x              # these alone, with two threads; other words go to pytest
 """
 
 import os
@@ -36,19 +36,25 @@ NUMERICAL = (
 def environment(kernels: str, threads: int) -> dict[str, str]:
     torch, onednn = KERNELS[kernels]
     wanted = {"ATEN_CPU_CAPABILITY": torch, "ONEDNN_MAX_CPU_ISA": onednn, "OMP_NUM_THREADS": str(threads)}
-    wanted["TEST_THREADS"] = str(threads)
+    wanted |= {"TEST_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}  # threads that spin slow the others down
     kept = {name: value for name, value in os.environ.items() if name not in wanted}
     return kept | {name: value for name, value in wanted.items() if value is not None}
 
 
 def main() -> None:
     lines, failed = [], 0
+    counts = [int(word) for word in sys.argv[1:] if word in map(str, THREADS)] or THREADS
     chosen = [name for name in sys.argv[1:] if name in KERNELS] or list(KERNELS)
-    options = ["-q", "-p", "no:cacheprovider", *(word for word in sys.argv[1:] if word not in KERNELS)]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *(word for word in sys.argv[1:] if word not in (*KERNELS, *map(str, THREADS))),
+    ]
     for kernels in chosen:
-        for threads in THREADS:
+        for threads in counts:
             began = time.monotonic()
-            workers = max(1, (os.cpu_count() or 1) // threads)  # threads that wait for a core spin, and slow all down
+            workers = max(1, (os.cpu_count() or 1) // threads)
             command = [sys.executable, "-m", "pytest", "-n", str(workers), *NUMERICAL, *options]
             done = subprocess.run(
                 command, cwd=ROOT, env=environment(kernels, threads), capture_output=True, text=True, check=False
