@@ -34,6 +34,7 @@ lint: $(READY)
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 speed: $(READY)
 	$(BIN)/python benchmarks/speed/step.py

@@ -21,17 +21,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unlearnable import load_model, registry
-from unlearnable.auditing.report import processor
+from unlearnable import load_model
 from unlearnable.errors import SetupError
+from unlearnable.evaluation.machine import processor
 from unlearnable.images import sheet
+from unlearnable.images.tensors import pictures, squares
+from unlearnable.jobs.personalize import peak
 from unlearnable.metrics.features import features
 from unlearnable.metrics.subject import similarity
+from unlearnable.personalization import presets
 from unlearnable.personalization.base import identity, sized
 from unlearnable.personalization.concept import generate
 from unlearnable.personalization.learned import fit_of
 from unlearnable.personalization.prompts import without
-from unlearnable.personalizing import peak, pictures, stacked
 
 SUBJECTS = "backpack,berry_bowl,can,dog2,dog3,pink_sunglasses,shiny_sneaker,cat"  # with six photographs, but the cat
 ATTACKS = "dreambooth,lora,textual-inversion"
@@ -46,8 +48,8 @@ def cell(options: argparse.Namespace, attack: str, subject: str) -> dict:
     """One attacker on one subject, or the row that is there already."""
     torch.set_num_threads(options.threads)
     model = load_model(options.model)
-    settings = registry.attacker(attack, model, options.preset)
-    photographs = stacked(pictures([options.data / subject], False)[0], model)
+    settings = presets.attacker(attack, model, options.preset)
+    photographs = squares(pictures([options.data / subject], False)[0], model.size)
     kept, prompt = torch.arange(len(photographs)) % 3 == 1, prompt_of(subject)
     seen, unseen = photographs[~kept], photographs[kept]
     key = identity(settings, model, sized(model, seen), prompt, options.seed, None)

@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from unlearnable import load_model
-from unlearnable.auditing.material import small
 from unlearnable.bench.study import Study
 from unlearnable.bench.subjects import subjects as found_in
+from unlearnable.evaluation.material import small
 from unlearnable.images import files
 from unlearnable.models.base import Model
 from unlearnable.models.features import distance
-from unlearnable.models.training import denoising_loss
+from unlearnable.models.finetune.training import denoising_loss
 from unlearnable.protection.perceptual import network
 from unlearnable.protection.personalised import Personalised
 from unlearnable.protection.surrogates import Frozen, View

@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unlearnable import load_model, registry
+from unlearnable import load_model
 from unlearnable.images import files
 from unlearnable.images.tensors import tensor
 from unlearnable.options import applied
+from unlearnable.protection import strengths
 from unlearnable.protection.constraints import Linf, psnr
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import denoising
@@ -93,7 +94,7 @@ def main() -> None:
     for name in options.methods.split(","):
         method, eot = name.removesuffix("+eot"), name.endswith("+eot")
         method, _, more = method.partition(":")
-        settings = applied(registry.protection(method, "standard" if eot else "paper"), more.replace(";", ","))
+        settings = applied(strengths.protection(method, "standard" if eot else "paper"), more.replace(";", ","))
         settings = replace(settings, constraint=budget)
         if options.steps and settings.steps:
             settings = replace(settings, steps=-(-options.steps // settings.rounds))

@@ -22,7 +22,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from loss import photographs
 from unlearnable import load_model
-from unlearnable.auditing.report import processor
+from unlearnable.evaluation.machine import processor
 from unlearnable.images import files
 from unlearnable.images.square import square
 from unlearnable.images.tensors import tensor

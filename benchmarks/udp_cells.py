@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnable import load_model, registry
+from unlearnable import load_model
 from unlearnable.metrics.distribution import fid, precision, recall
 from unlearnable.models.base import Model
+from unlearnable.models.finetune.training import fixed_losses
 from unlearnable.models.fresh import pixel
-from unlearnable.models.training import fixed_losses
 from unlearnable.personalization.scratch import Scratch
+from unlearnable.protection import strengths
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.maxmin import Game, MaxMin
 from unlearnable.protection.shelf import Views
@@ -80,12 +81,12 @@ def protect(study: Study, row: str, x: Tensor, seed: int, advised: Model) -> Ten
     if method == "clean":
         return x
     if method in ("udp", "eudp"):
-        settings: Any = registry.protection(method, "paper")
+        settings: Any = strengths.protection(method, "paper")
         settings = replace(settings, constraint=Linf(eps or study.eps), **study.game)
         y = played(replace(settings, law=law or settings.law), advised, x, study, seed)
     else:
         more = study.frozen if method == "advdm" else {}
-        settings = replace(registry.protection(method, "paper"), constraint=Linf(eps or study.eps), **more)
+        settings = replace(strengths.protection(method, "paper"), constraint=Linf(eps or study.eps), **more)
         y = torch.cat([settings(advised, part, prompt=study.prompt, seed=seed) for part in x.split(study.batch)])
     y = torch.stack([a + settings.constraint.seal(a * 255, (b - a) * 255) / 255 for a, b in zip(x, y)])
     spared = torch.arange(len(x)) % 100 >= 100 * share

@@ -12,8 +12,9 @@ import matplotlib
 import torch
 
 from loss import photographs, square
-from unlearnable import load_model, registry
+from unlearnable import load_model
 from unlearnable.models.fresh import pixel
+from unlearnable.protection import strengths
 from unlearnable.protection.probe import measured
 from unlearnable.protection.surrogates import view
 from unlearnable.protection.timesteps import LAWS, MEASURED, probabilities
@@ -32,7 +33,7 @@ def laws() -> dict[str, dict[str, torch.Tensor]]:
     schedules = {"linear (pixel DDPM)": pixel(8).schedule, "scaled linear (embedded latent model)": embedded.schedule}
     found = {title: {law: probabilities(law, schedule) for law in LAWS} for title, schedule in schedules.items()}
     shown = view(embedded, "a photo")
-    settings = registry.protection("eudp", registry.PAPER)
+    settings = strengths.protection("eudp", strengths.PAPER)
     found[list(found)[1]][MEASURED] = measured(settings, shown, list(x[:, None]), image_keys(x), 0)
     return found
 

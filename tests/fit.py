@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tiny import FAMILIES, FITTED, PROMPT, SIDE, build, fit_autoencoder, pictures, vae
-from unlearnable.models.load import adapt
-from unlearnable.models.training import FineTune, fine_tune
+from unlearnable.models.adapters import adapt
+from unlearnable.models.finetune.training import FineTune, fine_tune
 from unlearnable.rng import generator
 
 

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from tiny import PROMPT, fitted, pictures
-from unlearnable import atomic, batch
 from unlearnable.errors import DiskError, UsageError
 from unlearnable.images import files
+from unlearnable.jobs import protect as batch
 from unlearnable.recipe import Recipe
+from unlearnable.storage import atomic
 
 RECIPE = Recipe(method="advdm", strength="paper", eps=8, steps=2, prompt=PROMPT, batch=4, resolution=64)
 

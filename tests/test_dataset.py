@@ -19,8 +19,8 @@ import tiny
 from unlearnable import Recipe, protect
 from unlearnable.cli import app
 from unlearnable.errors import UnlearnableError, UsageError
-from unlearnable.locks import NAME
 from unlearnable.models.fresh import pixel
+from unlearnable.storage.locks import NAME
 
 OPTIONS = "rounds=2,train=2,warmup=1,learn=4,lr=0.001"
 RECIPE = Recipe(

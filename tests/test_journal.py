@@ -3,7 +3,7 @@ import errno
 import pytest
 
 from unlearnable.errors import SetupError, UsageError
-from unlearnable.journal import Journal, key
+from unlearnable.storage.journal import Journal, key
 
 LINE = {"name": "ä b.png", "input_sha256": "1", "recipe_hash": "2", "output": "ä b.png", "bytes": 3, "measured": {}}
 
@@ -31,6 +31,6 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("unlearnable.journal.os.fsync", full)
+    monkeypatch.setattr("unlearnable.storage.journal.os.fsync", full)
     with pytest.raises(SetupError, match="No space left on device: make room"):
         journal.append(LINE)

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from unlearnable import registry
 from unlearnable.errors import UsageError
 from unlearnable.options import applied
+from unlearnable.protection import strengths
 from unlearnable.protection.objectives import denoising
 from unlearnable.protection.perceptual import Perceptual
 from unlearnable.protection.personalised import Personalised
 from unlearnable.protection.surrogates import ALTERNATING, Frozen
 from unlearnable.recipe import Recipe
 
-LDU = registry.protection("ldu")
+LDU = strengths.protection("ldu")
 
 
 def test_what_options_set(tmp_path):
@@ -27,7 +27,7 @@ def test_what_options_set(tmp_path):
     assert targeted.goal == "pattern" and applied(targeted, "objective=mist-grey") == LDU
     assert applied(LDU, "") is LDU
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    taught = applied(registry.protection("aspl"), f"clean={tmp_path}, text=true").surrogate
+    taught = applied(strengths.protection("aspl"), f"clean={tmp_path}, text=true").surrogate
     assert taught == replace(ALTERNATING, clean=str(tmp_path), text=True)
     plain = applied(LDU, "objective=denoising")
     assert plain.objective is denoising and plain.goal is None

@@ -9,10 +9,11 @@ from PIL import Image
 
 import unlearnable
 from tiny import adapt, build, pictures
-from unlearnable import cli, purifying
+from unlearnable import cli
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.images import files
 from unlearnable.images.tensors import tensor
+from unlearnable.jobs import purify as purifying
 from unlearnable.purification.chain import parse
 
 

@@ -5,6 +5,7 @@ import pytest
 from unlearnable import recipe as recipes
 from unlearnable import registry
 from unlearnable.errors import UsageError
+from unlearnable.protection import strengths
 from unlearnable.protection.constraints import L2, Linf, psnr
 from unlearnable.recipe import Recipe
 
@@ -24,7 +25,7 @@ def test_the_hash_knows_what_decides_the_result():
 
 @pytest.mark.parametrize("name", registry.METHODS)
 def test_strengths_and_budgets(name):
-    own = registry.protection(name, "paper").constraint
+    own = strengths.protection(name, "paper").constraint
     subtle = L2(own.rms * 4 / 6, local=True) if isinstance(own, L2) else Linf(4)
     assert Recipe(method=name, strength="subtle").protection().constraint == subtle
     assert Recipe(method=name, strength="strong").protection().transforms
@@ -37,9 +38,9 @@ def test_strengths_and_budgets(name):
 
 def test_papers_true_budgets():
     for name in ("ldu", "ldu-fast", "ldu-paper"):
-        assert registry.protection(name, "paper").constraint == psnr(36.1)
-        assert registry.protection(name).constraint == psnr(36.1, local=True)
-    budgets = {n: registry.protection(n, "paper").constraint.size for n in registry.METHODS}
+        assert strengths.protection(name, "paper").constraint == psnr(36.1)
+        assert strengths.protection(name).constraint == psnr(36.1, local=True)
+    budgets = {n: strengths.protection(n, "paper").constraint.size for n in registry.METHODS}
     assert budgets["fsmg"] == budgets["aspl"] == pytest.approx(0.05 * 255 / 2)
     assert budgets["photoguard"] == pytest.approx(0.06 * 255 / 2)
     assert budgets["advdm"] == budgets["mist"] == budgets["sds"] == 16 and budgets["ace"] == 4
@@ -54,9 +55,9 @@ def test_bad_settings_are_refused(bad):
 def test_every_field_has_a_flag():
     import inspect
 
-    from unlearnable import cli
+    from unlearnable.cli import root
 
-    assert set(asdict(Recipe())) <= set(inspect.signature(cli.protect).parameters)
+    assert set(asdict(Recipe())) <= set(inspect.signature(root.protect).parameters)
 
 
 def test_third_party_methods_come_by_entry_point(tmp_path, monkeypatch):
@@ -68,4 +69,4 @@ def test_third_party_methods_come_by_entry_point(tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text("[unlearnable.methods]\ndots = dots\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "dots" in registry.names() and registry.entry("dots").summary == "Dots: a third party's method"
-    assert registry.protection("dots").constraint == Linf(6)
+    assert strengths.protection("dots").constraint == Linf(6)

@@ -15,13 +15,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import unlearnable
 from tiny import PROMPT, fitted, pictures
-from unlearnable import atomic, batch, registry
-from unlearnable.cli_protect import Eta
+from unlearnable import registry
+from unlearnable.cli.protect import Eta
 from unlearnable.errors import DiskError, UsageError, WriteError
-from unlearnable.journal import Journal
-from unlearnable.locks import alone
+from unlearnable.jobs import protect as batch
+from unlearnable.protection import strengths
 from unlearnable.recipe import Recipe
+from unlearnable.storage import atomic
+from unlearnable.storage.journal import Journal
+from unlearnable.storage.locks import alone
 
 
 def save(path, seed, side=64):
@@ -44,7 +48,7 @@ def test_a_picture_alone_and_in_company_gives_the_same_file(method, tmp_path):
     for i, name in enumerate(names):
         save(tmp_path / "in" / name, 40 + i, 32)
     model = None if method == "ldu-fast" else fitted("sd1")  # its network fits the embedded model alone
-    rounds = "rounds=2" if registry.protection(method).rounds > 1 else ""
+    rounds = "rounds=2" if strengths.protection(method).rounds > 1 else ""
     recipe = Recipe(method=method, prompt=PROMPT, steps=4, options=rounds)
     list(batch.protect(tmp_path / "in", tmp_path / "all", recipe, model=model))
     list(batch.protect(tmp_path / "in" / "b.png", tmp_path / "one", recipe, model=model))
@@ -108,7 +112,7 @@ def test_the_rest_is_foretold_within_a_quarter_after_a_tenth(costs):
 HOLD = """
 import sys, time
 from pathlib import Path
-from unlearnable.locks import alone
+from unlearnable.storage.locks import alone
 with alone(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -206,7 +210,7 @@ def test_what_nothing_else_could_be_written_either_is_told_apart(code, kind, tmp
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from unlearnable import atomic
+from unlearnable.storage import atomic
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 try:
@@ -224,8 +228,8 @@ def test_a_disk_that_takes_no_more_leaves_no_half_file(tmp_path):
 
 def test_nobody_writes_in_place():
     """All writers go through `atomic`; what remains writes into memory, or into a folder that is gone afterwards."""
-    allowed = {"atomic.py", "spread.py"}
-    root = Path(batch.__file__).parent
+    allowed = {"storage/atomic.py", "jobs/ray.py"}
+    root = Path(unlearnable.__file__).parent
     found = [
         path.relative_to(root).as_posix()
         for path in root.rglob("*.py")

@@ -15,10 +15,14 @@ import torch
 from PIL import Image
 
 from tiny import PROMPT, build, pictures
-from unlearnable import batch, cli_protect, places, spread
+from unlearnable.cli import protect as cli_protect
 from unlearnable.errors import PictureError, SetupError, UsageError
 from unlearnable.images import files
-from unlearnable.models.load import adapt
+from unlearnable.jobs import places
+from unlearnable.jobs import protect as batch
+from unlearnable.jobs import ray as spread
+from unlearnable.jobs.run import Result, Run
+from unlearnable.models.adapters import adapt
 from unlearnable.recipe import Recipe
 
 RECIPE = Recipe(method="advdm", strength="paper", eps=8, steps=1, prompt=PROMPT, batch=3, resolution=64)
@@ -126,10 +130,10 @@ def test_ray_that_is_not_there_is_one_sentence(folder, tmp_path, monkeypatch):
 
 
 def test_a_group_that_travels_has_the_bits_of_one_that_does_not(folder, plain, tmp_path):
-    run = batch.Run.open([folder], tmp_path / "out", RECIPE, None, True, False, None)
+    run = Run.open([folder], tmp_path / "out", RECIPE, None, True, False, None)
     seen = {}
     for found in run._groups(spread.sizes(model(), RECIPE.resolution)):
-        if not isinstance(found, batch.Result):
+        if not isinstance(found, Result):
             for made in spread.protected(RECIPE, model(), [spread.packed(job) for job in found]):
                 assert made.result.status == "protected" and made.entry["bytes"] == len(made.data)
                 seen[made.entry["output"]] = made.data

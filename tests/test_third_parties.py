@@ -7,6 +7,8 @@ from typer.testing import CliRunner
 
 from unlearnable import cli, registry
 from unlearnable.errors import UsageError
+from unlearnable.personalization import presets
+from unlearnable.protection import strengths
 
 MODULE = '''"""Ours too: noise on the boundary.
 
@@ -54,14 +56,14 @@ def installed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["by-module", "by-attribute"])
 def test_both_forms_of_a_method(name):
-    assert registry.protection(name, "paper").name == "theirs"
-    assert registry.protection(name).constraint.eps == 6
+    assert strengths.protection(name, "paper").name == "theirs"
+    assert strengths.protection(name).constraint.eps == 6
     assert registry.entry(name).summary == "Ours too: noise on the boundary"
 
 
 @pytest.mark.parametrize("name", ["theirs", "theirs-presets"])
 def test_both_forms_of_an_attacker(name):
-    assert registry.presets(name)["embedded"].steps == 2
+    assert presets.presets(name)["embedded"].steps == 2
 
 
 BROKEN = {
@@ -75,7 +77,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_method_is_one_sentence(name):
     with pytest.raises(UsageError) as error:
-        registry.protection(name)
+        strengths.protection(name)
     assert BROKEN[name] in str(error.value) and "\n" not in str(error.value)
 
 
@@ -85,7 +87,7 @@ def test_broken_ones_hide_nothing_else():
     for sentence in BROKEN.values():
         assert sentence in found.stderr
     assert "'mist' of their_package is left out: that name is one of ours" in found.stderr
-    assert registry.protection("mist").name == "mist"
+    assert strengths.protection("mist").name == "mist"
     for verb, name in (("personalize", "theirs"), ("purify", "jpeg")):
         listed = CliRunner().invoke(cli.app, [verb, "--list"])
         assert listed.exit_code == 0 and name in listed.stdout and "unlearnable: " in listed.stderr

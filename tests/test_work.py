@@ -1,7 +1,7 @@
 import pytest
 
 from tiny import adapt, build, fitted
-from unlearnable import work
+from unlearnable.protection import sealing as work
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import transformers
 from safetensors.torch import load_file
 from torch import Tensor
 
+from unlearnable.models.adapters import adapt
 from unlearnable.models.base import Model
-from unlearnable.models.load import adapt
-from unlearnable.models.training import denoising_loss
+from unlearnable.models.finetune.training import denoising_loss
 from unlearnable.rng import generator, normal
 
 FAMILIES = ("sd1", "sd2", "sdxl", "sd3", "flux", "ddpm")

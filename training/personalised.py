@@ -27,7 +27,7 @@ from unlearnable.images.square import square
 from unlearnable.metrics.subject import rank
 from unlearnable.models.base import Model
 from unlearnable.models.features import FeatureNetwork
-from unlearnable.models.training import fixed_losses
+from unlearnable.models.finetune.training import fixed_losses
 from unlearnable.personalization.concept import generate
 from unlearnable.rng import plain
 

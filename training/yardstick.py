@@ -26,7 +26,7 @@ from personalised import EVAL, photographs, prompt_of
 from teachers import Normalised, taef2_decoder, teacher
 from unlearnable import load_model, registry
 from unlearnable.models.base import Model
-from unlearnable.models.training import fixed_losses
+from unlearnable.models.finetune.training import fixed_losses
 from unlearnable.recipe import Recipe
 
 METHODS = ("random", "desaturate", "advdm", "photoguard", "mist", "ldu")

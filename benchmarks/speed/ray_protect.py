@@ -18,8 +18,8 @@ import psutil
 import torch
 from PIL import Image
 
-from unlearnable import batch
-from unlearnable.auditing.report import processor
+from unlearnable.evaluation.machine import processor
+from unlearnable.jobs import protect as batch
 from unlearnable.recipe import Recipe
 
 MARKS = 5  # measurements of memory

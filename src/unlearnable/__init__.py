@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unlearnable.auditing.run import audit
-    from unlearnable.batch import protect
+    from unlearnable.jobs.personalize import personalize
+    from unlearnable.jobs.protect import protect
+    from unlearnable.jobs.purify import purify
     from unlearnable.metrics.folders import measure
     from unlearnable.models.load import load_model
-    from unlearnable.personalizing import personalize
-    from unlearnable.purifying import purify
     from unlearnable.recipe import Recipe
 
 __version__ = "0.1.0"
@@ -25,9 +25,9 @@ _WHERE = {
     "audit": "unlearnable.auditing.run",
     "load_model": "unlearnable.models.load",
     "measure": "unlearnable.metrics.folders",
-    "personalize": "unlearnable.personalizing",
-    "protect": "unlearnable.batch",
-    "purify": "unlearnable.purifying",
+    "personalize": "unlearnable.jobs.personalize",
+    "protect": "unlearnable.jobs.protect",
+    "purify": "unlearnable.jobs.purify",
 }
 
 

@@ -1,5 +1,6 @@
 """The errors a caller can expect: each carries one sentence that holds the bad value and the remedy."""
 
+import difflib
 import os
 
 
@@ -33,3 +34,9 @@ def shown(path: str | os.PathLike[str]) -> str:
     File names come from strangers; an escape sequence or a line break in one must not reach the terminal.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in os.fspath(path))
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """Did you mean; else the whole list."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 from unlearnable.errors import UsageError
 
@@ -45,3 +46,20 @@ def paths(inputs: Inputs, what: str = "input") -> list[Path]:
 def path(given: object, what: str = "input") -> Path:
     """One path; a sequence is refused."""
     return Path(name(given, what))
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a TOML or JSON value is of a field's type: a whole number is a number, true and false are neither."""
+    if get_origin(hint) is tuple:
+        return isinstance(value, (list, tuple)) and all(fits(part, get_args(hint)[0]) for part in value)
+    if isinstance(value, bool) or hint is bool:
+        return isinstance(value, bool) and hint is bool
+    return isinstance(value, hint) or (isinstance(value, int) and isinstance(0.5, hint))
+
+
+def type_name(hint: Any) -> str:
+    if get_origin(hint) is tuple:
+        return f"a list, each part of it {type_name(get_args(hint)[0])}"
+    words = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+    words |= {"Attack": "a name or a table", "Prompt": "a table"}
+    return words[str(getattr(hint, "__name__", hint)).split(" ")[0]] if hint else ""

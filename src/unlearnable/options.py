@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlearnable.errors import UsageError
-from unlearnable.registry import suggestion
+from unlearnable.errors import UsageError, suggestion
 
 if TYPE_CHECKING:
     from unlearnable.protection.engine import Protection

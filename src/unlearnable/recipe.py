@@ -8,10 +8,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from unlearnable import registry
-from unlearnable.errors import UsageError, shown
+from unlearnable.errors import UsageError, shown, suggestion
+from unlearnable.inputs import fits, type_name
 
 if TYPE_CHECKING:
     from unlearnable.protection.engine import Protection
@@ -69,11 +70,9 @@ class Recipe:
             both = " and ".join(f"{name} {value:g}" for name, value in budgets.items())
             raise UsageError(f"{both} are {len(budgets)} budgets: give one of them")
         if self.surrogate is not None and self.surrogate not in SURROGATES:
-            raise UsageError(
-                f"unknown surrogate {self.surrogate!r}: {registry.suggestion(self.surrogate, [*SURROGATES])}"
-            )
+            raise UsageError(f"unknown surrogate {self.surrogate!r}: {suggestion(self.surrogate, [*SURROGATES])}")
         if self.group not in GROUPS:
-            raise UsageError(f"unknown group {self.group!r}: {registry.suggestion(self.group, [*GROUPS])}")
+            raise UsageError(f"unknown group {self.group!r}: {suggestion(self.group, [*GROUPS])}")
         for name, least in (("steps", 0), ("batch", 0), ("resolution", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -125,9 +124,10 @@ class Recipe:
     def protection(self) -> Protection:
         """The method at this recipe's budget."""
         from unlearnable.options import applied
+        from unlearnable.protection import strengths
         from unlearnable.protection.constraints import Linf, psnr
 
-        settings = registry.protection(self.method, self.strength)
+        settings = strengths.protection(self.method, self.strength)
         if self.surrogate:
             from unlearnable.protection.maxmin import MaxMin
 
@@ -172,23 +172,6 @@ def check(found: Mapping[str, Any], kind: type, path: Path) -> None:
     known = [field.name for field in fields(kind)]
     for name, value in found.items():
         if name not in known:
-            raise UsageError(f"unknown setting {name!r} in {shown(path)!r}: {registry.suggestion(name, known)}")
+            raise UsageError(f"unknown setting {name!r} in {shown(path)!r}: {suggestion(name, known)}")
         if not fits(value, hints[name]):
             raise UsageError(f"setting {name!r} in {shown(path)!r} is {value!r}: give {type_name(hints[name])}")
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether a TOML or JSON value is of a field's type: a whole number is a number, true and false are neither."""
-    if get_origin(hint) is tuple:
-        return isinstance(value, (list, tuple)) and all(fits(part, get_args(hint)[0]) for part in value)
-    if isinstance(value, bool) or hint is bool:
-        return isinstance(value, bool) and hint is bool
-    return isinstance(value, hint) or (isinstance(value, int) and isinstance(0.5, hint))
-
-
-def type_name(hint: Any) -> str:
-    if get_origin(hint) is tuple:
-        return f"a list, each part of it {type_name(get_args(hint)[0])}"
-    words = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false"}
-    words |= {"Attack": "a name or a table", "Prompt": "a table"}
-    return words[str(getattr(hint, "__name__", hint)).split(" ")[0]] if hint else ""

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from unlearnable.errors import UsageError
-
-if TYPE_CHECKING:
-    from unlearnable.models.base import Model
-    from unlearnable.personalization.base import Personalizer
-    from unlearnable.protection.engine import Protection
+from unlearnable.errors import UsageError, suggestion
 
 METHODS = {
     name: f"unlearnable.protection.methods.{name.replace('-', '_')}"
@@ -53,8 +47,7 @@ METRICS = {
 
 # Kinds of things. An entry point of the group `unlearnable.<kind>s` names a module, or `module:attribute`.
 KINDS = {"method": METHODS, "attacker": ATTACKERS, "purifier": PURIFIERS, "metric": METRICS}
-STRENGTHS = {"subtle": 4.0, "standard": 6.0, "strong": 12.0}  # L-inf budgets in 1/255; 6 is about 36 dB
-PAPER, STRONG = "paper", "strong"
+PAPER = "paper"  # the strength, or the preset, that is the paper's own
 DOCUMENTED = (ast.ClassDef, ast.FunctionDef)
 
 
@@ -69,12 +62,12 @@ class Entry:
 
 def names(kind: str = "method") -> list[str]:
     """Everything of a kind, third parties' included."""
-    return [*KINDS[kind], *sorted(set(_third_parties(kind)) - set(KINDS[kind]))]
+    return [*KINDS[kind], *sorted(set(third_parties(kind)) - set(KINDS[kind]))]
 
 
 def place(name: str, kind: str = "method") -> str:
     """Where a thing lives: ``module`` or ``module:attribute``."""
-    known = _third_parties(kind) | KINDS[kind]
+    known = third_parties(kind) | KINDS[kind]
     if name not in known:
         raise UsageError(f"unknown {kind} {name!r}: {suggestion(name, names(kind))}")
     return known[name]
@@ -104,34 +97,13 @@ def _ours(module: str) -> bool:
     return module.partition(".")[0] == "unlearnable"
 
 
-def _part(name: str, kind: str, attribute: str, what: str) -> Any:
+def part(name: str, kind: str, attribute: str, what: str) -> Any:
     """`attribute` of a thing's module, or the thing itself where its entry point names that attribute."""
     found = thing(name, kind)
     found = getattr(found, attribute, found)
     if isinstance(found, ModuleType):
         raise UsageError(f"{kind} {name!r} ({place(name, kind)}) has no {attribute}: it should be {what}")
     return found
-
-
-def broken(kind: str) -> list[str]:
-    """A sentence for each third party's thing of a kind that cannot be used."""
-    sentences = [
-        f"{kind} {name!r} of {where} is left out: that name is one of ours"
-        for name, where in sorted(_third_parties(kind).items())
-        if name in KINDS[kind]
-    ]
-    for name in sorted(set(_third_parties(kind)) - set(KINDS[kind])):
-        try:
-            protection(name) if kind == "method" else presets(name) if kind == "attacker" else thing(name, kind)
-        except UsageError as error:
-            sentences.append(str(error))
-    return sentences
-
-
-def suggestion(name: str, known: list[str]) -> str:
-    """Did you mean; else the whole list."""
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}"
 
 
 def entry(name: str, kind: str = "method") -> Entry:
@@ -156,55 +128,5 @@ def _description(found: Any, module: str) -> str:
     return own or importlib.import_module(module).__doc__ or ""
 
 
-def _third_parties(kind: str) -> dict[str, str]:
+def third_parties(kind: str) -> dict[str, str]:
     return {point.name: point.value for point in entry_points(group=f"unlearnable.{kind}s")}
-
-
-def protection(name: str, strength: str = "standard") -> Protection:
-    """A protection's settings at one strength.
-
-    ``paper``: its paper's own budget and no transforms. ``subtle``, ``standard``, ``strong``: 4, 6 or 12 of 255, with
-    EOT transforms in the loop so that more of it survives JPEG, blur and resizing; for methods whose budget is a PSNR
-    that one as standard, and as much less or more for the others.
-    """
-    from unlearnable.protection.engine import Protection
-
-    settings: Protection = _part(name, "method", "PAPER", "a Protection")
-    if not isinstance(settings, Protection):
-        what = type(settings).__name__
-        raise UsageError(f"method {name!r} ({place(name)}) is of type {what}: its entry point should name a Protection")
-    if strength == PAPER:
-        return settings
-    if strength not in STRENGTHS:
-        raise UsageError(f"unknown strength {strength!r}: {suggestion(strength, [*STRENGTHS, PAPER])}")
-    from unlearnable.protection.constraints import L2, Constraint, Linf
-    from unlearnable.protection.transforms import EOT
-
-    budget, own = STRENGTHS[strength], settings.constraint
-    scaled: Constraint = (
-        L2(own.rms * budget / STRENGTHS["standard"], local=True) if isinstance(own, L2) else Linf(budget)
-    )
-    return replace(settings, constraint=scaled, transforms=EOT)
-
-
-def attacker(name: str, model: Model, preset: str = "auto") -> Personalizer:
-    """An attacker's settings: `auto` is the strongest preset for large models and ``embedded`` for small ones."""
-    known = presets(name)
-    chosen = preset
-    if preset == "auto":
-        chosen = "embedded" if not model.large else STRONG if STRONG in known else PAPER
-    if chosen not in known:
-        raise UsageError(f"unknown preset {chosen!r} of {name}: {suggestion(chosen, ['auto', *known])}")
-    return known[chosen]
-
-
-def presets(name: str) -> dict[str, Personalizer]:
-    """An attacker's settings by the names of its presets."""
-    from unlearnable.personalization.base import Personalizer
-
-    found = _part(name, "attacker", "PRESETS", "a dictionary of attackers")
-    if isinstance(found, Personalizer):
-        return {PAPER: found, "embedded": found}
-    if not isinstance(found, dict) or not all(isinstance(each, Personalizer) for each in found.values()):
-        raise UsageError(f"attacker {name!r} ({place(name, 'attacker')}) should be an attacker, or PRESETS of some")
-    return found

@@ -7,14 +7,14 @@ import torch
 from audited import PROMPT, unfitted
 
 from tiny import pictures
-from unlearnable import registry
-from unlearnable.auditing.attack import Pictures, Trial
-from unlearnable.models.training import fixed_losses
+from unlearnable.evaluation.attack import Pictures, Trial
+from unlearnable.models.finetune.training import fixed_losses
+from unlearnable.personalization import presets
 from unlearnable.personalization.concept import generate
 
 
 def trial(**changes) -> Trial:
-    attacker = replace(registry.attacker("dreambooth", unfitted()), steps=4)
+    attacker = replace(presets.attacker("dreambooth", unfitted()), steps=4)
     return Trial(attacker, PROMPT, 0, 2, 2, 3, **changes)
 
 

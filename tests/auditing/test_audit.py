@@ -11,11 +11,11 @@ from audited import PROMPT, QUICK, features, guarded, save, unfitted
 
 import tiny
 from unlearnable import audit
-from unlearnable.auditing.material import Condition, collect, conditions
-from unlearnable.auditing.pairs import subject
 from unlearnable.auditing.settings import Settings
 from unlearnable.auditing.tasks import tasks
 from unlearnable.errors import UnlearnableError, UsageError
+from unlearnable.evaluation.material import Condition, collect, conditions
+from unlearnable.evaluation.pairs import subject
 from unlearnable.personalization.dreambooth import DreamBooth
 
 HOSTILE = ("0.png", "1.png", "<script>alert(1)<img src=x>.png", "deep/'\" onerror='alert(1)&lt;.png", "4.png", "5.png")

@@ -8,8 +8,8 @@ import pytest
 
 from unlearnable.auditing import checks
 from unlearnable.auditing.facts import Facts, Objective
-from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, Condition
-from unlearnable.auditing.rates import ORIGINALS, Estimate, Measure, Row
+from unlearnable.evaluation.material import CLEAN, CONTROL, PROTECTED, Condition
+from unlearnable.evaluation.rates import ORIGINALS, Estimate, Measure, Row
 
 NOTHING = Measure(rate=Estimate(note="undefined: the loss fell by 0"))
 CLEAN_ROW = Row("dreambooth", Condition(CLEAN), Measure(rate=Estimate(0, 0, 0)), own_before=1.0, own_after=0.6)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from unlearnable.auditing.control import control
-from unlearnable.auditing.material import small
+from unlearnable.evaluation.control import control
+from unlearnable.evaluation.material import small
 from unlearnable.images import files
 
 

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition
-from unlearnable.auditing.page import bar, ranked, tidy
-from unlearnable.auditing.rates import Estimate, Measure, Row
+from unlearnable.auditing.page import ranked
 from unlearnable.auditing.shots import DETAIL, middle
+from unlearnable.evaluation.html import bar, tidy
+from unlearnable.evaluation.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition
+from unlearnable.evaluation.rates import Estimate, Measure, Row
 
 
 def attacked(name: str, *rates: float) -> list[Row]:

@@ -9,9 +9,9 @@ from audited import NAMES, guarded, save, unfitted
 from PIL import Image
 
 from unlearnable.auditing import defender as defending
-from unlearnable.auditing.pairs import subject
 from unlearnable.auditing.run import apart
 from unlearnable.errors import UsageError
+from unlearnable.evaluation.pairs import subject
 from unlearnable.recipe import Recipe
 
 

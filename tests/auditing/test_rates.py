@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
-from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition
-from unlearnable.auditing.rates import HELD_OUT, ORIGINALS, Estimate, Measure, Result, Row, rows, worst
-from unlearnable.auditing.verdict import HELD, NOISE, NOT, PARTLY, UNDECIDED, UNKNOWN, number, percent, verdict
+from unlearnable.auditing.verdict import HELD, NOISE, NOT, PARTLY, UNDECIDED, UNKNOWN, verdict
+from unlearnable.evaluation.figures import number, percent
+from unlearnable.evaluation.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition
+from unlearnable.evaluation.rates import HELD_OUT, ORIGINALS, Estimate, Measure, Result, Row, rows, worst
 
 JPEG, PURE = "jpeg:75", "diffpure:0.15"
 # Held-out losses of eight photographs, four of each kind: the attacker's gain is 0.4 and 0.6, 0.5 in the mean

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from unlearnable import registry
 from unlearnable.auditing.settings import Settings
-from unlearnable.auditing.sources import sources
+from unlearnable.evaluation.sources import sources
 
 
 def test_authors_titles_and_numbers_are_found():

@@ -8,11 +8,11 @@ import torch
 from audited import unfitted
 
 from tiny import pictures
-from unlearnable import registry
-from unlearnable.auditing.attack import Pictures, Trial
 from unlearnable.errors import WriteError
+from unlearnable.evaluation.attack import Pictures, Trial
+from unlearnable.evaluation.store import Cell, Store, code
+from unlearnable.personalization import presets
 from unlearnable.personalization.scratch import Scratch
-from unlearnable.store import Cell, Store, code
 
 CELL = Cell({"kind": "test", "seed": 0, "list": ["a"]})
 
@@ -59,7 +59,7 @@ def test_a_full_disk_leaves_nothing_half_done(tmp_path, monkeypatch):
 
 
 def test_a_cell_is_known_by_all_that_decides_its_result():
-    model, attacker = unfitted(), registry.attacker("dreambooth", unfitted())
+    model, attacker = unfitted(), presets.attacker("dreambooth", unfitted())
     seen, held = Pictures(pictures(2), ("a", "b")), Pictures(pictures(1, 3), ("c",))
     trial = Trial(attacker, "a photo of sks", 0, 2, 2, 2)
     same = trial.cell(model, seen, held).key
@@ -77,7 +77,7 @@ def test_a_cell_is_known_by_all_that_decides_its_result():
             Trial(attacker, *more).cell(model, seen, held).key
             for more in (("sks", 0, 2, 2, 2), ("a photo of sks", 1, 2, 2, 2))
         ],
-        Trial(registry.attacker("lora", model), "a photo of sks", 0, 2, 2, 2).cell(model, seen, held).key,
+        Trial(presets.attacker("lora", model), "a photo of sks", 0, 2, 2, 2).cell(model, seen, held).key,
     }
     assert len(keys) == 8
     assert model.fingerprint() != other.fingerprint() and code("rng.py") != code("models")
@@ -85,7 +85,7 @@ def test_a_cell_is_known_by_all_that_decides_its_result():
 
 def test_an_untouched_model_is_one_cell_for_all_attackers_that_start_from_it():
     model, held = unfitted(), Pictures(pictures(1), ("c",))
-    kinds = [registry.attacker(name, model) for name in ("dreambooth", "lora")]
+    kinds = [presets.attacker(name, model) for name in ("dreambooth", "lora")]
     cells = {Trial(attacker, "a photo of sks", 0, 2, 2, 2).cell(model, None, held).key for attacker in kinds}
     assert len(cells) == 1
     fresh = Trial(Scratch(steps=1), "a photo of sks", 0, 2, 2, 2)  # it starts from random weights

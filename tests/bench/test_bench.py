@@ -14,10 +14,11 @@ import small
 import torch
 from PIL import Image
 
-from unlearnable import cli_bench, load_model, registry
+from unlearnable import load_model, registry
 from unlearnable.bench.claims import Claims
 from unlearnable.bench.run import bench, pending
 from unlearnable.bench.study import Attack
+from unlearnable.cli import bench as cli_bench
 from unlearnable.images.square import square
 from unlearnable.metrics.subject import held_out_loss
 from unlearnable.rng import image_keys

@@ -16,7 +16,7 @@ from unlearnable.bench.executors.pool import Pool
 from unlearnable.bench.run import bench
 from unlearnable.bench.study import Attack
 from unlearnable.bench.work import Job
-from unlearnable.cli_bench import place, run
+from unlearnable.cli.bench import place, run
 from unlearnable.errors import SetupError, UsageError
 
 LONGER = {"attackers": (Attack("scratch", "scratch", "embedded", {"steps": 60, "batch": 8}),)}

@@ -10,8 +10,8 @@ import scipy.stats
 import torch
 
 from tiny import pictures
-from unlearnable import registry
 from unlearnable.personalization.scratch import Scratch
+from unlearnable.protection import strengths
 from unlearnable.purification.chain import parse
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -35,7 +35,7 @@ def test_recipes_are_whole(path):
         method, law, _, share, chain = udp_cells.parts(row)
         assert 0 < share <= 1
         if method != "clean":
-            settings = registry.protection(method, "paper")
+            settings = strengths.protection(method, "paper")
             if method in ("udp", "eudp"):
                 replace(settings, **study.game, law=law or settings.law)
         if chain:

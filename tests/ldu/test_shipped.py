@@ -6,10 +6,11 @@ import torch
 from skimage import data
 
 from tiny import pictures
-from unlearnable import load_model, registry
+from unlearnable import load_model
 from unlearnable.images.tensors import tensor
 from unlearnable.ldu.phi import load_phi
 from unlearnable.ldu.train import few_steps
+from unlearnable.protection import strengths
 from unlearnable.protection.transforms import scale
 
 
@@ -23,7 +24,7 @@ def test_the_shortcut_that_ships_is_used_and_comes_nearer():
     with torch.no_grad():
         next(other.denoiser.parameters()).add_(0.1)
     assert load_phi("auto", other).kind == "ddim", "other weights, other trajectories"
-    still = replace(registry.protection("ldu", "paper"), steps=0, start="zero")
+    still = replace(strengths.protection("ldu", "paper"), steps=0, start="zero")
     x = pictures(1, side=64)
     assert torch.allclose(still(model, x), x, atol=1e-6)
 
@@ -33,8 +34,8 @@ def test_the_rho_that_ships_protects_photographs_it_never_saw():
     model = load_model("embedded", device="cpu", dtype="float32")
     crops = [data.astronaut()[:256, 120:376], data.cat()[20:276, 100:356]]
     x = torch.cat([scale(tensor(crop)[None] / 255, [128, 128]) for crop in crops])
-    fast = registry.protection("ldu-fast", "paper")
-    control = replace(registry.protection("random", "paper"), constraint=fast.constraint)
+    fast = strengths.protection("ldu-fast", "paper")
+    control = replace(strengths.protection("random", "paper"), constraint=fast.constraint)
     clean, noisy, ours = (fast.evaluate(model, y, prompt="a photo") for y in (x, control(model, x), fast(model, x)))
     assert (ours - clean > 3 * (noisy - clean).abs()).all(), f"{clean}, random {noisy}, rho {ours}"
     assert (ours - noisy > 0.03).all()

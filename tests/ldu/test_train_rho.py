@@ -13,16 +13,16 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import tiny
-from unlearnable import registry
 from unlearnable.cli import app
 from unlearnable.errors import UsageError
 from unlearnable.ldu import train
 from unlearnable.ldu.amortise import Amortising
+from unlearnable.parallel.workers import Workers, workers
+from unlearnable.protection import strengths
 from unlearnable.protection.constraints import psnr
-from unlearnable.workers import Workers, workers
 
 QUICK = Amortising(steps=4, batch=2, width=8, groups=1, taught=2)
-METHOD = replace(registry.protection("ldu"), inversion=3, k=2, depth=0.25)
+METHOD = replace(strengths.protection("ldu"), inversion=3, k=2, depth=0.25)
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +122,8 @@ def test_unseen_pictures_are_protected_in_one_pass(tmp_path):
     settings = Amortising(steps=250, lr=3e-3, width=16, groups=0)
     learned = tmp_path / "rho.safetensors"
     train.train_rho([tmp_path], learned, method, model=base, prompt=tiny.PROMPT, settings=settings)
-    fast = replace(registry.protection("ldu-fast", "paper"), constraint=psnr(28), rho=str(learned))
-    control = replace(registry.protection("random", "paper"), constraint=psnr(28))
+    fast = replace(strengths.protection("ldu-fast", "paper"), constraint=psnr(28), rho=str(learned))
+    control = replace(strengths.protection("random", "paper"), constraint=psnr(28))
     x = tiny.pictures(8, seed=77)
     ours, noise, clean = (float(fast.evaluate(base, y).mean()) for y in (fast(base, x), control(base, x), x))
     print(f"rho {ours:.4f}, random {noise:.4f}, clean {clean:.4f}")

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from tiny import FAMILIES, PROMPT, SIDE, adapt, build, pictures
-from unlearnable import registry, work
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.images import files
 from unlearnable.ldu.course import Course, Route
@@ -15,6 +14,8 @@ from unlearnable.ldu.phi import phi_of
 from unlearnable.ldu.shift import Rho
 from unlearnable.ldu.shortcut import Shortcut
 from unlearnable.ldu.trajectory import Trajectory
+from unlearnable.protection import sealing as work
+from unlearnable.protection import strengths
 from unlearnable.protection.constraints import Linf, psnr
 from unlearnable.protection.objectives import Batch, denoising
 from unlearnable.protection.perturbation import Scene
@@ -64,7 +65,7 @@ def test_an_untrained_rho_gives_back_identical_pixels(tmp_path):
     model = tiny()
     facts = {"route": {"k": 2, "depth": 0.25, "inversion": 3}, "prompt": "a photo", "phi": "ddim"}
     Rho(4).save(tmp_path / "rho.safetensors", model, **facts)
-    fast = replace(registry.protection("ldu-fast", "paper"), rho=str(tmp_path / "rho.safetensors"))
+    fast = replace(strengths.protection("ldu-fast", "paper"), rho=str(tmp_path / "rho.safetensors"))
     x = seen_by(model)
     assert all((a == b).all() for a, b in sealed(fast.constraint, x, fast(model, x)))
     with pytest.raises(UsageError, match="was made for another model"):
@@ -73,7 +74,7 @@ def test_an_untrained_rho_gives_back_identical_pixels(tmp_path):
         Rho(4).save(tmp_path / "rho.safetensors", model, **facts | {"phi": "lcm"})
         fast(model, x)
     with pytest.raises(SetupError, match="no trained rho for 'tiny-sd1' ships: make one with `unlearnable train-ldu`"):
-        registry.protection("ldu-fast", "paper")(model, x)
+        strengths.protection("ldu-fast", "paper")(model, x)
 
 
 @pytest.mark.parametrize("decode", ["difference", "plain"])
@@ -140,7 +141,7 @@ def test_a_move_follows_the_gradient_and_the_budget_holds():
 
 def test_a_network_moves_too_and_the_latent_variant_sees_latents():
     model = tiny()
-    settings = replace(registry.protection("ldu-paper", "paper"), k=2, width=8, inversion=3)
+    settings = replace(strengths.protection("ldu-paper", "paper"), k=2, width=8, inversion=3)
     change = Trajectory(settings, Course(settings.route, model, PROMPT), scene(model), None)
     assert isinstance(change.shift, Rho) and change.seen.shape == (2, 4, 8, 8) and change.dual.value.shape == (1, 1)
     before = change.seen

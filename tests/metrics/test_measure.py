@@ -15,7 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import unlearnable
 from tiny import pictures
-from unlearnable import cli_measure
+from unlearnable.cli import measure as cli_measure
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.metrics import distribution, face, folders, run
 from unlearnable.metrics.features import own_network

@@ -9,7 +9,7 @@ from scipy import stats
 from tiny import PROMPT, fitted, pictures
 from unlearnable.errors import UsageError
 from unlearnable.metrics.subject import held_out_loss, protection_rate, rank, similarity
-from unlearnable.models.training import FineTune, fine_tune
+from unlearnable.models.finetune.training import FineTune, fine_tune
 
 
 def test_rate_is_the_ratio_of_means():

@@ -11,10 +11,10 @@ from torch.testing import assert_close
 
 import by_hand
 import tiny
+from unlearnable.models.adapters import adapt
 from unlearnable.models.base import Model
-from unlearnable.models.load import adapt
+from unlearnable.models.finetune.training import denoising_loss
 from unlearnable.models.schedule import CLEAN
-from unlearnable.models.training import denoising_loss
 from unlearnable.rng import normal
 
 LATENT = tuple(family for family in tiny.FAMILIES if family != "ddpm")

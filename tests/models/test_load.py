@@ -15,10 +15,11 @@ from torch.testing import assert_close
 import tiny
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.models import load
+from unlearnable.models.adapters import adapt
 from unlearnable.models.base import Model
-from unlearnable.models.load import adapt, load_model
+from unlearnable.models.finetune.training import denoising_loss
+from unlearnable.models.load import load_model
 from unlearnable.models.outline import outline
-from unlearnable.models.training import denoising_loss
 from unlearnable.rng import normal
 
 

@@ -10,9 +10,9 @@ from torch.testing import assert_close
 
 import tiny
 from unlearnable.errors import UnlearnableError
+from unlearnable.models.adapters import adapt
 from unlearnable.models.base import Model
-from unlearnable.models.load import adapt
-from unlearnable.models.training import FineTune, Trainer, denoising_loss, fine_tune, fixed_losses
+from unlearnable.models.finetune.training import FineTune, Trainer, denoising_loss, fine_tune, fixed_losses
 from unlearnable.rng import normal
 
 every_family = pytest.mark.parametrize("family", tiny.FAMILIES)

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 import tiny
-from unlearnable import registry
 from unlearnable.errors import UsageError
-from unlearnable.models import checkpoint
+from unlearnable.models.adapters import adapt
 from unlearnable.models.base import Model, clip_pairs
-from unlearnable.models.load import adapt
-from unlearnable.models.training import fixed_losses
+from unlearnable.models.finetune import checkpoint
+from unlearnable.models.finetune.training import fixed_losses
+from unlearnable.personalization import presets
 from unlearnable.personalization.learned import fit_of
 from unlearnable.rng import uniform
 
@@ -31,7 +31,7 @@ every_attacker = pytest.mark.parametrize("name", FAST)
 
 
 def settings(name: str, **more):
-    return replace(registry.attacker(name, tiny.fitted("sd1")), **(FAST[name] | more))
+    return replace(presets.attacker(name, tiny.fitted("sd1")), **(FAST[name] | more))
 
 
 @cache
@@ -59,7 +59,7 @@ def test_it_learns_held_out_views_better_than_a_control_that_saw_noise(name):
 def test_training_from_scratch_starts_at_random_and_learns_many_pictures():
     """Twelve pictures in batches of four; what it is compared with is the random network that it started from."""
     model, images = adapt(tiny.build("ddpm", seed=9), "tiny"), tiny.pictures(12, seed=5, side=16)
-    scratch = replace(registry.attacker("scratch", model), steps=25, lr=3e-3, batch=4, ema=0.5)
+    scratch = replace(presets.attacker("scratch", model), steps=25, lr=3e-3, batch=4, ema=0.5)
     concept = scratch.fit(model, images, "", seed=3)
     start, random = model.copy(scratch=True, seed=3), fit_of(model, concept, images, seed=3)
     assert random.before == pytest.approx(float(fixed_losses(start, images, "", seed=3).mean()))

@@ -12,10 +12,10 @@ from torch.testing import assert_close
 
 import by_hand
 import tiny
-from unlearnable.models import training
+from unlearnable.models.adapters import adapt
 from unlearnable.models.base import Model
-from unlearnable.models.load import adapt
-from unlearnable.models.training import Trainer
+from unlearnable.models.finetune import training
+from unlearnable.models.finetune.training import Trainer
 from unlearnable.personalization.dreambooth import DreamBooth
 from unlearnable.personalization.lora import LoRA
 from unlearnable.personalization.scratch import Scratch

@@ -14,8 +14,8 @@ import unlearnable
 from unlearnable.cli import app
 from unlearnable.errors import PictureError, UnlearnableError, UsageError
 from unlearnable.images.tensors import pictures
-from unlearnable.models.load import adapt
-from unlearnable.models.training import Trainer
+from unlearnable.models.adapters import adapt
+from unlearnable.models.finetune.training import Trainer
 
 PROMPT = "a photo of sks disc"
 QUICK = ("--steps", 2, "--samples", 2, "--prompt", PROMPT)

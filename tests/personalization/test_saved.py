@@ -11,8 +11,8 @@ from torch.testing import assert_close
 
 import by_hand
 import tiny
+from unlearnable.models.adapters import adapt
 from unlearnable.models.base import Model
-from unlearnable.models.load import adapt
 from unlearnable.personalization.concept import generate
 from unlearnable.personalization.dreambooth import DreamBooth
 from unlearnable.personalization.lora import LoRA

@@ -8,9 +8,10 @@ import tiny
 from unlearnable import registry
 from unlearnable.errors import UsageError
 from unlearnable.models import base
+from unlearnable.models.adapters import adapt
 from unlearnable.models.base import Model
-from unlearnable.models.load import adapt
-from unlearnable.models.token import add_token
+from unlearnable.models.finetune.token import add_token
+from unlearnable.personalization import presets
 from unlearnable.personalization.dreambooth import DreamBooth
 from unlearnable.personalization.learned import Fit, fit_of, warning
 from unlearnable.personalization.lora import LoRA
@@ -91,13 +92,13 @@ def test_two_vocabularies_and_two_copies_do_not_meet():
 
 def test_presets_follow_the_size_of_the_model(monkeypatch):
     model = adapt(tiny.build("sd1"), "tiny")
-    assert registry.attacker("dreambooth", model).token_lr
+    assert presets.attacker("dreambooth", model).token_lr
     monkeypatch.setattr(base, "LARGE", 1)
-    assert registry.attacker("dreambooth", model) == DreamBooth(steps=1000, lr=2e-6, text_lr=2e-6, batch=2)
-    inversion = registry.attacker("textual-inversion", model)
+    assert presets.attacker("dreambooth", model) == DreamBooth(steps=1000, lr=2e-6, text_lr=2e-6, batch=2)
+    inversion = presets.attacker("textual-inversion", model)
     assert (inversion.steps, inversion.lr) == (1500, pytest.approx(5e-4 * inversion.batch))
-    assert registry.attacker("textual-inversion", model, "paper-short").steps == 400
-    assert registry.attacker("lora", model, "embedded").token_lr
+    assert presets.attacker("textual-inversion", model, "paper-short").steps == 400
+    assert presets.attacker("lora", model, "embedded").token_lr
     for name in registry.names("attacker"):
         assert {"paper", "embedded"} <= registry.thing(name, "attacker").PRESETS.keys()
         assert registry.entry(name, "attacker").summary

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from tiny import PROMPT, fitted, pictures
-from unlearnable import registry, work
 from unlearnable.images.files import Picture
 from unlearnable.models.features import distance
+from unlearnable.protection import sealing as work
+from unlearnable.protection import strengths
 from unlearnable.protection.constraints import L2, Linf, psnr
 from unlearnable.protection.perceptual import Perceptual, network
 from unlearnable.protection.visibility import COLOUR, WIDE, limits
@@ -119,7 +120,7 @@ def test_noise_on_a_photograph_like_picture_uses_its_budget(seed):
 
 
 def test_strengths_are_bounded_locally_and_papers_are_not():
-    assert registry.protection("ldu").constraint.local and not registry.protection("ldu", "paper").constraint.local
+    assert strengths.protection("ldu").constraint.local and not strengths.protection("ldu", "paper").constraint.local
     assert Recipe(method="advdm", psnr=36.1).protection().constraint.local
     assert not Recipe(method="advdm", psnr=36.1, strength="paper").protection().constraint.local
     assert Recipe(method="advdm", perceptual=0.2).protection().constraint.local

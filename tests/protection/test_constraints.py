@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from unlearnable import work
 from unlearnable.errors import UsageError
 from unlearnable.images.files import Picture
+from unlearnable.protection import sealing as work
 from unlearnable.protection.constraints import L2, Linf, psnr, psnr_of
 from unlearnable.rng import generator
 

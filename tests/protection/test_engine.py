@@ -8,11 +8,10 @@ import torch
 from PIL import Image
 
 from tiny import PROMPT, adapt, build, fitted, loss_of, pictures
-from unlearnable import registry
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.models import base
-from unlearnable.models.training import FineTune
-from unlearnable.protection import surrogates
+from unlearnable.models.finetune.training import FineTune
+from unlearnable.protection import strengths, surrogates
 from unlearnable.protection.constraints import L2, Linf, psnr
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.methods import fsmg, udp
@@ -78,7 +77,7 @@ def test_the_models_weights_are_left_alone():
     model, x = fitted("sd1"), pictures(2, seed=3)
     before = {k: v.clone() for k, v in model.denoiser.state_dict().items()}
     for name in ("aspl", "ace", "udp"):
-        replace(registry.protection(name), steps=1, rounds=2)(model, x, prompt=PROMPT)
+        replace(strengths.protection(name), steps=1, rounds=2)(model, x, prompt=PROMPT)
     after = model.denoiser.state_dict()
     assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
 
@@ -158,7 +157,7 @@ def test_bad_input_is_one_sentence():
         with pytest.raises(UsageError, match=remedy):
             short(model, images)
     with pytest.raises(UsageError, match="scale it first"):
-        registry.protection("mist")(model, torch.zeros(1, 3, 32, 32), target=torch.zeros(1, 3, 16, 16))
+        strengths.protection("mist")(model, torch.zeros(1, 3, 32, 32), target=torch.zeros(1, 3, 16, 16))
     with pytest.raises(UnlearnableError, match=r"not finite at step 0.*--dtype float32"):
         replace(short, objective=lambda model, x, batch: x.flatten(1).sum(1) * float("nan"))(model, pictures(1))
     with pytest.raises(UsageError, match="holds no time"):

@@ -8,7 +8,7 @@ import torch
 
 from tiny import PROMPT, adapt, build, pictures
 from unlearnable.errors import UnlearnableError, UsageError
-from unlearnable.models import checkpoint
+from unlearnable.models.finetune import checkpoint
 from unlearnable.protection.constraints import Linf, psnr
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.maxmin import Game, MaxMin, Protected, SetTrainer

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from tiny import FAMILIES, PROMPT, SIDE, fitted, pictures
-from unlearnable import registry, work
+from unlearnable import registry
 from unlearnable.images import files
 from unlearnable.images.tensors import tensor
 from unlearnable.ldu.method import TrajectoryShift
+from unlearnable.protection import sealing as work
+from unlearnable.protection import strengths
 from unlearnable.protection.constraints import Linf, psnr
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.personalised import Personalised
@@ -43,7 +45,7 @@ def test_the_table_has_every_method():
 
 def shortened(name: str, family: str) -> Protection:
     """The method's own settings at a length for small models; a pixel model feels small changes at small t only."""
-    settings = registry.protection(name, "paper")
+    settings = strengths.protection(name, "paper")
     rounds = min(settings.rounds, 3)
     settings = replace(settings, constraint=Linf(16), steps=24 // rounds, rounds=rounds, step=0.15)
     if isinstance(settings, TrajectoryShift):
@@ -64,7 +66,7 @@ def test_method(name, family, tmp_path):
     x = pictures(2, seed=9, side=min(model.size, SIDE))
     y = protection(model, x, prompt=PROMPT, seed=3)
     assert torch.equal(y, protection(model, x, prompt=PROMPT, seed=3)), "not repeatable"
-    control = replace(registry.protection("random", "paper"), constraint=protection.constraint)(model, x, seed=3)
+    control = replace(strengths.protection("random", "paper"), constraint=protection.constraint)(model, x, seed=3)
 
     written = []
     for clean, protected in zip(x, y):
@@ -87,7 +89,7 @@ def test_desaturation_takes_colour_alone_by_its_budget():
     """On the line from each pixel to its own mean: brightness stays, all channels lose the same share."""
     x = 0.25 + 0.5 * pictures(3, seed=4, side=32)
     x[2] = x[2].mean(0, keepdim=True)
-    y = registry.protection("desaturate", "paper")(fitted("sd1"), x)
+    y = strengths.protection("desaturate", "paper")(fitted("sd1"), x)
     colour, left = (z - z.mean(1, keepdim=True) for z in (x, y))
     assert torch.allclose(y.mean(1), x.mean(1), atol=1e-6) and torch.equal(y[2], x[2])
     for before, after, change in zip(colour[:2], left[:2], (y - x)[:2]):

@@ -8,8 +8,8 @@ import torch
 from skimage.metrics import structural_similarity
 
 from tiny import adapt, build, fit_autoencoder, pictures
-from unlearnable import registry
 from unlearnable.errors import UnlearnableError, UsageError
+from unlearnable.protection import strengths
 from unlearnable.protection.constraints import Linf
 from unlearnable.purification.adaptive import Adaptive, adapted
 from unlearnable.purification.impress import Impress, dissimilarity, rms, within
@@ -30,8 +30,8 @@ def model():
 def data():
     """Clean pictures, their PhotoGuard twins, and the control: random noise of the same budget."""
     x = pictures(32, seed=5)
-    photoguard = replace(registry.protection("photoguard", "paper"), constraint=BUDGET, steps=20, step=0.15)
-    random = replace(registry.protection("random", "paper"), constraint=BUDGET)
+    photoguard = replace(strengths.protection("photoguard", "paper"), constraint=BUDGET, steps=20, step=0.15)
+    random = replace(strengths.protection("random", "paper"), constraint=BUDGET)
     return x, photoguard(model(), x, prompt=""), random(model(), x)
 
 

@@ -7,28 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from unlearnable.auditing.facts import Facts
-from unlearnable.auditing.material import CLEAN, CONTROL
-from unlearnable.auditing.rates import ORIGINALS
-from unlearnable.auditing.verdict import number, plain
+from unlearnable.auditing.verdict import plain
+from unlearnable.evaluation.figures import number
+from unlearnable.evaluation.finding import Finding
+from unlearnable.evaluation.material import CLEAN, CONTROL
+from unlearnable.evaluation.rates import ORIGINALS
 from unlearnable.personalization.prompts import mentions
 
 LEAST_TRAIN, LEAST_HELD_OUT = 4, 4
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A doubt, under the `id` that docs/limits.md explains. A `grave` one stands beside the verdict."""
-
-    id: str
-    text: str
-    grave: bool = False
-
-    @property
-    def see(self) -> str:
-        return f"docs/limits.md#{self.id}"
 
 
 Check = Callable[[Facts], Finding | None]

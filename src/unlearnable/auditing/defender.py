@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import torch
 
-from unlearnable.auditing.pairs import Pair
 from unlearnable.errors import UsageError, shown
+from unlearnable.evaluation.pairs import Pair
 from unlearnable.images import files
 from unlearnable.images.tensors import tensor
-from unlearnable.journal import NAME, lines
-from unlearnable.recipe import Recipe, fits
+from unlearnable.inputs import fits
+from unlearnable.recipe import Recipe
+from unlearnable.storage.journal import NAME, lines
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unlearnable.auditing.rates import Row
+from unlearnable.evaluation.rates import Row
 
 
 @dataclass(frozen=True)

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from unlearnable.atomic import write_text
 from unlearnable.auditing import page
-from unlearnable.auditing.attack import Pictures
 from unlearnable.auditing.checks import findings, unmade
 from unlearnable.auditing.defender import Defender
 from unlearnable.auditing.facts import Audit, Facts
-from unlearnable.auditing.material import CLEAN, PROTECTED, Condition
-from unlearnable.auditing.pairs import Subject
-from unlearnable.auditing.rates import Row
-from unlearnable.auditing.sources import sources
 from unlearnable.auditing.verdict import verdict
-from unlearnable.batch import stamp
 from unlearnable.errors import shown
+from unlearnable.evaluation.attack import Pictures
+from unlearnable.evaluation.machine import machine
+from unlearnable.evaluation.material import CLEAN, PROTECTED, Condition
+from unlearnable.evaluation.pairs import Subject
+from unlearnable.evaluation.rates import Row
+from unlearnable.evaluation.sources import sources
+from unlearnable.evaluation.store import finite
 from unlearnable.metrics.fidelity import psnr
-from unlearnable.store import finite
+from unlearnable.storage.atomic import write_text
+from unlearnable.storage.journal import stamp
 
 if TYPE_CHECKING:
     from unlearnable.auditing.tasks import Run
@@ -102,20 +99,3 @@ def cost(run: Run, name: str) -> dict[str, Any]:
 
 def distance(pictures: Pictures, clean: Pictures) -> float:
     return float(psnr(pictures.images, clean.images).mean())
-
-
-def processor() -> str:
-    """The processor's name, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
-
-
-def machine() -> dict[str, Any]:
-    return {
-        "system": platform.platform(terse=True), "processor": processor(), "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(), "python": platform.python_version(),
-    }  # fmt: skip

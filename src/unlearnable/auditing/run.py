@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from unlearnable.auditing import defender as defending
 from unlearnable.auditing import report
 from unlearnable.auditing.facts import Audit, Facts, Objective
-from unlearnable.auditing.material import collect, conditions
-from unlearnable.auditing.pairs import Subject, subject
 from unlearnable.auditing.settings import Settings
 from unlearnable.auditing.tasks import Run, tasks
 from unlearnable.errors import UsageError, shown
+from unlearnable.evaluation.material import collect, conditions
+from unlearnable.evaluation.pairs import Subject, subject
+from unlearnable.evaluation.store import Store
 from unlearnable.inputs import path
-from unlearnable.locks import alone
 from unlearnable.metrics.features import Features, features
 from unlearnable.models.load import load_model
 from unlearnable.models.offline import going_offline
-from unlearnable.store import Store
+from unlearnable.storage.locks import alone
 
 if TYPE_CHECKING:
     from unlearnable.models.base import Model

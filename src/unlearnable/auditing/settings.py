@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearnable import registry
-from unlearnable.errors import UsageError
+from unlearnable.errors import UsageError, suggestion
 
 if TYPE_CHECKING:
     from unlearnable.models.base import Model
@@ -59,14 +59,15 @@ class Settings:
         """Raise UsageError or SetupError for what can be known to be wrong before any model is loaded."""
         from unlearnable.metrics.features import named
         from unlearnable.models.load import checked, has_text
+        from unlearnable.personalization.presets import presets
         from unlearnable.personalization.prompts import holding
 
         checked(self.model, self.device, self.dtype, self.revision)
         named(self.features)
         for attack in self.attacks:
-            known = registry.presets(attack)
+            known = presets(attack)
             if self.preset != "auto" and self.preset not in known:
-                wanted = registry.suggestion(self.preset, ["auto", *known])
+                wanted = suggestion(self.preset, ["auto", *known])
                 raise UsageError(f"unknown preset {self.preset!r} of {attack}: {wanted}")
             token = next(iter(known.values())).token
             if token and has_text(self.model):
@@ -83,7 +84,9 @@ class Settings:
         """An attacker of this audit; raises UsageError where it cannot learn on this model or under the prompt."""
         from dataclasses import replace
 
-        attacker = registry.attacker(name, model, self.preset)
+        from unlearnable.personalization import presets
+
+        attacker = presets.attacker(name, model, self.preset)
         attacker.check(model, self.prompt)
         return attacker if self.steps is None else replace(attacker, steps=self.steps)
 

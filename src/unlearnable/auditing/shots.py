@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from unlearnable.auditing.facts import Facts
-from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, Condition
-from unlearnable.auditing.pairs import Pair, Subject
-from unlearnable.auditing.rates import Row
 from unlearnable.auditing.settings import NONE
 from unlearnable.auditing.verdict import verdict
+from unlearnable.evaluation.html import Shot, uri
+from unlearnable.evaluation.material import CLEAN, CONTROL, PROTECTED, Condition
+from unlearnable.evaluation.pairs import Pair, Subject
+from unlearnable.evaluation.rates import Row
 from unlearnable.images import files
 from unlearnable.images.sheet import levels
 
 if TYPE_CHECKING:
     from unlearnable.auditing.tasks import Run
 
-SIDE = 320  # px a picture is at most shown at
 DETAIL = 160  # px of a file, shown one to one
 FEW = 4  # pictures in a panel of the first glance
 GAIN = 10
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A picture on the page: its caption, what to read out in its place, and its bytes as a data URI."""
-
-    caption: str
-    alt: str
-    uri: str
 
 
 def glance(facts: Facts, run: Run, pictures: Subject) -> list[tuple[str, list[Shot]]]:
@@ -92,12 +79,3 @@ def middle(pixels: np.ndarray) -> np.ndarray:
     """The middle of a picture, `DETAIL` px a side at most."""
     top, left = (max(0, (side - DETAIL) // 2) for side in pixels.shape[:2])
     return np.ascontiguousarray(pixels[top : top + DETAIL, left : left + DETAIL])
-
-
-def uri(pixels: np.ndarray, side: int = SIDE) -> str:
-    """uint8 ``[h w 3]`` as a data URI, lossless: a compression of the page's own would look like a protection."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    data = io.BytesIO()
-    image.save(data, "WEBP", lossless=True)
-    return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from unlearnable.auditing.attack import Pictures, Trial
-from unlearnable.auditing.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition, Material, purified
-from unlearnable.auditing.rates import Result, Row, rows
 from unlearnable.auditing.settings import NONE, Settings
 from unlearnable.errors import PictureError, SetupError, UnlearnableError, UsageError
+from unlearnable.evaluation.attack import Pictures, Trial
+from unlearnable.evaluation.material import CLEAN, CONTROL, PROTECTED, UNTOUCHED, Condition, Material, purified
+from unlearnable.evaluation.rates import Result, Row, rows
+from unlearnable.evaluation.store import Store
 from unlearnable.metrics.features import Features
 from unlearnable.metrics.subject import similarity
-from unlearnable.store import Store
 
 if TYPE_CHECKING:
     from unlearnable.models.base import Model

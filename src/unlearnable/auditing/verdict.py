@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from unlearnable.auditing.material import CONTROL, PROTECTED
-from unlearnable.auditing.rates import HELD_OUT, ORIGINALS, Estimate, Row, worst
 from unlearnable.auditing.settings import NONE
+from unlearnable.evaluation.figures import percent
+from unlearnable.evaluation.html import LEAST, MOST
+from unlearnable.evaluation.material import CONTROL, PROTECTED
+from unlearnable.evaluation.rates import HELD_OUT, ORIGINALS, Estimate, Row, worst
 
-MOST, LEAST = 0.75, 0.25
 SCALE = (
     "0 % means learned as from clean pictures, 100 % learned nothing. Other attackers, models, prompts and "
     "countermeasures may do better than these: this is a measurement, not a guarantee."
@@ -96,20 +97,3 @@ def of_attack(rows: Sequence[Row], attack: str) -> str:
 
 def after(row: Row) -> str:
     return "without countermeasure" if row.condition.purify == NONE else f"after {row.condition.purify}"
-
-
-def percent(rate: Estimate) -> str:
-    """A rate for people: ``62 % (41 to 80)``."""
-    if not rate.defined:
-        return "undefined"
-    if math.isnan(rate.low):
-        return f"{number(rate.value)} % (no interval)"
-    return f"{number(rate.value)} % ({number(rate.low)} to {number(rate.high)})"
-
-
-def number(share: float) -> str:
-    """Whole per cent with a true minus sign; a dash where undefined."""
-    if math.isnan(share):
-        return "–"
-    whole = "∞" if math.isinf(share) else str(abs(round(100 * share)))
-    return f"−{whole}" if share < 0 and whole != "0" else whole

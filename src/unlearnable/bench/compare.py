@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unlearnable.auditing.rates import Estimate
 from unlearnable.bench import sums
 from unlearnable.bench.export import MEAN, WORST
 from unlearnable.bench.grid import AXES, Point, chosen
@@ -13,8 +12,8 @@ from unlearnable.bench.page import everything, models, overall
 from unlearnable.bench.study import CLEAN, RANDOM, UNTOUCHED
 from unlearnable.bench.sums import Row
 from unlearnable.bench.tables import Table
-from unlearnable.errors import UsageError
-from unlearnable.registry import suggestion
+from unlearnable.errors import UsageError, suggestion
+from unlearnable.evaluation.rates import Estimate
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unlearnable.atomic import replacing, write_text
 from unlearnable.bench.tables import FIDELITY, Line, Table
 from unlearnable.errors import SetupError, shown
+from unlearnable.storage.atomic import replacing, write_text
 
 MEAN, WORST, OVER = "mean", "worst case", "worst case above random"
 ALL = "all"

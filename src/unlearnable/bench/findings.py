@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unlearnable.auditing.checks import Finding
-from unlearnable.auditing.rates import Estimate
-from unlearnable.auditing.verdict import number, percent
 from unlearnable.bench.study import CONTROLS, RANDOM
 from unlearnable.bench.sums import OWN, Row
 from unlearnable.bench.tables import MATCHED, Line, Table, kind, level
+from unlearnable.evaluation.figures import number, percent
+from unlearnable.evaluation.finding import Finding
+from unlearnable.evaluation.rates import Estimate
 
 SCALE = (
     "0 % means that attackers learned as much as from clean pictures behind the same countermeasure, 100 % that they "

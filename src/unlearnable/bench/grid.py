@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from unlearnable.bench.study import CLEAN, CONTROLS, RANDOM, SAME, UNTOUCHED, Study
-from unlearnable.errors import UsageError
-from unlearnable.registry import suggestion
+from unlearnable.errors import UsageError, suggestion
 
 AXES = ("model", "subject", "method", "budget", "purify", "attack", "prompt", "defender", "share", "seed")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from unlearnable.bench.pace import Pace
 from unlearnable.bench.plan import Line, Plan
-from unlearnable.store import Store
+from unlearnable.evaluation.store import Store
 
 
 @dataclass

@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from unlearnable import registry
-from unlearnable.atomic import write_text
-from unlearnable.auditing.page import environment
-from unlearnable.auditing.sources import Source, sources
 from unlearnable.bench import export
 from unlearnable.bench.findings import answer, checks
 from unlearnable.bench.plots import curves
@@ -24,6 +21,9 @@ from unlearnable.bench.study import CONTROLS, RANDOM
 from unlearnable.bench.sums import HELD_OUT, OWN, SHARED, Row
 from unlearnable.bench.tables import KINDS, MATCHED, Table, Variant, attacks, budgets, judge, kind, table, variants
 from unlearnable.errors import UsageError, shown
+from unlearnable.evaluation.html import environment
+from unlearnable.evaluation.sources import Source, sources
+from unlearnable.storage.atomic import write_text
 
 ROWS, PAGE = "rows.json", "report.html"
 JUDGES = {HELD_OUT: "photographs that no attacker saw", OWN: "the clean originals of what attackers trained on"}

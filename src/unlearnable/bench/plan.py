@@ -18,20 +18,19 @@ import torch
 from torch import Tensor
 
 from unlearnable import registry
-from unlearnable.auditing.attack import Pictures, Trial
-from unlearnable.auditing.material import purified_cell, small
 from unlearnable.bench.grid import Point
 from unlearnable.bench.study import CLEAN, UNTOUCHED, Study
 from unlearnable.bench.subjects import Subject
 from unlearnable.bench.work import Attacking, Order, Protecting, Purifying, Where, model_at
 from unlearnable.errors import UsageError
+from unlearnable.evaluation.attack import Pictures, Trial
+from unlearnable.evaluation.material import purified_cell, small
+from unlearnable.evaluation.store import Cell, code
 from unlearnable.images import files
 from unlearnable.models.base import Model
 from unlearnable.personalization.base import Personalizer
-from unlearnable.personalizing import adjusted
 from unlearnable.purification.chain import NONE, parse
 from unlearnable.rng import image_keys
-from unlearnable.store import Cell, code
 
 PROTECT, PURIFY, ATTACK = "protect", "purify", "attack"
 CODE = ("models", "protection", "ldu", "rng.py", "options.py", "recipe.py")
@@ -193,7 +192,10 @@ class Plan:
         study, model = self.study, self.model(point.model)
         given = next(a for a in study.attackers if a.label == point.attack)
         words = next(p for p in study.prompts if p.label == point.prompt)
-        attacker = adjusted(registry.attacker(given.name, model, given.preset), dict(given.settings))
+        from unlearnable.personalization import presets
+        from unlearnable.personalization.presets import adjusted
+
+        attacker = adjusted(presets.attacker(given.name, model, given.preset), dict(given.settings))
         if attacker.token:
             attacker = replace(attacker, token=words.token)
         prompt = subject.prompt(words.token, words.prompt)

@@ -15,16 +15,15 @@ import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from unlearnable import registry
-from unlearnable.atomic import write_text
-from unlearnable.auditing.rates import Estimate
-from unlearnable.auditing.verdict import number, percent
 from unlearnable.bench.findings import answer
 from unlearnable.bench.page import everything, load, models, overall
 from unlearnable.bench.rows import JSON, WAITING
 from unlearnable.bench.sums import SHARED
 from unlearnable.bench.tables import Line, Table
-from unlearnable.errors import UsageError, shown
+from unlearnable.errors import UsageError, shown, suggestion
+from unlearnable.evaluation.figures import number, percent
+from unlearnable.evaluation.rates import Estimate
+from unlearnable.storage.atomic import write_text
 
 MEASURED = (("psnr", ".1f"), ("perceptual", ".2f"))
 MARKED = re.compile(r"(<!-- bench:(?P<name>\S+) -->\n)(?P<body>.*?)(<!-- /bench -->)", re.S)
@@ -73,7 +72,7 @@ def markdown(name: str, tables: Sequence[Table], where: Path) -> str:
     known = {t.budget: t for t in first}
     if name not in known:
         names = ["headline", "methods", "attackers", "run", *known]
-        raise UsageError(f"unknown marker bench:{name} in {shown(where)}: {registry.suggestion(name, names)}")
+        raise UsageError(f"unknown marker bench:{name} in {shown(where)}: {suggestion(name, names)}")
     return of_budget(known[name])
 
 

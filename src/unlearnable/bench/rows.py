@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from unlearnable.auditing.report import processor
-from unlearnable.batch import stamp
 from unlearnable.bench.plan import Line
 from unlearnable.bench.study import Study
-from unlearnable.store import Cell, Store
+from unlearnable.evaluation.machine import processor
+from unlearnable.evaluation.store import Cell, Store
+from unlearnable.storage.journal import stamp
 
 JSON = "rows.json"
 WAITING = "waiting"

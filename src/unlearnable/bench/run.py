@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unlearnable.atomic import write_text
 from unlearnable.bench import grid, rows
 from unlearnable.bench.claims import Claims
 from unlearnable.bench.executors import Executor
@@ -20,8 +19,9 @@ from unlearnable.bench.plan import ATTACK, Line, Plan, Task
 from unlearnable.bench.study import Study
 from unlearnable.bench.subjects import subjects
 from unlearnable.bench.work import DONE, FAILED, Job, Outcome, bytes_of, real
-from unlearnable.locks import alone
-from unlearnable.store import Cell, Store, finite
+from unlearnable.evaluation.store import Cell, Store, finite
+from unlearnable.storage.atomic import write_text
+from unlearnable.storage.locks import alone
 
 CELLS = "cells"
 EVERY = 60.0  # seconds between two writes of the rows

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearnable.auditing.shots import Shot, uri
 from unlearnable.bench.study import CLEAN, RANDOM
 from unlearnable.bench.sums import Row
 from unlearnable.bench.tables import Table
 from unlearnable.errors import PictureError
+from unlearnable.evaluation.html import Shot, uri
 from unlearnable.images import files
 
 MOST = 5_500_000  # characters of all pictures together

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from unlearnable.errors import UsageError, shown
+from unlearnable.errors import UsageError, shown, suggestion
 from unlearnable.images.formats import SUFFIXES
-from unlearnable.registry import suggestion
 
 OBJECT, PERSON, STYLE = "object", "person", "style"
 TEMPLATES = {

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnable.auditing.rates import Estimate
 from unlearnable.bench.study import CLEAN, UNTOUCHED
+from unlearnable.evaluation.rates import Estimate
 from unlearnable.metrics.intervals import of_difference, of_ratio
 from unlearnable.metrics.worst import chosen, widening
 from unlearnable.personalization.learned import LEAST

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from unlearnable.auditing.rates import Estimate
 from unlearnable.bench import sums
 from unlearnable.bench.study import CLEAN, CONTROLS, RANDOM, SAME, UNTOUCHED
 from unlearnable.bench.sums import HELD_OUT, OWN, SHARED, Ground, Row
+from unlearnable.evaluation.rates import Estimate
 from unlearnable.metrics.worst import widening
 
 FIDELITY = ("psnr", "ssim", "linf", "perceptual")

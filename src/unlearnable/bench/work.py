@@ -18,15 +18,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from unlearnable.auditing.attack import Pictures, Trial
-from unlearnable.auditing.material import METRICS
 from unlearnable.errors import UnlearnableError, UsageError
+from unlearnable.evaluation.attack import Pictures, Trial
+from unlearnable.evaluation.material import METRICS
 from unlearnable.images.picture import Picture
 from unlearnable.models.base import Model
 from unlearnable.models.offline import going_offline
+from unlearnable.protection.sealing import allowed
 from unlearnable.recipe import Recipe
 from unlearnable.rng import image_keys
-from unlearnable.work import allowed
 
 DONE, FAILED, MEMORY, TIMEOUT = "done", "failed", "memory", "timeout"
 NO_ROOM = ("can't allocate memory", "out of memory")

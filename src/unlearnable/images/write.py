@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-from unlearnable.atomic import write_bytes
 from unlearnable.errors import UsageError, shown
 from unlearnable.images.encode import encode
 from unlearnable.images.formats import LOSSLESS, SUFFIXES
 from unlearnable.images.picture import Picture
+from unlearnable.storage.atomic import write_bytes
 
 
 def write(

@@ -15,14 +15,14 @@ from unlearnable.ldu.lagrangian import Dual, spent
 from unlearnable.ldu.method import TrajectoryShift
 from unlearnable.ldu.pictures import Pictures
 from unlearnable.ldu.shift import Rho
-from unlearnable.models.training import FineTune, Text, Trainer
+from unlearnable.models.finetune.training import FineTune, Text, Trainer
+from unlearnable.parallel.workers import Workers
 from unlearnable.protection.objectives import Batch
 from unlearnable.protection.personalised import Personalised
 from unlearnable.protection.surrogates import View, view
 from unlearnable.protection.timesteps import draw
 from unlearnable.protection.transforms import pick
 from unlearnable.rng import generator, normal, plain
-from unlearnable.workers import Workers
 
 CHUNK = 8  # pictures whose trajectories are followed at once ahead of the training
 TAUGHT = 8  # pictures of a group that its surrogate learns

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlearnable.ldu.shortcut import fingerprint, read
-from unlearnable.models import checkpoint
 from unlearnable.models.base import Model
+from unlearnable.models.finetune import checkpoint
 from unlearnable.rng import seeded
 
 KIND, COMMAND = "rho", "unlearnable train-ldu"

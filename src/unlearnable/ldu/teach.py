@@ -12,7 +12,7 @@ from torch import Tensor
 from unlearnable.errors import UsageError
 from unlearnable.ldu.consistency import drawn, finest, jumps, shortcut_loss
 from unlearnable.models.base import Condition
-from unlearnable.models.training import FineTune, Text, Trainer
+from unlearnable.models.finetune.training import FineTune, Text, Trainer
 from unlearnable.rng import generator
 
 

@@ -22,11 +22,13 @@ from unlearnable.ldu.shift import Rho
 from unlearnable.ldu.shortcut import Shortcut, fingerprint
 from unlearnable.ldu.teach import Teacher, Teaching
 from unlearnable.models.base import Condition, Model
-from unlearnable.models.checkpoint import Checkpoint
+from unlearnable.models.finetune.checkpoint import Checkpoint
+from unlearnable.models.finetune.training import Trainer
 from unlearnable.models.load import EMBEDDED, load_model
-from unlearnable.models.training import Trainer
+from unlearnable.parallel.workers import workers
+from unlearnable.protection.strengths import protection
+from unlearnable.registry import PAPER
 from unlearnable.rng import normal
-from unlearnable.workers import workers
 
 Progress = Callable[[int, int, float], None]
 SAMPLES, MANY, FEW = 8, 64, (1, 2, 4, 8)
@@ -163,10 +165,9 @@ def few_steps(model: Model, phi: Phi, prompt: str, seed: int) -> dict[str, dict[
 
 def effect(method: TrajectoryShift, model: Model, pictures: Pictures, prompt: str, seed: int) -> dict[str, float]:
     """Mean loss of the model as it is on some pictures: clean, with random noise of the same budget, and protected."""
-    from unlearnable import registry
 
     x = pictures.images(slice(SAMPLES), model.device)
-    noise = replace(registry.protection("random", registry.PAPER), constraint=method.constraint)
+    noise = replace(protection("random", PAPER), constraint=method.constraint)
     made = {"clean": x, "random": noise(model, x, seed=seed), "rho": method(model, x, prompt=prompt, seed=seed)}
     return {name: round(float(method.evaluate(model, y, prompt=prompt).mean()), 4) for name, y in made.items()}
 

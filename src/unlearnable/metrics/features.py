@@ -14,13 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlearnable.errors import SetupError, UsageError, shown
+from unlearnable.errors import SetupError, UsageError, shown, suggestion
 from unlearnable.metrics.base import check
 from unlearnable.models import features as embedded
 from unlearnable.models.load import resolve_device
 from unlearnable.models.offline import offline
 from unlearnable.models.quiet import quiet
-from unlearnable.registry import suggestion
 
 BATCH = 32  # pictures that a network sees at once
 INSTEAD = "give a folder after the name and a colon, or use embedded-features"

@@ -28,7 +28,7 @@ def held_out_loss(model: Model, images: Tensor, prompt: str, draws: int = 16, se
     model and held-out photographs ``[n 3 h w]`` at its size; gives ``[n]``. Times and noise are fixed by `seed`, the
     same for every model and picture, so that differences between models are not differences of luck.
     """
-    from unlearnable.models.training import fixed_losses
+    from unlearnable.models.finetune.training import fixed_losses
 
     return fixed_losses(model, images, prompt, draws=draws, seed=seed).double().cpu()
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlearnable.atomic import replacing, write_text
+from unlearnable.storage.atomic import replacing, write_text
 
 NAME = "embedded-features"
 FOLDER = Path(__file__).parent / "embedded" / "features"

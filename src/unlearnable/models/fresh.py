@@ -29,7 +29,7 @@ def pixel(
     """
     import diffusers
 
-    from unlearnable.models.load import adapt
+    from unlearnable.models.adapters import adapt
     from unlearnable.rng import seeded
 
     widths = widths or WIDTHS[min((known for known in WIDTHS if known >= side), default=64)]

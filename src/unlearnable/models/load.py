@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnable.errors import SetupError, UnlearnableError, UsageError, shown
+from unlearnable.models.adapters import ADAPTERS, adapt
 from unlearnable.models.quiet import quiet
 
 if TYPE_CHECKING:
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent / EMBEDDED
 
-# The pipelines we know, and the adapter for each. Nothing else is ever built from a model's own description.
-ADAPTERS = {
-    "StableDiffusionPipeline": ("latent", "StableDiffusion"),
-    "StableDiffusionXLPipeline": ("latent", "StableDiffusionXL"),
-    "StableDiffusion3Pipeline": ("flow", "StableDiffusion3"),
-    "FluxPipeline": ("flow", "Flux"),
-    "DDPMPipeline": ("pixel", "PixelDDPM"),
-    "DDIMPipeline": ("pixel", "PixelDDPM"),
-}
 
 # Parts of Stable Diffusion that no method asks: not fetched, not loaded.
 UNUSED = {"safety_checker": None, "feature_extractor": None, "image_encoder": None, "requires_safety_checker": False}
@@ -93,17 +84,6 @@ def load_model(
         remedy = "use --device cpu, or a smaller model"
         raise SetupError(f"model {name!r} does not fit into the memory of {str(place)!r}: {remedy}") from error
     return adapt(pipe, name, amp=amp, checkpointing=checkpointing)
-
-
-def adapt(pipe: Any, name: str, *, amp: torch.dtype | None = None, checkpointing: bool = False) -> Model:
-    """The adapter for a diffusers pipeline that is already in memory."""
-    from unlearnable.models.base import prepare
-
-    module, cls = ADAPTERS[type(pipe).__name__]
-    model: Model = getattr(importlib.import_module(f"unlearnable.models.{module}"), cls)(pipe, name, amp)
-    for network in model.modules():
-        prepare(network, checkpointing)
-    return model
 
 
 def folder_of(name: str) -> Path | None:

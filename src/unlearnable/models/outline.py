@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlearnable.models.load import ADAPTERS, folder_of, resolve_device
+from unlearnable.models.adapters import ADAPTERS
+from unlearnable.models.load import folder_of, resolve_device
 
 if TYPE_CHECKING:
     import torch

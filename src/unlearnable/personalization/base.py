@@ -16,9 +16,9 @@ from torch import Tensor
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.images.square import augmented, square
 from unlearnable.models.base import Model
-from unlearnable.models.checkpoint import Checkpoint
-from unlearnable.models.token import NewToken, add_token
-from unlearnable.models.training import FineTune, Prior, Text, Trainer
+from unlearnable.models.finetune.checkpoint import Checkpoint
+from unlearnable.models.finetune.token import NewToken, add_token
+from unlearnable.models.finetune.training import FineTune, Prior, Text, Trainer
 from unlearnable.personalization.concept import Concept
 from unlearnable.personalization.prompts import behind, holding, without
 from unlearnable.rng import image_keys

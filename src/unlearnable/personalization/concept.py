@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from unlearnable.atomic import whole_files, write_text
 from unlearnable.models.base import Model
 from unlearnable.models.quiet import quiet
 from unlearnable.rng import generator
+from unlearnable.storage.atomic import whole_files, write_text
 
 if TYPE_CHECKING:
-    from unlearnable.models.token import NewToken
+    from unlearnable.models.finetune.token import NewToken
     from unlearnable.personalization.base import Personalizer
 
 TOGETHER = 4  # pictures generated at once

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearnable.models.base import Model, text_parameters
-from unlearnable.models.training import denoiser_parameters
+from unlearnable.models.finetune.training import denoiser_parameters
 from unlearnable.personalization.base import Personalizer, Student
 from unlearnable.personalization.concept import Concept
 

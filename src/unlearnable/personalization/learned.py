@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unlearnable.images.square import square
 from unlearnable.models.base import Model
-from unlearnable.models.training import fixed_losses
+from unlearnable.models.finetune.training import fixed_losses
 from unlearnable.personalization.concept import Concept
 from unlearnable.personalization.prompts import without
 

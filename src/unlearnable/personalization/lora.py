@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from unlearnable.models.base import Model, clip_pairs
-from unlearnable.models.lora import add_lora, add_text_lora
+from unlearnable.models.finetune.lora import add_lora, add_text_lora
 from unlearnable.personalization.base import UNETS, Personalizer, Student
 from unlearnable.personalization.concept import Concept
 

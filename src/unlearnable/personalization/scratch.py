@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from unlearnable.models.base import Model
-from unlearnable.models.training import denoiser_parameters
+from unlearnable.models.finetune.training import denoiser_parameters
 from unlearnable.personalization.base import UNETS, Personalizer, Student
 from unlearnable.personalization.concept import Concept
 

@@ -18,11 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnable.errors import UsageError
+from unlearnable.errors import UsageError, suggestion
 from unlearnable.images.square import square
 from unlearnable.models.base import Model
-from unlearnable.models.checkpoint import Checkpoint, read, write
-from unlearnable.models.training import FineTune, Trainer
+from unlearnable.models.finetune.checkpoint import Checkpoint, read, write
+from unlearnable.models.finetune.training import FineTune, Trainer
+from unlearnable.parallel.workers import Workers, workers
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.perturbation import Pixels, Scene
@@ -30,8 +31,6 @@ from unlearnable.protection.probe import measured
 from unlearnable.protection.shelf import Deltas, Views
 from unlearnable.protection.surrogates import view
 from unlearnable.protection.timesteps import LAWS, MEASURED
-from unlearnable.registry import suggestion
-from unlearnable.workers import Workers, workers
 
 AUTO = -1
 FRESH_LR, FRESH_WARMUP = 1e-3, 10  # from random weights: the rate, and rounds of training ahead of any ascent

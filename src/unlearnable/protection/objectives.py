@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unlearnable.models.base import Condition, Model
-from unlearnable.models.training import denoising_loss
+from unlearnable.models.finetune.training import denoising_loss
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from unlearnable.errors import UsageError
 from unlearnable.models.base import Condition, Model
-from unlearnable.models.lora import add_lora
-from unlearnable.models.token import NewToken, add_token
-from unlearnable.models.training import FineTune, Trainer
+from unlearnable.models.finetune.lora import add_lora
+from unlearnable.models.finetune.token import NewToken, add_token
+from unlearnable.models.finetune.training import FineTune, Trainer
 from unlearnable.protection.surrogates import State, View, view
 
 KINDS = ("base", "lora", "token")

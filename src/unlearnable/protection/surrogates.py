@@ -17,7 +17,7 @@ from torch import Tensor
 from unlearnable.errors import UsageError
 from unlearnable.images.tensors import pictures, squares
 from unlearnable.models.base import Condition, Model, clip_pairs, text_parameters
-from unlearnable.models.training import FineTune, Trainer, denoiser_parameters
+from unlearnable.models.finetune.training import FineTune, Trainer, denoiser_parameters
 from unlearnable.rng import name_seed
 
 Data = Literal["clean", "protected"]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from unlearnable import registry
-from unlearnable.errors import UnlearnableError, UsageError
+from unlearnable.errors import UnlearnableError, UsageError, suggestion
 from unlearnable.purification.base import Purifier
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def link(text: str) -> tuple[str, Purifier]:
         key, equals, value = argument.partition("=")
         key, value = (key, value) if equals else ([*known][place], argument)
         if key not in known:
-            raise UsageError(f"unknown setting {key!r} in {text!r}: {registry.suggestion(key, [*known])}")
+            raise UsageError(f"unknown setting {key!r} in {text!r}: {suggestion(key, [*known])}")
         if key in settings:
             raise UsageError(f"{text!r} gives {key} twice: give it once")
         settings[key] = number(value, type(known[key]), key, text)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unlearnable.errors import UsageError
+from unlearnable.errors import UsageError, suggestion
 from unlearnable.purification.base import Diffusing, between, latent
 from unlearnable.purification.views import by_views, usual
-from unlearnable.registry import suggestion
 from unlearnable.rng import image_keys
 
 Distance = Callable[[Tensor, Tensor], Tensor]  # pictures and pictures -> ``[b]``

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unlearnable.bench.work import FAILED, MEMORY, Job, Outcome, do
-from unlearnable.cluster import AUTO, connected, first
-from unlearnable.store import code
+from unlearnable.evaluation.store import code
+from unlearnable.parallel.cluster import AUTO, connected, first
 
 RETRIES = 5
 

@@ -5,7 +5,7 @@ eq. 6: minimise ``||eps_theta(z_t) - z_target||^2`` over all t, the surrogate a 
 pictures. 4/255. Deviations: our own pattern as the target; 10 rounds of 5 LoRA and 10 ascent steps.
 """
 
-from unlearnable.models.training import FineTune
+from unlearnable.models.finetune.training import FineTune
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import consistent_error

@@ -7,7 +7,7 @@ authors' scripts have other pictures (set A) and can train the text encoder: ``-
 It learns for 100 steps at the model's own rate (`Model.fine_tune_lr`).
 """
 
-from unlearnable.models.training import FineTune
+from unlearnable.models.finetune.training import FineTune
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import denoising

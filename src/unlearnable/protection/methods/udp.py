@@ -7,7 +7,7 @@ steps are ours: 10 rounds of 10 ascent steps, the surrogate taking 5 ahead of ea
 from the loaded weights, and 50 for a whole data set (`--surrogate scratch` or `checkpoint`; `protection.maxmin`).
 """
 
-from unlearnable.models.training import FineTune
+from unlearnable.models.finetune.training import FineTune
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.maxmin import MaxMin
 from unlearnable.protection.objectives import denoising

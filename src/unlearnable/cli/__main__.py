@@ -1,0 +1,5 @@
+"""`python -m unlearnable.cli`."""
+
+from unlearnable.cli.root import main
+
+main()

@@ -1,0 +1,158 @@
+"""`unlearnable audit`: attackers on one's own pictures, and a page that says what they got."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unlearnable.cli.lists import show_all
+from unlearnable.errors import UsageError
+
+if TYPE_CHECKING:
+    from unlearnable.auditing.facts import Audit
+    from unlearnable.auditing.settings import Settings
+
+EXAMPLES = """[bold]Examples[/bold]
+
+unlearnable audit photos protected --prompt "a photo of sks dog" --held-out others
+
+unlearnable audit photos protected -o report --attack dreambooth,lora --purify none,jpeg:75+resize:0.5 --seeds 0,1,2
+
+An audit that was interrupted goes on when the same command is given again."""
+FAILED, INTERRUPTED = 1, 130
+
+
+def choices(wanted: bool) -> None:
+    """Print what --attack and --purify can name, and stop."""
+    if wanted:
+        for title, kind in (("attackers (--attack)", "attacker"), ("countermeasures (--purify)", "purifier")):
+            typer.echo(f"{title}:")
+            show_all(kind)
+        raise typer.Exit
+
+
+def audit(
+    clean: Annotated[Path, typer.Argument(help="Folder of the clean pictures of one subject.")],
+    protected: Annotated[Path, typer.Argument(help="Folder of their protected twins, of the same names.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report; made if need be.")] = Path("audit"),
+    attack: Annotated[str, typer.Option(help="Attackers, see `personalize --list`.")] = "dreambooth",
+    purify: Annotated[str, typer.Option(help="Countermeasures, see `purify --list`.")] = "none,jpeg:75,diffpure",
+    held_out: Annotated[Path | None, typer.Option(help="Other clean pictures of the subject, to test on.")] = None,
+    prompt: Annotated[str, typer.Option(help="What the pictures show, the subject as sks.")] = "a photo of sks",
+    seeds: Annotated[str, typer.Option(help="Seeds of the trainings, e.g. 0,1,2.")] = "0",
+    preset: Annotated[str, typer.Option(help="auto (by the model's size), paper or embedded.")] = "auto",
+    steps: Annotated[int | None, typer.Option(help="Training steps, in place of the preset's.")] = None,
+    generated: Annotated[int, typer.Option(help="Pictures to draw from each attacker's model.")] = 8,
+    features: Annotated[str, typer.Option(help="Network that judges similarity.")] = "embedded-features",
+    model: Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.")] = "embedded",
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    show: Annotated[
+        bool, typer.Option("--list", callback=choices, is_eager=True, help="List attackers, countermeasures; stop.")
+    ] = False,
+) -> None:
+    """Attack your own pictures, clean and protected, and report what the attackers learned: measured, not promised."""
+    from unlearnable.auditing.settings import Settings
+    from unlearnable.cli import protect as cli_protect
+
+    settings = Settings(
+        attacks=listed(attack), purify=listed(purify), prompt=prompt, seeds=numbers(seeds), preset=preset, steps=steps,
+        generated=generated, features=features, model=model, revision=revision, device=device, dtype=dtype,
+        offline=offline,
+    )  # fmt: skip
+    cli_protect.tell_unaccepted([clean, protected, *([held_out] if held_out else [])], True, None, False)
+    if dry_run:
+        preview(clean, protected, settings, held_out)
+        return
+    from unlearnable.auditing.run import audit as run
+
+    try:
+        with cli_protect.bar("auditing") as tell:
+            told = tell if cli_protect.talk.is_terminal else spoken()
+            done = run(clean, protected, out, settings, held_out=held_out, progress=told)
+    except KeyboardInterrupt as error:
+        kept = len(list((out / "cells").glob("*.json")))
+        cli_protect.talk.print(
+            f"unlearnable: interrupted; {kept} finished trials are kept, the same command goes on from here"
+        )
+        raise typer.Exit(INTERRUPTED) from error
+    report(done, as_json)
+    if done.problems:
+        raise typer.Exit(FAILED)
+
+
+def report(done: Audit, as_json: bool) -> None:
+    """The verdict on stdout; what was left out and what to doubt on stderr."""
+    from unlearnable.cli.protect import talk
+    from unlearnable.errors import shown
+
+    facts = done.report
+    for problem in done.problems:
+        talk.print(f"left out: {problem}", style="red", markup=False)
+    if as_json:
+        sys.stdout.write(json.dumps(facts) + "\n")
+    else:
+        lines = [facts["verdict"]["headline"], *facts["verdict"]["sentences"], f"{shown(done.page)}"]
+        sys.stdout.write("\n".join(lines) + "\n")
+    for check in facts["checks"]:
+        style = "red" if check["grave"] else "yellow"
+        talk.print(f"doubt: {check['text']} ({check['see']})", style=style, markup=False)
+    for sentence in facts["not_checked"]:
+        talk.print(sentence, style="dim", markup=False)
+
+
+def preview(clean: Path, protected: Path, settings: Settings, held_out: Path | None) -> None:
+    """What an audit would do, without a model and without writing anything."""
+    from unlearnable.auditing.tasks import tasks
+    from unlearnable.cli.protect import talk
+    from unlearnable.evaluation.material import conditions
+    from unlearnable.evaluation.pairs import subject
+
+    settings.check()
+    todo = tasks(settings, conditions(settings.chains()))
+    found = subject(clean, protected, held_out)
+    for task in todo:
+        sys.stdout.write(f"{task}\n")
+    for problem in found.problems:
+        talk.print(f"would be left out: {problem}", style="red", markup=False)
+    for note in found.notes:
+        talk.print(note, style="dim", markup=False)
+    talk.print(f"{len(found.train)} pairs to train on, {len(found.held_out)} photographs held out; nothing written")
+
+
+def spoken() -> Callable[[float, int, str], None]:
+    """Progress for a stream that is no terminal: a line for each cell as it begins."""
+    from unlearnable.cli.protect import talk
+
+    started, said = time.monotonic(), [""]
+
+    def tell(done: float, total: int, what: str) -> None:
+        if what == said[0]:
+            return
+        said[0] = what
+        left = (time.monotonic() - started) * (total - done) / done if done else 0.0
+        about = f", about {max(1, round(left / 60))} min left" if left else ""
+        talk.print(f"{round(done)} of {total} done{about}: {what}", style="dim", markup=False)
+
+    return tell
+
+
+def listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, listed(text)))
+    except ValueError as error:
+        raise UsageError(f"seeds {text!r} are not whole numbers: give some, such as 0,1,2") from error

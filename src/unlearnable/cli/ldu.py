@@ -1,0 +1,149 @@
+"""`unlearnable train-shortcut` and `unlearnable train-ldu`: what Latent Diffusion Unlearning needs, trained once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+SHORTCUT_EXAMPLES = """[bold]Examples[/bold]
+
+unlearnable train-shortcut pictures -r -o shortcut.safetensors
+
+unlearnable train-shortcut pictures -o sd15.safetensors --model stable-diffusion-v1-5/stable-diffusion-v1-5 --batch 8
+
+unlearnable protect photos -o protected --method ldu --options phi=shortcut:shortcut.safetensors
+
+A caption beside a picture (x.txt by x.jpg) is its text. The same command goes on where it was interrupted."""
+LDU_EXAMPLES = """[bold]Examples[/bold]
+
+unlearnable train-ldu pictures -r -o rho.safetensors
+
+accelerate launch -m unlearnable.cli train-ldu pictures -r -o rho.safetensors --batch 32 --model MODEL
+
+unlearnable protect photos -o protected --method ldu-fast --options rho=rho.safetensors
+
+Each folder inside is one subject. The same command goes on where it was interrupted."""
+INTERRUPTED = 130
+
+
+def train_shortcut(
+    inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
+    prompt: Annotated[str, typer.Option(help="Text of pictures that have no caption of their own.")] = "a photo",
+    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    rank: Annotated[int | None, typer.Option(help="Rank of the LoRA.")] = None,
+    share: Annotated[float | None, typer.Option(help="Share of a batch that learns self-consistency.")] = None,
+    ema: Annotated[float | None, typer.Option(help="Decay of the running average that teaches.")] = None,
+    model: Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.")] = "embedded",
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, more time.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+) -> None:
+    """Train a shortcut model, a LoRA that samples in 1 to 8 steps; the method ldu denoises with it."""
+    from unlearnable.ldu import train
+    from unlearnable.ldu.teach import Teaching
+
+    given: dict[str, Any] = {"steps": steps, "lr": lr, "batch": batch, "rank": rank, "share": share, "ema": ema}
+    where: dict[str, Any] = {
+        "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
+        "checkpointing": checkpointing,
+    }  # fmt: skip
+    with learning() as tell:
+        settings = Teaching(**{name: value for name, value in given.items() if value is not None})
+        report = train.train_shortcut(
+            inputs, out, prompt=prompt, settings=settings, seed=seed, recursive=recursive, progress=tell, **where
+        )
+    rows = report["few steps"]
+    told = [f"{'steps':>5}  " + "  ".join(f"{name:>8}" for name in rows)]
+    told += [f"{k:>5}  " + "  ".join(f"{row[k]:8.3f}" for row in rows.values()) for k in rows["ddim"]]
+    say(report, as_json, ["distance from the samples of 64 DDIM steps, their spread being 1:", *told])
+
+
+def train_ldu(
+    inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures, a subject a folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
+    prompt: Annotated[str, typer.Option(help="Text of trajectories, and of pictures without a caption.")] = "a photo",
+    psnr: Annotated[float | None, typer.Option(help="Least PSNR in dB; 36.1, the paper's, unless given.")] = None,
+    eps: Annotated[float | None, typer.Option(help="Largest change of a sample instead, in levels of 255.")] = None,
+    perceptual: Annotated[float | None, typer.Option(help="Largest distance in embedded features instead.")] = None,
+    options: Annotated[str, typer.Option(help="Settings of the method ldu, as in k=4,depth=0.5.")] = "",
+    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures a step, over all processes.")] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of the network.")] = None,
+    surrogate: Annotated[str | None, typer.Option(help="Attackers of a subject: lora, token or lora+token.")] = None,
+    groups: Annotated[int | None, typer.Option(help="Subjects that get attackers of their own.")] = None,
+    taught: Annotated[int | None, typer.Option(help="Training steps of each of these attackers.")] = None,
+    model: Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.")] = "embedded",
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, more time.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+) -> None:
+    """Train the network of ldu-fast, which protects a picture it never saw in one pass."""
+    from unlearnable.ldu import train
+    from unlearnable.ldu.amortise import Amortising
+    from unlearnable.recipe import Recipe
+
+    given: dict[str, Any] = {"steps": steps, "lr": lr, "batch": batch, "width": width}
+    given |= {"surrogate": surrogate, "groups": groups, "taught": taught}
+    where: dict[str, Any] = {
+        "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
+        "checkpointing": checkpointing,
+    }  # fmt: skip
+    budget = 36.1 if psnr is eps is perceptual is None else psnr
+    method: Any = Recipe(method="ldu", psnr=budget, eps=eps, perceptual=perceptual, options=options).protection()
+    with learning() as tell:
+        settings = Amortising(**{name: value for name, value in given.items() if value is not None})
+        report = train.train_rho(
+            inputs, out, method, prompt=prompt, settings=settings, seed=seed, recursive=recursive,
+            progress=tell, **where,
+        )  # fmt: skip
+    rows = [f"{name:>8}  {value:.4f}" for name, value in report.get("loss", {}).items()]
+    say(report, as_json, [f"{report['budget']}; brought down by {report['phi']}; denoising loss:", *rows])
+
+
+@contextmanager
+def learning() -> Iterator[Any]:
+    """A progress bar with the time that is left; an interruption says how to go on."""
+    from unlearnable.cli import protect as cli_protect
+
+    try:
+        with cli_protect.bar("learning") as tell:
+            yield lambda done, total, loss: tell(done, total, f"learning, loss {loss:.4f}")
+    except KeyboardInterrupt as error:
+        cli_protect.talk.print("unlearnable: interrupted; the same command goes on from here")
+        raise typer.Exit(INTERRUPTED) from error
+
+
+def say(report: dict[str, Any], as_json: bool, lines: list[str]) -> None:
+    """The report on stdout; what could not be read on stderr, which makes the exit code 1."""
+    from unlearnable.cli.protect import talk
+    from unlearnable.errors import shown
+
+    for message in report["failed"]:
+        talk.print(f"failed: {message}", style="red", markup=False)
+    if as_json:
+        sys.stdout.write(json.dumps(report) + "\n")
+    else:
+        done = f"{shown(report['file'])}: {report['pictures']} pictures, {report['seconds']:g} s"
+        sys.stdout.write("\n".join([done, *lines]) + "\n")
+    if report["failed"]:
+        raise typer.Exit(1)

@@ -1,0 +1,124 @@
+"""`unlearnable personalize`: an attacker on files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unlearnable.cli.lists import listing
+from unlearnable.errors import UsageError
+from unlearnable.inputs import paths
+
+if TYPE_CHECKING:
+    from unlearnable.jobs.personalize import Learned
+
+EXAMPLES = """[bold]Examples[/bold]
+
+unlearnable personalize photos -o learned --prompt "a photo of sks dog"
+
+unlearnable personalize photos -o learned --attack lora --held-out others --steps 400 --set rank=16
+
+A run that was interrupted goes on when the same command is given again."""
+INTERRUPTED = 130
+
+
+def personalize(
+    inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures of one subject.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is learned; made if need be.")],
+    attack: Annotated[str, typer.Option(help="Attacker; see --list.")] = "dreambooth",
+    prompt: Annotated[str, typer.Option(help="What the pictures show, the subject as sks.")] = "a photo of sks",
+    preset: Annotated[str, typer.Option(help="auto (by the model's size), paper or embedded.")] = "auto",
+    steps: Annotated[int | None, typer.Option(help="Training steps, in place of the preset's.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate, in place of the preset's.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures a step, in place of the preset's.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Another setting, e.g. text_lr=5e-7, rank=16, augment=true.")
+    ] = None,
+    token: Annotated[str | None, typer.Option(help="Word for the subject in the prompt, in place of sks.")] = None,
+    held_out: Annotated[Path | None, typer.Option(help="Other clean pictures of the subject, to test on.")] = None,
+    class_images: Annotated[Path | None, typer.Option(help="Pictures of the class, for prior preservation.")] = None,
+    samples: Annotated[int, typer.Option(min=0, help="How many pictures to generate.")] = 8,
+    model: Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.")] = "embedded",
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, more time.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    show: Annotated[
+        bool, typer.Option("--list", callback=listing("attacker"), is_eager=True, help="List the attackers and stop.")
+    ] = False,
+) -> None:
+    """Train an attacker on pictures, to see what it learns from them; on your own pictures only."""
+    from unlearnable.cli import protect as cli_protect
+    from unlearnable.jobs import personalize as personalizing
+
+    given = {"steps": steps, "lr": lr, "batch": batch, "token": token}
+    where: dict[str, Any] = {
+        "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
+        "checkpointing": checkpointing,
+    }  # fmt: skip
+    seen = [*paths(inputs), *(folder for folder in (held_out, class_images) if folder)]
+    cli_protect.tell_unaccepted(seen, recursive, out, False)
+    try:
+        with cli_protect.bar("learning") as tell:
+            learned = personalizing.personalize(
+                inputs, out, attack=attack, prompt=prompt, preset=preset, seed=seed, samples=samples,
+                settings=parsed(settings or []) | {name: value for name, value in given.items() if value is not None},
+                held_out=[held_out] if held_out else (), class_images=[class_images] if class_images else (),
+                recursive=recursive, progress=lambda done, total, loss: tell(done, total), **where,
+            )  # fmt: skip
+    except KeyboardInterrupt as error:
+        kept = (out / personalizing.TRAINING).exists()
+        where_to = "the same command goes on from its checkpoint" if kept else "nothing was kept yet"
+        cli_protect.talk.print(f"unlearnable: interrupted; {where_to}", markup=False)
+        raise typer.Exit(INTERRUPTED) from error
+    report(learned, as_json)
+    if learned.failed:
+        raise typer.Exit(1)
+
+
+def parsed(settings: list[str]) -> dict[str, Any]:
+    """``["rank=16", "initial=red dog"]`` as names and values."""
+    found: dict[str, Any] = {}
+    for text in settings:
+        name, mark, value = text.partition("=")
+        if not mark:
+            raise UsageError(f"--set {text!r} has no value: give name=value, such as rank=16")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
+
+
+def report(learned: Learned, as_json: bool) -> None:
+    """The outcome on stdout; what could not be read and what to doubt on stderr."""
+    from unlearnable.cli.protect import talk
+    from unlearnable.errors import shown
+    from unlearnable.jobs import personalize as personalizing
+
+    for message in learned.failed:
+        talk.print(f"failed: {message}", style="red", markup=False)
+    facts = learned.report
+    if as_json:
+        sys.stdout.write(json.dumps(facts) + "\n")
+    else:
+        pictures = "1 picture" if facts["pictures"] == 1 else f"{facts['pictures']} pictures"
+        sys.stdout.write(f"{facts['attack']}: {pictures} learned as {facts['prompt']!r}\n")
+        for what, name in (("fit", "its own pictures"), ("held_out", "held-out pictures")):
+            if what in facts:
+                before, after = facts[what]["before"], facts[what]["after"]
+                sys.stdout.write(
+                    f"loss on {name}: {before:.4f} before, {after:.4f} after ({after / before - 1:+.1%})\n"
+                )
+        sheet = f", samples in {personalizing.SHEET}" if facts["samples"] else ""
+        sys.stdout.write(f"{shown(learned.folder)}  ({facts['seconds']:g} s{sheet})\n")
+    for note in learned.notes:
+        talk.print(f"note: {note}", style="yellow", markup=False)

@@ -1,0 +1,56 @@
+"""`unlearnable purify`: countermeasures on files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unlearnable.cli.lists import listing
+from unlearnable.inputs import paths
+
+EXAMPLES = """[bold]Examples[/bold]
+
+unlearnable purify protected -o purified --how jpeg:75+resize:0.5
+
+unlearnable purify protected -o purified --how diffpure:0.1 --model stable-diffusion-v1-5/stable-diffusion-v1-5
+
+A purifier is its name, or name:strength, or name:strength:setting=value; + joins them to a chain."""
+
+
+def purify(
+    inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],
+    how: Annotated[str, typer.Option(help="Chain such as jpeg:75+resize:0.5; see --list.")] = "jpeg:75",
+    model: Annotated[str, typer.Option(help="For those that need one: embedded, a folder or a hub id.")] = "embedded",
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
+    keep_metadata: Annotated[bool, typer.Option("--keep-metadata", help="Keep EXIF (GPS too) and XMP.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished files again.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture on stdout.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    show: Annotated[
+        bool, typer.Option("--list", callback=listing("purifier"), is_eager=True, help="List the purifiers and stop.")
+    ] = False,
+) -> None:
+    """Do to pictures what an attacker does before training on them: JPEG, resizing, DiffPure and the like."""
+    from unlearnable.cli import protect as cli_protect
+    from unlearnable.errors import shown
+    from unlearnable.jobs import purify as purifying
+
+    counts = {"purified": 0, "skipped": 0, "failed": 0}
+    where: dict[str, Any] = {"device": device, "dtype": dtype, "offline": offline, "revision": revision}
+    options: dict[str, Any] = {"recursive": recursive, "overwrite": overwrite, "keep_metadata": keep_metadata}
+    cli_protect.tell_unaccepted(paths(inputs), recursive, out, as_json)
+    with cli_protect.counted(out), cli_protect.bar("purifying") as tell:
+        for result in purifying.purify(inputs, out, how, model=model, seed=seed, progress=tell, **options, **where):
+            counts[result.status] += 1
+            cli_protect.show(result, as_json)
+    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    cli_protect.talk.print(f"{said}; journal in {shown(out)}", markup=False)
+    if counts["failed"]:
+        raise typer.Exit(1)

@@ -1,0 +1,239 @@
+"""The command line, thin: parse, call, print, exit code. Results go to stdout, progress and remarks to stderr.
+
+Exit codes: 0 done, 1 some inputs failed, 2 wrong usage, 3 this machine lacks something, 130 interrupted (run it again).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from unlearnable.cli import audit as cli_audit
+from unlearnable.cli import bench as cli_bench
+from unlearnable.cli import ldu as cli_ldu
+from unlearnable.cli import lists
+from unlearnable.cli import measure as cli_measure
+from unlearnable.cli import personalize as cli_personalize
+from unlearnable.cli import purify as cli_purify
+from unlearnable.errors import SetupError, UnlearnableError, UsageError, shown
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Make pictures hard for diffusion models to learn, and measure whether that worked.",
+    epilog="Perturbations raise an attacker's cost; they guarantee nothing.",
+)
+models_app = typer.Typer(no_args_is_help=True, help="The diffusion models that protections can work against.")
+app.add_typer(models_app, name="models")
+app.add_typer(cli_bench.app, name="bench")
+
+FAILED, USAGE, SETUP, INTERRUPTED = 1, 2, 3, 130
+
+EXAMPLES = """[bold]Examples[/bold]
+
+unlearnable protect photo.jpg -o protected
+
+unlearnable protect photos -r -o protected --strength subtle
+
+unlearnable protect art.png -o out --method mist --eps 6 --model stable-diffusion-v1-5/stable-diffusion-v1-5
+
+To resume an interrupted run, give the same command again."""
+
+
+@app.command(epilog=EXAMPLES)
+def protect(
+    inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures; with --ray, URLs too.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],
+    method: Annotated[str | None, typer.Option(help="Protection; see `unlearnable methods`.")] = None,
+    strength: Annotated[str | None, typer.Option(help="subtle, standard, strong (40, 36, 30 dB) or paper.")] = None,
+    eps: Annotated[float | None, typer.Option(help="Largest change of a sample, in levels of 255.")] = None,
+    psnr: Annotated[float | None, typer.Option(help="Least PSNR in dB, in place of eps.")] = None,
+    perceptual: Annotated[float | None, typer.Option(help="Largest distance in embedded features.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Ascent steps, at least one a round of the method.")] = None,
+    options: Annotated[str | None, typer.Option(help="More settings of the method, as in k=4,depth=0.5.")] = None,
+    surrogate: Annotated[str | None, typer.Option(help="udp, eudp: scratch or checkpoint, for a whole set.")] = None,
+    model: Annotated[str | None, typer.Option(help="embedded, a diffusers folder or a hub id.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the pictures show, as an attacker would put it.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Picture or folder: light parts may change.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Scale in px at which larger pictures are protected.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Views worked on at once; 0: those of one picture.")] = None,
+    group: Annotated[str | None, typer.Option(help="What surrogates learn at once: picture or folder.")] = None,
+    format: Annotated[str | None, typer.Option(help="File format of the results, e.g. png, jpeg.")] = None,
+    quality: Annotated[int | None, typer.Option(help="Quality of a lossy format, 1 to 100.")] = None,
+    keep_metadata: Annotated[bool | None, typer.Option("--keep-metadata", help="Keep EXIF (GPS too) and XMP.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="TOML file of these settings; flags win over it.")] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Also write a side-by-side PNG of each picture.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished files again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture on stdout.")] = False,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    checkpointing: Annotated[bool | None, typer.Option("--checkpointing", help="Less memory, more time.")] = None,
+    offline: Annotated[bool | None, typer.Option("--offline", help="Never touch the network.")] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="auto or an address: let a Ray cluster do it, for huge folders.")
+    ] = None,
+) -> None:
+    """Write protected twins of pictures: same size, same colours, looking unchanged."""
+    from unlearnable.cli.protect import run
+    from unlearnable.recipe import BUDGETS, Recipe, load
+
+    flags: dict[str, Any] = {
+        "method": method, "strength": strength, "eps": eps, "psnr": psnr, "perceptual": perceptual, "steps": steps,
+        "options": options, "surrogate": surrogate, "model": model, "revision": revision, "prompt": prompt,
+        "seed": seed, "resolution": resolution, "batch": batch, "group": group, "format": format, "quality": quality,
+        "keep_metadata": keep_metadata, "device": device, "dtype": dtype, "offline": offline,
+        "checkpointing": checkpointing,
+    }  # fmt: skip
+    given = {name: value for name, value in flags.items() if value is not None}
+    base = Recipe(**load(recipe)) if recipe else Recipe()
+    if given.keys() & BUDGETS:  # a budget on the command line replaces the recipe's, of any kind
+        base = replace(base, eps=None, psnr=None, perceptual=None)
+    if strength is not None and given.keys() & {*BUDGETS}:
+        which = ", ".join(f"--{name}" for name in BUDGETS if name in given)
+        typer.echo(f"note: {which} replaces the budget of --strength {strength}; its other settings stay", err=True)
+    failed = run(
+        inputs, out, replace(base, **given), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
+        dry_run=dry_run, as_json=as_json, ray=ray,
+    )  # fmt: skip
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+app.command(epilog=cli_purify.EXAMPLES)(cli_purify.purify)
+app.command(epilog=cli_personalize.EXAMPLES)(cli_personalize.personalize)
+app.command(epilog=cli_measure.EXAMPLES)(cli_measure.measure)
+app.command(epilog=cli_audit.EXAMPLES)(cli_audit.audit)
+app.command(epilog=cli_ldu.SHORTCUT_EXAMPLES)(cli_ldu.train_shortcut)
+app.command(epilog=cli_ldu.LDU_EXAMPLES)(cli_ldu.train_ldu)
+
+
+@app.command()
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Say all about this one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """List the protections, or explain one: paper, equation, budget, deviations."""
+    from unlearnable import registry
+
+    chosen = [registry.entry(n) for n in ([name] if name else registry.names())]
+    for sentence in lists.broken("method"):
+        typer.echo(f"unlearnable: {sentence}", err=True)
+    if as_json:
+        echo(json.dumps([{"name": e.name, "summary": e.summary, "text": e.text} for e in chosen], indent=2))
+    elif name:
+        echo(chosen[0].text)
+    else:
+        width = max(len(e.name) for e in chosen)
+        for e in chosen:
+            echo(f"{e.name:{width}}  {e.summary.partition(': ')[2] or e.summary}")
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """Checkpoints of the supported families, and whether they are here. A folder of one of them works too."""
+    from unlearnable.models.load import KNOWN, folder_of
+
+    width = max(map(len, KNOWN))
+    for name, what in KNOWN.items():
+        echo(f"{name:{width}}  {'here ' if folder_of(name) else 'away '}  {what}")
+
+
+@models_app.command("path")
+def models_path(name: Annotated[str, typer.Argument(help="embedded, a folder or a hub id.")] = "embedded") -> None:
+    """Print the folder a model is in."""
+    from unlearnable.models.load import folder_of
+
+    folder = folder_of(name)
+    if folder is None:
+        raise SetupError(f"model {name!r} is not on this machine: fetch it with `hf download {name}`")
+    echo(str(folder))
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False) -> None:
+    """Explain this machine: versions, device, memory, offline mode, and what is wrong with them."""
+    from unlearnable.cli.doctor import examine
+
+    findings = examine()
+    if as_json:
+        echo(json.dumps([f.__dict__ for f in findings], indent=2))
+    else:
+        width = max(len(f.name) for f in findings)
+        for f in findings:
+            echo(f"{'ok  ' if f.ok else 'WARN'}  {f.name:{width}}  {f.value}")
+    if not all(f.ok for f in findings):
+        raise typer.Exit(SETUP)
+
+
+def version(wanted: bool) -> None:
+    if wanted:
+        from unlearnable import __version__
+
+        echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def echo(text: str) -> None:
+    typer.echo(text)
+
+
+def interrupt(*_: object) -> NoReturn:
+    """A polite kill is an interrupt: what is done is kept, and said."""
+    raise KeyboardInterrupt
+
+
+def dashes(words: list[str]) -> None:
+    """Raise UsageError for a file whose name starts with a dash, which would be read as options."""
+    from unlearnable.images.formats import SUFFIXES
+
+    for word in words[: words.index("--")] if "--" in words else words:
+        if word.startswith("-") and (os.path.splitext(word)[1].lower() in SUFFIXES or os.path.lexists(word)):
+            raise UsageError(
+                f"{shown(word)} would be read as an option: write {shown(os.path.join('.', word))}, or -- before it"
+            )
+
+
+def fail(text: str, code: int) -> NoReturn:
+    typer.echo(f"unlearnable: {text}", err=True)
+    sys.exit(code)
+
+
+def main() -> Any:
+    """Entry point: every expected error is one sentence on stderr and an exit code."""
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        dashes(sys.argv[1:])
+        app()
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on from what is finished", INTERRUPTED)
+    except UsageError as error:
+        fail(str(error), USAGE)
+    except SetupError as error:
+        fail(str(error), SETUP)
+    except UnlearnableError as error:
+        fail(str(error), FAILED)
+
+
+if __name__ == "__main__":
+    main()

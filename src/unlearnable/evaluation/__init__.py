@@ -1,0 +1,1 @@
+"""What attackers learn, measured: the trials, rates and sources behind the audit and the benchmark."""

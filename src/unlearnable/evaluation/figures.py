@@ -1,0 +1,24 @@
+"""Rates as people read them."""
+
+from __future__ import annotations
+
+import math
+
+from unlearnable.evaluation.rates import Estimate
+
+
+def number(share: float) -> str:
+    """Whole per cent with a true minus sign; a dash where undefined."""
+    if math.isnan(share):
+        return "–"
+    whole = "∞" if math.isinf(share) else str(abs(round(100 * share)))
+    return f"−{whole}" if share < 0 and whole != "0" else whole
+
+
+def percent(rate: Estimate) -> str:
+    """A rate for people: ``62 % (41 to 80)``."""
+    if not rate.defined:
+        return "undefined"
+    if math.isnan(rate.low):
+        return f"{number(rate.value)} % (no interval)"
+    return f"{number(rate.value)} % ({number(rate.low)} to {number(rate.high)})"

@@ -1,0 +1,144 @@
+"""A folder as one data set: every picture's own noise from one game against a surrogate that trains on all of them.
+
+The state lies beside the output folder, not in it: whoever has the perturbations can take them off again. The set is
+fixed when the game begins. Pictures that come later ascend against the surrogate as it ended, and nothing is redone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlearnable.errors import SetupError, UnlearnableError, UsageError, shown
+from unlearnable.jobs.run import Result, Run
+from unlearnable.models.base import Model
+from unlearnable.models.fresh import PREFIX
+from unlearnable.parallel.workers import Workers, workers
+from unlearnable.protection.maxmin import Game, MaxMin
+from unlearnable.protection.sealing import Job, sizes
+from unlearnable.protection.shelf import Views
+from unlearnable.storage.atomic import write_text
+
+LEAST = 2  # pictures that make a data set
+
+
+@dataclass(frozen=True)
+class Member:
+    """A picture of the set: what it shows, and its views."""
+
+    content: str
+    views: int
+    height: int
+    width: int
+
+
+class Whole(Run):
+    """The folder's run: the same files and journal, the perturbations from one game.
+
+    Of processes launched together all play, and the first reads and writes the files.
+    """
+
+    crew = Workers()
+
+    def results(self, model: Model | None, remark: Callable[[str], None]) -> Iterator[Result]:
+        r, settings = self.recipe, self.recipe.protection()
+        if not isinstance(settings, MaxMin):
+            raise UsageError(f"{r.method} plays no game over a data set: use --method udp or eudp, or no --surrogate")
+        if r.surrogate != "scratch" and r.model.startswith(PREFIX) and model is None:
+            raise UsageError(f"{r.model} has random weights and no checkpoint: use --surrogate scratch")
+        self.crew = workers(0)
+        if self.crew.count > 1:
+            self.recipe = replace(r, device=self.crew.device or r.device)
+        model = self._begin(model, remark)
+        scale = sizes(model, r.resolution or model.size)
+        scale, jobs = replace(scale, minimum=min(scale.minimum, model.size)), []
+        for source, name in self.pairs:
+            try:
+                jobs.append(self._job(source, name, scale))
+            except UnlearnableError as error:
+                yield self._failed(source, error)
+        if jobs:
+            yield from self._set(settings, model, jobs)
+
+    def _set(self, settings: MaxMin, model: Model, jobs: list[Job]) -> Iterator[Result]:
+        r = self.recipe
+        run = hashlib.sha256(f"{r.hash} {model.fingerprint()}".encode()).hexdigest()[:16]
+        place = self.out.resolve().with_name(f"{self.out.resolve().name}.state") / run
+        if not self.crew.first:
+            self.crew.wait()
+        members = self._members(place, jobs)
+        if self.crew.first:
+            self.crew.wait()
+        keys = [f"{m.content}:{i}" for m in members for i in range(m.views)]
+        shapes = [(3, m.height, m.width) for m in members for _ in range(m.views)]
+        views = Views(place / "views", keys, shapes)
+        options: dict[str, Any] = {"prompt": r.prompt, "scratch": r.surrogate == "scratch", "seed": r.seed}
+        game = Game(settings, model, views, place, **options, batch=r.views, run=run, crew=self.crew)
+        try:
+            self.work = {source: 1.0 for source, _ in self.pairs}
+            game.play(lambda share: self._tell(share * len(self.pairs)))
+            first = dict(zip((m.content for m in members), accumulate((m.views for m in members), initial=0)))
+            for job in jobs if self.crew.first else []:
+                if job.done:
+                    yield self._skipped(job)
+                    continue
+                rows = first.get(job.content)
+                deltas = self._later(game, job) if rows is None else [game.delta(rows + i) for i in range(count(job))]
+                yield self._saved(job, torch.stack(list(deltas)))
+        except torch.OutOfMemoryError as error:
+            raise SetupError(f"batches of {r.views} do not fit into memory: use a smaller --batch or learn") from error
+        finally:
+            game.close()
+            views.close()
+        if self.crew.first:
+            game.tidy()
+            views.file.path.unlink(missing_ok=True)
+
+    def _members(self, place: Path, jobs: list[Job]) -> list[Member]:
+        """The set as it was when the game began, which may be now."""
+        path = place / "set.json"
+        if path.exists():
+            return [Member(**each) for each in json.loads(path.read_text())]
+        unique = list({job.content: job for job in jobs}.values())
+        if len(unique) < LEAST:
+            remedy = "give a folder of pictures, or leave --surrogate out"
+            raise UsageError(
+                f"{shown(unique[0].source)} alone is no data set that a surrogate could train on: {remedy}"
+            )
+        members = [Member(j.content, count(j), j.canvas.tile_height, j.canvas.tile_width) for j in unique]
+        shapes = [(3, m.height, m.width) for m in members for _ in range(m.views)]
+        views, row = Views(place / "views", [""] * len(shapes), shapes), 0
+        for job in unique:
+            for x, allowed in zip(*job.cut()):
+                views.put(row, x, allowed)
+                row += 1
+        views.file.flush()
+        views.close()
+        write_text(path, json.dumps([vars(m) for m in members]))
+        return members
+
+    def _later(self, game: Game, job: Job) -> Iterator[Tensor]:
+        """The views of a picture that the set did not have; which others came with it changes nothing."""
+        x, allowed = job.cut()
+        keys, size = [f"{job.content}:{i}" for i in range(len(x))], self.recipe.views
+        for part in (slice(i, i + size) for i in range(0, len(x), size)):
+            yield from game.add(x[part], allowed[part], keys[part])
+
+    def _saved(self, job: Job, deltas: Tensor) -> Result:
+        try:
+            return self._save(job, deltas, 0.0)
+        except UnlearnableError as error:
+            return self._failed(job.source, error)
+
+
+def count(job: Job) -> int:
+    """In how many views a model sees the picture."""
+    return len(job.canvas.tiles)

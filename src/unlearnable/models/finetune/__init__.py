@@ -1,0 +1,1 @@
+"""Fine-tuning of a model: the one training loop, LoRA, new words, checkpoints."""

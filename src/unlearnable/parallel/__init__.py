@@ -1,0 +1,1 @@
+"""Several processes: those that are launched together, and a Ray cluster."""

@@ -1,0 +1,1 @@
+"""Files that survive interruptions: atomic writes, locks, the journal of a run."""
