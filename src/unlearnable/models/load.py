@@ -146,7 +146,7 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype | None:
     """The autocast type, or None for plain float32."""
     import torch
 
-    if dtype == "auto":  # not on processors: docs/decisions/bf16-on-processors.md
+    if dtype == "auto":  # not on processors: docs/decisions/001-bf16-on-processors.md
         native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if native else None
     if dtype not in ("float32", "bfloat16"):
