@@ -63,6 +63,10 @@ class Model(abc.ABC):
     def encode(self, x: Tensor) -> Tensor:
         """Latents of pictures (the mean of the posterior, so without randomness)."""
 
+    def posterior(self, x: Tensor) -> Tensor:
+        """Mean and log-variance of the autoencoder's posterior, ``[b 2c h' w']`` unscaled; without one, the latents."""
+        return self.encode(x)
+
     @abc.abstractmethod
     def decode(self, z: Tensor) -> Tensor:
         """Pictures of latents, not clamped."""

@@ -33,9 +33,15 @@ class LatentModel(Model):
         return denoiser["sample_size"] * reduction(vae), reduction(vae)
 
     def encode(self, x: Tensor) -> Tensor:
+        return (self._distribution(x).mode().float() - self.shift) * self.factor
+
+    def posterior(self, x: Tensor) -> Tensor:
+        found = self._distribution(x)
+        return torch.cat([found.mean, found.logvar], 1).float()
+
+    def _distribution(self, x: Tensor) -> Any:
         with self.autocast():
-            posterior = self.vae.encode((2 * x - 1).to(weight_dtype(self.vae))).latent_dist
-        return (posterior.mode().float() - self.shift) * self.factor
+            return self.vae.encode((2 * x - 1).to(weight_dtype(self.vae))).latent_dist
 
     def decode(self, z: Tensor) -> Tensor:
         with self.autocast():

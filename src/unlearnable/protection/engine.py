@@ -12,7 +12,7 @@ from unlearnable import rng
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.models.base import Model
 from unlearnable.protection.constraints import Constraint, Linf
-from unlearnable.protection.objectives import Batch, Objective, denoising
+from unlearnable.protection.objectives import ITSELF, Batch, Objective, denoising
 from unlearnable.protection.perturbation import Perturbation, Pixels, Scene
 from unlearnable.protection.surrogates import Frozen, Surrogate, View
 from unlearnable.protection.timesteps import probabilities, sample
@@ -115,7 +115,10 @@ class Protection:
     def evaluate(
         self, model: Model, images: Tensor, *, prompt: str = "", target: Tensor | None = None, draws: int = 16
     ) -> Tensor:
-        """Mean score per picture ``[b]`` on fixed noise and evenly spread times, with the model as it is."""
+        """Mean score per picture ``[b]`` on fixed noise and evenly spread times, with the model as it is.
+
+        `target` is as above; for objectives that compare with the clean pictures, those.
+        """
         x = images.to(model.device, torch.float32)
         score, total = self.score or self.objective, torch.zeros(len(x), device=x.device)
         with torch.no_grad():
@@ -155,6 +158,8 @@ class Protection:
     def _goal(self, model: Model, x: Tensor, target: Tensor | None) -> Tensor | None:
         if self.goal is None:
             return None
+        if self.goal == ITSELF:
+            return model.posterior(x if target is None else target.to(x))
         from unlearnable.protection.target import picture
 
         wanted = picture(self.goal, x.shape[-2], x.shape[-1]) if target is None else target

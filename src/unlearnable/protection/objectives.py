@@ -23,6 +23,7 @@ class Batch:
     goal: Tensor | None = None
 
 
+ITSELF = "itself"  # the goal of those that compare with the clean picture's own posterior
 Objective = Callable[[Model, Tensor, Batch], Tensor]
 
 
@@ -34,6 +35,11 @@ def denoising(model: Model, x: Tensor, batch: Batch) -> Tensor:
 def negative(model: Model, x: Tensor, batch: Batch) -> Tensor:
     """``-L(x)``: how far a method that descends the loss has come."""
     return -denoising(model, x, batch)
+
+
+def posterior(model: Model, x: Tensor, batch: Batch) -> Tensor:
+    """``||mean - mean'||^2 + ||logvar - logvar'||^2`` from the clean picture's posterior (PID, arXiv 2406.15305)."""
+    return (model.posterior(x) - goal(batch)).square().flatten(1).mean(1)
 
 
 def encoder(model: Model, x: Tensor, batch: Batch) -> Tensor:

@@ -1,0 +1,13 @@
+"""PID: the autoencoder's answer to the picture moves, whatever the prompt.
+
+Li et al., "PID: Prompt-Independent Data Protection Against Latent Diffusion Models", ICML 2024, arXiv 2406.15305:
+ascend the squared distance of the posterior's mean and log-variance from those of the clean picture. No denoiser and no
+prompt is asked. 0.05 of [0, 1] is 12.75 of 255, 1,000 steps of 1/255. On pixel models, which have no autoencoder, the picture
+itself is the code.
+"""
+
+from unlearnable.protection.constraints import Linf
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import ITSELF, posterior
+
+PAPER = Protection("pid", posterior, Linf(12.75), step=1 / 12.75, steps=1000, goal=ITSELF)
