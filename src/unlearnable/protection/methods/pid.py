@@ -2,8 +2,8 @@
 
 Li et al., "PID: Prompt-Independent Data Protection Against Latent Diffusion Models", ICML 2024, arXiv 2406.15305:
 ascend the squared distance of the posterior's mean and log-variance from those of the clean picture. No denoiser and no
-prompt is asked. 0.05 of [0, 1] is 12.75 of 255, 1,000 steps of 1/255. On pixel models, which have no autoencoder, the picture
-itself is the code.
+prompt is asked. 0.05 of [0, 1] is 12.75 of 255, 1,000 steps of 1/255. On pixel models, which have no autoencoder, the
+picture itself is the code.
 """
 
 from unlearnable.protection.constraints import Linf
