@@ -26,10 +26,11 @@ def test_every_call_that_may_fetch_is_told_whether_it_may():
     found = []
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FETCH:
+            called = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
+            if called in FETCH:
                 names = {k.arg or (k.value.id if isinstance(k.value, ast.Name) else "") for k in node.keywords}
-                found.append((path.name, node.func.attr, bool(names & {"local_files_only", "where"})))
-    assert len(found) >= 4 and all(told for *_, told in found), found
+                found.append((path.name, called, bool(names & {"local_files_only", "where"})))
+    assert len(found) >= 5 and all(told for *_, told in found), found
 
 
 @pytest.fixture

@@ -1,0 +1,48 @@
+"""The families of latents: whose autoencoder it is, where it lies, what is trained on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unlearnable.errors import UsageError, suggestion
+
+
+@dataclass(frozen=True)
+class Family:
+    """An autoencoder by its repository on the hub; `kind` is its diffusers class, `megabytes` the encoder's part."""
+
+    name: str
+    repository: str
+    kind: str
+    megabytes: int
+    models: str
+    subfolder: str = "vae"
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family("sd1", "stable-diffusion-v1-5/stable-diffusion-v1-5", "AutoencoderKL", 137, "Stable Diffusion 1.x, 2.x"),
+        Family("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "AutoencoderKL", 137, "SDXL, Pony, Illustrious"),
+        Family("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", "AutoencoderKL", 137, "SD3, SD3.5"),
+        Family(
+            "flux1", "black-forest-labs/FLUX.1-schnell", "AutoencoderKL", 137,
+            "FLUX.1, Chroma, Lumina 2, HiDream, Z-Image",
+        ),
+        Family(
+            "flux2", "black-forest-labs/FLUX.2-klein-4B", "AutoencoderKLFlux2", 137,
+            "FLUX.2, Ideogram 4, ERNIE-Image, FIBO 2",
+        ),
+        Family("qwen", "Qwen/Qwen-Image", "AutoencoderKLQwenImage", 108, "Qwen-Image, Wan 2.1, Krea 2, Anima"),
+        Family("sana", "Efficient-Large-Model/Sana_600M_512px_diffusers", "AutoencoderDC", 614, "Sana"),
+    )
+}  # fmt: skip
+
+
+def family(name: str) -> Family:
+    """Raises UsageError for a name that is none."""
+    if name not in FAMILIES:
+        raise UsageError(
+            f"unknown encoder {name!r}: {suggestion(name, [*FAMILIES])} (your own is named as NAME=FOLDER-or-hub-id)"
+        )
+    return FAMILIES[name]

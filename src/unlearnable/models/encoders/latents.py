@@ -1,0 +1,63 @@
+"""Latents as a family's denoiser gets them: each diffusers class of autoencoder scales, shifts and packs its own way.
+
+All functions take the autoencoder and pictures ``[b 3 h w]`` in [0, 1], and give ``[b c h' w']`` in float32, of about
+unit spread. The posterior's mode is taken, so that nothing is random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Latents = Callable[[Any, Tensor], Tensor]
+
+
+def scaled(vae: Any, x: Tensor) -> Tensor:
+    """`AutoencoderKL` (SD 1, SDXL, SD3, FLUX.1): shifted and scaled by one number, or by one a channel (some SDXL)."""
+    z, config = vae.encode(2 * x - 1).latent_dist.mode(), vae.config
+    if config.get("latents_mean") and config.get("latents_std"):
+        return (z - per_channel(config.latents_mean, z)) * config.scaling_factor / per_channel(config.latents_std, z)
+    return (z - (config.get("shift_factor") or 0.0)) * config.scaling_factor
+
+
+def patched(vae: Any, x: Tensor) -> Tensor:
+    """`AutoencoderKLFlux2`: 2 x 2 latents become channels of one, then the statistics of a batch norm are taken out."""
+    z = F.pixel_unshuffle(vae.encode(2 * x - 1).latent_dist.mode(), 2)
+    variance = vae.bn.running_var + vae.config.batch_norm_eps
+    return (z - per_channel(vae.bn.running_mean, z)) / per_channel(variance, z).sqrt()
+
+
+def framed(vae: Any, x: Tensor) -> Tensor:
+    """`AutoencoderKLQwenImage`, `AutoencoderKLWan`: a picture is a video of one frame; each channel has statistics."""
+    z = vae.encode((2 * x - 1).unsqueeze(2)).latent_dist.mode().squeeze(2)
+    return (z - per_channel(vae.config.latents_mean, z)) / per_channel(vae.config.latents_std, z)
+
+
+def deep(vae: Any, x: Tensor) -> Tensor:
+    """`AutoencoderDC` (Sana): no posterior, one scale."""
+    return vae.encode(2 * x - 1).latent * vae.config.scaling_factor
+
+
+def tiny(vae: Any, x: Tensor) -> Tensor:
+    """`AutoencoderTiny`: gives what the large one's scaled latents would be."""
+    return vae.encode(2 * x - 1).latents * (vae.config.get("scaling_factor") or 1.0)
+
+
+def per_channel(values: Any, z: Tensor) -> Tensor:
+    return torch.as_tensor(values, device=z.device, dtype=z.dtype).view(1, -1, 1, 1)
+
+
+# The class, and what of its weights an encoder needs: parts of an autoencoder by their names.
+CLASSES: dict[str, Latents] = {
+    "AutoencoderKL": scaled,
+    "AutoencoderKLFlux2": patched,
+    "AutoencoderKLQwenImage": framed,
+    "AutoencoderKLWan": framed,
+    "AutoencoderDC": deep,
+    "AutoencoderTiny": tiny,
+}
+UNUSED = ("decoder", "post_quant_conv")
