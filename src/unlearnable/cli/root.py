@@ -17,8 +17,8 @@ import typer
 
 from unlearnable.cli import audit as cli_audit
 from unlearnable.cli import bench as cli_bench
+from unlearnable.cli import encoders, lists
 from unlearnable.cli import ldu as cli_ldu
-from unlearnable.cli import lists
 from unlearnable.cli import measure as cli_measure
 from unlearnable.cli import personalize as cli_personalize
 from unlearnable.cli import purify as cli_purify
@@ -34,6 +34,7 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=True, help="The diffusion models that protections can work against.")
 app.add_typer(models_app, name="models")
 app.add_typer(cli_bench.app, name="bench")
+app.add_typer(encoders.app, name="encoders")
 
 FAILED, USAGE, SETUP, INTERRUPTED = 1, 2, 3, 130
 

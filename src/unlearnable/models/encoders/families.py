@@ -9,7 +9,7 @@ from unlearnable.errors import UsageError, suggestion
 
 @dataclass(frozen=True)
 class Family:
-    """An autoencoder by its repository on the hub; `kind` is its diffusers class, `megabytes` the encoder's part."""
+    """An autoencoder by its repository on the hub; `kind` is its diffusers class, `megabytes` about what is fetched."""
 
     name: str
     repository: str
@@ -22,19 +22,19 @@ class Family:
 FAMILIES = {
     family.name: family
     for family in (
-        Family("sd1", "stable-diffusion-v1-5/stable-diffusion-v1-5", "AutoencoderKL", 137, "Stable Diffusion 1.x, 2.x"),
-        Family("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "AutoencoderKL", 137, "SDXL, Pony, Illustrious"),
-        Family("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", "AutoencoderKL", 137, "SD3, SD3.5"),
+        Family("sd1", "stable-diffusion-v1-5/stable-diffusion-v1-5", "AutoencoderKL", 335, "Stable Diffusion 1.x, 2.x"),
+        Family("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", "AutoencoderKL", 335, "SDXL, Pony, Illustrious"),
+        Family("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", "AutoencoderKL", 168, "SD3, SD3.5"),
         Family(
-            "flux1", "black-forest-labs/FLUX.1-schnell", "AutoencoderKL", 137,
+            "flux1", "black-forest-labs/FLUX.1-schnell", "AutoencoderKL", 168,
             "FLUX.1, Chroma, Lumina 2, HiDream, Z-Image",
         ),
         Family(
-            "flux2", "black-forest-labs/FLUX.2-klein-4B", "AutoencoderKLFlux2", 137,
+            "flux2", "black-forest-labs/FLUX.2-klein-4B", "AutoencoderKLFlux2", 168,
             "FLUX.2, Ideogram 4, ERNIE-Image, FIBO 2",
         ),
-        Family("qwen", "Qwen/Qwen-Image", "AutoencoderKLQwenImage", 108, "Qwen-Image, Wan 2.1, Krea 2, Anima"),
-        Family("sana", "Efficient-Large-Model/Sana_600M_512px_diffusers", "AutoencoderDC", 614, "Sana"),
+        Family("qwen", "Qwen/Qwen-Image", "AutoencoderKLQwenImage", 254, "Qwen-Image, Wan 2.1, Krea 2, Anima"),
+        Family("sana", "Efficient-Large-Model/Sana_600M_512px_diffusers", "AutoencoderDC", 1250, "Sana"),
     )
 }  # fmt: skip
 
