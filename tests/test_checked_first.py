@@ -5,6 +5,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unlearnable import cli
+from unlearnable.cli import root
 from unlearnable.errors import SetupError, UsageError
 
 
@@ -76,8 +77,8 @@ def test_a_budget_beside_a_strength_is_said(photos):
 @pytest.mark.parametrize("word", ["-lead.png", "-x.JPG"])
 def test_a_name_that_starts_with_a_dash(word):
     with pytest.raises(UsageError, match=r"write .*, or -- before it"):
-        cli.dashes(["protect", word, "-o", "out"])
-    cli.dashes(["protect", "-o", "out", "--", word])
+        root.dashes(["protect", word, "-o", "out"])
+    root.dashes(["protect", "-o", "out", "--", word])
 
 
 def test_audit_lists_its_choices():

@@ -33,7 +33,8 @@ class Recipe:
     more than ``resolution ** 2`` pixels is protected at that scale and its perturbation enlarged (0: the model's size,
     or twice that for models below 512 px; a large value means the picture's own scale, by tiles, and takes longer).
     `surrogate` ("scratch" or "checkpoint") plays one game over the whole data set, against a surrogate that starts from
-    random or the model's weights. `batch` views are worked on at
+    random or the model's weights. `against` names encoders whose latents are to move as well ("flux2,sd1").
+    `batch` views are worked on at
     once (0: those of one picture, at most 8, so that each file is written as soon as it is done). A method whose
     surrogate learns the pictures learns each of them by itself, so that no result depends on the others; with
     ``group="folder"`` it learns those of a folder that are worked on at one size together, as one subject, as papers
@@ -49,6 +50,7 @@ class Recipe:
     steps: int | None = None
     options: str = ""
     surrogate: str | None = None
+    against: str | None = None
     model: str = "embedded"
     revision: str | None = None
     prompt: str = "a photo"
@@ -140,6 +142,8 @@ class Recipe:
             from unlearnable.protection.perceptual import Perceptual
 
             settings = replace(settings, constraint=Perceptual(self.perceptual, local=self.quiet))
+        if self.against is not None:
+            settings = replace(settings, against=self.against)
         if self.steps is not None and settings.steps:
             settings = replace(settings, steps=-(-self.steps // settings.rounds))
         return applied(settings, self.options)

@@ -15,8 +15,8 @@ from unlearnable.errors import UsageError, suggestion
 METHODS = {
     name: f"unlearnable.protection.methods.{name.replace('-', '_')}"
     for name in (
-        "random", "desaturate", "advdm", "photoguard", "mist", "pid", "sds", "sds-plus", "ace", "fsmg", "aspl",
-        "udp", "eudp",
+        "random", "desaturate", "encoders", "advdm", "photoguard", "mist", "pid", "sds", "sds-plus", "ace", "fsmg",
+        "aspl", "udp", "eudp",
     )
 } | {
     name: f"unlearnable.ldu.methods.{name.replace('-', '_')}" for name in ("ldu", "ldu-fast", "ldu-paper")

@@ -48,9 +48,9 @@ def test_pictures_captions_and_groups(folder, model):
     table, which = texts(model, found.captions)
     assert which == [0, 1, 0]
     for row, text in enumerate(["a photo", "a photo of a disc", ""]):
-        assert torch.allclose(table.tensors["text"][row], model.condition([text]).tensors["text"][0], atol=1e-6)
+        assert torch.allclose(table.tensors["text"][row], model.condition([text]).tensors["text"][0], atol=1e-4)
     z = found.latents(model, batch=2)
-    assert torch.allclose(z, model.encode(found.levels / 255), atol=1e-6)
+    assert torch.allclose(z, model.encode(found.levels / 255), atol=1e-4)
 
 
 def test_bad_pictures_and_captions_are_named(folder, tmp_path):

@@ -37,8 +37,8 @@ MARGINS = {  # method: (latent, pixel)
     "ldu-paper": (0.05, None),  # its way to the noisiest time and back is no way where pixels are the latents
 }
 LEVEL = {("ldu-paper", "sd2"), ("ldu-paper", "sd3")}  # no better than noise there (docs/ldu.md): budget and bits only
-# the controls, and what needs a trained network: tests/ldu/test_train_rho.py
-APART = {"random", "desaturate", "ldu-fast"}
+# the controls, what asks no model (test_against.py), and what needs a trained network: tests/ldu/test_train_rho.py
+APART = {"random", "desaturate", "encoders", "ldu-fast"}
 
 
 def test_the_table_has_every_method():

@@ -61,6 +61,9 @@ def protect(
     steps: Annotated[int | None, typer.Option(help="Ascent steps, at least one a round of the method.")] = None,
     options: Annotated[str | None, typer.Option(help="More settings of the method, as in k=4,depth=0.5.")] = None,
     surrogate: Annotated[str | None, typer.Option(help="udp, eudp: scratch or checkpoint, for a whole set.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Encoders to move too, as in flux2,sd1; see `encoders list`.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="embedded, a diffusers folder or a hub id.")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
     prompt: Annotated[str | None, typer.Option(help="What the pictures show, as an attacker would put it.")] = None,
@@ -92,8 +95,9 @@ def protect(
 
     flags: dict[str, Any] = {
         "method": method, "strength": strength, "eps": eps, "psnr": psnr, "perceptual": perceptual, "steps": steps,
-        "options": options, "surrogate": surrogate, "model": model, "revision": revision, "prompt": prompt,
-        "seed": seed, "resolution": resolution, "batch": batch, "group": group, "format": format, "quality": quality,
+        "options": options, "surrogate": surrogate, "against": against, "model": model, "revision": revision,
+        "prompt": prompt, "seed": seed, "resolution": resolution, "batch": batch, "group": group, "format": format,
+        "quality": quality,
         "keep_metadata": keep_metadata, "device": device, "dtype": dtype, "offline": offline,
         "checkpointing": checkpointing,
     }  # fmt: skip

@@ -131,7 +131,7 @@ class Spread(Run):
     def results(self, model: Model | None, remark: Callable[[str], None]) -> Iterator[Result]:
         ray = connected(self.address)
         here = model or loaded(replace(self.recipe, device="cpu"))  # for its sizes: groups are worked on elsewhere
-        scale = sizes(self._begin(here, remark), self.recipe.resolution)
+        scale = sizes(self._begin(here, remark), self.recipe.resolution, self.recipe.protection().side)
         shared = [] if model is None else [ray.put(model)]  # held to the end, for workers that start again
         crew: list[Any] = []
         busy: dict[Any, tuple[int, list[Job]]] = {}

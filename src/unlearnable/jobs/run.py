@@ -78,7 +78,7 @@ class Run:
         from unlearnable.protection.sealing import sizes
 
         model = self._begin(model, remark)
-        scale = sizes(model, self.recipe.resolution)
+        scale = sizes(model, self.recipe.resolution, self.recipe.protection().side)
         self._weigh(scale)
         self._tell(0)
         for found in self._groups(scale):

@@ -11,8 +11,9 @@ from torch import Tensor
 from unlearnable import rng
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.models.base import Model
+from unlearnable.protection.against import Others, Shifts, joined
 from unlearnable.protection.constraints import Constraint, Linf
-from unlearnable.protection.objectives import ITSELF, Batch, Objective, denoising
+from unlearnable.protection.objectives import ITSELF, Batch, Objective, denoising, nothing
 from unlearnable.protection.perturbation import Perturbation, Pixels, Scene
 from unlearnable.protection.surrogates import Frozen, Surrogate, View
 from unlearnable.protection.timesteps import probabilities, sample
@@ -30,6 +31,8 @@ class Protection:
     The draws of a step may be `stratified` in t and come in pairs of opposite noise (`antithetic`).
     `start`: "zero", "uniform" inside the budget, "sign" on its boundary, or "grey" (less colour). `goal` names the
     target picture of a targeted objective. `score` replaces the objective where results are compared (`evaluate`).
+    `against` names encoders whose latents are to move as well (`against.Shifts`); with the objective `nothing` they
+    alone count, and no model is asked. `side` is the working scale in px where it is not the model's.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Protection:
     surrogate: Surrogate = field(default_factory=Frozen)
     transforms: tuple[Transform, ...] = ()
     score: Objective | None = None
+    against: str = ""
+    side: int = 0
 
     def __call__(
         self,
@@ -80,6 +85,13 @@ class Protection:
         total, done = self.rounds * self.steps, 0
         if not total or not self.constraint.size:
             return x + change.delta
+        others = Others(Shifts.of(self.against, model.device), x, self.transforms) if self.against else None
+        if self.objective is nothing:
+            for done in range(total):
+                change.move(others.gradient(change.seen, seed, done) if others else torch.zeros_like(x))
+                if callback:
+                    callback(done + 1, total)
+            return x + change.delta
         with torch.no_grad():
             goal = self._goal(model, x, target)
         state = self.surrogate.begin(model, prompt, seed)
@@ -87,7 +99,10 @@ class Protection:
         for _ in range(self.rounds):
             views = state.before(x, x + change.delta)
             for _ in range(self.steps):
-                change.move(self._gradient(views, change.seen, x.shape[-2:], goal, p, keys, seed, done))
+                gradients = [self._gradient(views, change.seen, x.shape[-2:], goal, p, keys, seed, done)]
+                if others:
+                    gradients.append(others.gradient(change.seen, seed, done))
+                change.move(joined(gradients))
                 done += 1
                 if callback:
                     callback(done, total)
@@ -105,12 +120,12 @@ class Protection:
 
     @property
     def asks_model(self) -> bool:
-        """Whether a model has a say in the result; False for the controls."""
-        return bool(self.rounds * self.steps)
+        """Whether a model has a say in the result; not in the controls, nor where encoders alone count."""
+        return bool(self.rounds * self.steps) and self.objective is not nothing
 
     def remark(self, model: Model) -> str:
         """What a user should know about a run with this model, or nothing."""
-        return ""
+        return f"{self.name}: against {Shifts.of(self.against, model.device).describe()}" if self.against else ""
 
     def evaluate(
         self, model: Model, images: Tensor, *, prompt: str = "", target: Tensor | None = None, draws: int = 16
@@ -121,6 +136,9 @@ class Protection:
         """
         x = images.to(model.device, torch.float32)
         score, total = self.score or self.objective, torch.zeros(len(x), device=x.device)
+        if score is nothing:
+            with torch.no_grad():
+                return Shifts.of(self.against, model.device)(x, x if target is None else target.to(x))
         with torch.no_grad():
             condition, goal = model.condition([prompt]), self._goal(model, x, target)
             shape = model.latent_shape(*x.shape[-2:])

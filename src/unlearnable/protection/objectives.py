@@ -32,6 +32,11 @@ def denoising(model: Model, x: Tensor, batch: Batch) -> Tensor:
     return denoising_loss(model, model.encode(x), batch.noise, batch.t, batch.condition)
 
 
+def nothing(model: Model, x: Tensor, batch: Batch) -> Tensor:
+    """No objective of a model's: encoders alone count (`against`). It is never asked."""
+    return torch.zeros(len(x), device=x.device)
+
+
 def negative(model: Model, x: Tensor, batch: Batch) -> Tensor:
     """``-L(x)``: how far a method that descends the loss has come."""
     return -denoising(model, x, batch)

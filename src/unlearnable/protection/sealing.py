@@ -39,12 +39,12 @@ class Sizes:
         return views.plan(height, width, **vars(self))
 
 
-def sizes(model: Model, resolution: int = 0) -> Sizes:
-    """The working scale: `resolution`, or else the model's size, or twice that for models below 512 px.
+def sizes(model: Model, resolution: int = 0, side: int = 0) -> Sizes:
+    """The working scale: `resolution`, or else `side`, or the model's size, or twice that for models below 512 px.
 
     A tile takes pictures of that default scale whole, up to 9:4; a larger `resolution` means more tiles of that size.
     """
-    usual = max(model.size, min(2 * model.size, 512))
+    usual = side or max(model.size, min(2 * model.size, 512))
     tile = -(-min(resolution or usual, usual) * 3 // 2 // model.multiple) * model.multiple
     return Sizes(resolution or usual, tile, model.multiple)
 

@@ -35,4 +35,4 @@ def protection(name: str, strength: str = "standard") -> Protection:
     scaled: Constraint = (
         L2(own.rms * budget / STRENGTHS["standard"], local=True) if isinstance(own, L2) else Linf(budget)
     )
-    return replace(settings, constraint=scaled, transforms=EOT)
+    return replace(settings, constraint=scaled, transforms=settings.transforms or EOT)

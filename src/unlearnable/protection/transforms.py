@@ -55,6 +55,11 @@ def crop(x: Tensor, rng: random.Random, share: tuple[float, float] = (0.7, 0.95)
     return scale(x[..., top : top + rows, left : left + cols], [h, w])
 
 
+def platform(x: Tensor, rng: random.Random) -> Tensor:
+    """Resized and compressed in a row, as platforms do it."""
+    return jpeg(resize(x, rng, (0.5, 1.0)), rng, (70, 95))
+
+
 def scale(x: Tensor, size: list[int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlearnable.errors import SetupError, UsageError, shown
@@ -22,7 +23,8 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Encoder:
-    """Pictures ``[b 3 h w]`` in [0, 1] to latents ``[b c h' w']`` of about unit spread; sides divide by `multiple`.
+    """Pictures ``[b 3 h w]`` in [0, 1] to latents ``[b c h' w']`` of about unit spread; sides are made to divide by
+    `multiple`.
 
     `source` says where it came from, `real` whether it is the family's own or the stand-in that was taught by one.
     """
@@ -35,6 +37,9 @@ class Encoder:
     multiple: int
 
     def __call__(self, x: Tensor) -> Tensor:
+        right, below = (-side % self.multiple for side in (x.shape[-1], x.shape[-2]))
+        if right or below:
+            x = F.pad(x, (0, right, 0, below), mode="replicate")
         return self.latents(self.network, x).float()
 
 
