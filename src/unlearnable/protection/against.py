@@ -28,7 +28,7 @@ class Shifts:
     """Sum over encoders of the logarithm of the squared shift: none of them is left out for another that moves more.
 
     The logarithms do not depend on the encoders' scales, which a sum of squared shifts does
-    (`benchmarks/results/encoders.txt`).
+    (docs/decisions/018-several-encoders.md).
     """
 
     encoders: tuple[Encoder, ...]
