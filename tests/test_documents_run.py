@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ ELSEWHERE = {
     r"^python (training|tests|benchmarks)/": "hours; tests/training and tests/benchmarks run their parts",
     r" --ray ": "tests/test_spread.py, on a cluster of one machine",
     r"rounds=10,train=100|--steps \d\d\d": "minutes, which the command asks for",
+    r"--surrogate scratch": "minutes, whatever the steps; tests/test_dataset.py plays the game",
 }
 PICTURES = {
     "folder": 2,
@@ -72,9 +74,9 @@ def folder(tmp_path, monkeypatch):
     Image.open("photos/0.png").save("photo.jpg")
     for name in ("MODEL", "stable-diffusion-v1-5/stable-diffusion-v1-5"):
         tiny.build("sd1").save_pretrained(name)
-    for kind, count in (("objects", 2), ("styles", 2)):
-        for subject in range(count):
-            shutil.copytree("clean", f"eval/{kind}/{subject}")
+    for recipe in (ROOT / "benchmarks/recipes/bench").glob("*.toml"):
+        for subject in tomllib.loads(recipe.read_text(encoding="utf-8")).get("subjects", []):
+            shutil.copytree("clean", "eval/" + subject.replace("*", "any"), dirs_exist_ok=True)
     for name in ("benchmarks", "src"):
         os.symlink(ROOT / name, name)
     shutil.copytree(ROOT / "benchmarks/results/embedded", "out/bench")
