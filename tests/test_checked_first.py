@@ -69,6 +69,20 @@ def test_an_empty_path_is_refused(verb, photos):
     assert not (photos / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--against", "flux3"], "unknown encoder 'flux3'"),
+        (["--method", "encoders", "--options", "against=sdx"], "unknown encoder 'sdx'"),
+        (["--method", "eudp", "--surrogate", "scratch", "--against", "sd1"], "no part in a game over a data set"),
+        (["--method", "ldu", "--against", "sd1", "--options", "objective=denoising,residual=0,latent=true"], ""),
+    ],
+)
+def test_encoders_are_checked_before_anything_is_loaded(photos, words, sentence):
+    done = CliRunner().invoke(cli.app, ["protect", "photos", "-o", "out", "--dry-run", *words])
+    assert isinstance(done.exception, UsageError) and sentence in str(done.exception)
+
+
 def test_a_budget_beside_a_strength_is_said(photos):
     words = ["protect", "photos", "-o", "out", "--eps", "6", "--strength", "subtle", "--dry-run"]
     assert "--eps replaces the budget of --strength subtle" in CliRunner().invoke(cli.app, words).stderr

@@ -38,6 +38,7 @@ def changes(settings: Protection, name: str, value: str) -> dict[str, Any]:
     plain = {k: v for k, v in vars(settings).items() if isinstance(v, (bool, int, float, str)) and k != "name"}
     inner = lessons(settings)
     if name in inner:
+        # `lessons` has found a Training, a dataclass; the field's type is a protocol, which `replace` cannot know
         return {"surrogate": replace(settings.surrogate, **{name: fitting(name, value, inner[name])})}  # type: ignore[type-var]
     if name not in plain:
         known = sorted([*plain, *named, *inner])

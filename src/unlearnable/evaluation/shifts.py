@@ -110,11 +110,12 @@ def compare(
 
 def seen(clean: Path, protected: Path, side: int, multiple: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """A picture, its twin, and the picture with random noise of the twin's size, ``[1 3 h w]`` as a model sees them."""
-    x, y = (files.read(path).pixels for path in (clean, protected))
+    first, twin = files.read(clean), files.read(protected)
+    x, y = first.pixels, twin.pixels
     if x.shape != y.shape:
         sizes = " and ".join(f"{shape[1]} x {shape[0]}" for shape in (x.shape, y.shape))
         raise PictureError(f"{shown(protected)} and its clean twin are {sizes} px: give files of one size")
-    noisy = control(x, y, side, files.content_hash(files.read(clean)), seed)
+    noisy = control(x, y, side, files.content_hash(first), seed)
     scale = min(1.0, side / min(x.shape[:2]))
     height, width = (max(multiple, round(length * scale) // multiple * multiple) for length in x.shape[:2])
 
@@ -125,5 +126,5 @@ def seen(clean: Path, protected: Path, side: int, multiple: int, seed: int) -> t
         cut = pixels[..., :height, :width]
         return F.pad(cut, (0, width - cut.shape[-1], 0, height - cut.shape[-2]), mode="replicate")
 
-    first, second, third = (view(tensor(pixels)[None] / 255) for pixels in (x, y, noisy))
-    return first, second, third
+    plain, moved, random = (view(tensor(pixels)[None] / 255) for pixels in (x, y, noisy))
+    return plain, moved, random

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from unlearnable.errors import DiskError, PictureError, UnlearnableError, UsageError, shown
+from unlearnable.models.offline import going_offline
 from unlearnable.recipe import Recipe
 from unlearnable.storage.atomic import uninterrupted
 from unlearnable.storage.journal import Journal, stamp
@@ -126,8 +127,11 @@ class Run:
     def _begin(self, model: Model | None, remark: Callable[[str], None]) -> Model:
         """The model, loaded if need be; the journal knows of the run."""
         r, model = self.recipe, model or loaded(self.recipe)
-        self.journal.append(header(r, model))
-        if said := r.protection().remark(model):
+        with going_offline(r.offline):
+            self.journal.append(header(r, model))
+        with going_offline(r.offline):  # a method may name encoders, which are loaded here
+            said = r.protection().remark(model)
+        if said:
             remark(said)
         return model
 
@@ -202,7 +206,8 @@ class Run:
 
             options: dict[str, Any] = {"prompt": self.recipe.prompt, "seed": self.recipe.seed, "callback": tell}
             try:
-                y = protection(model, x[part], mask=free[part], keys=keys[part], **options)
+                with going_offline(self.recipe.offline):
+                    y = protection(model, x[part], mask=free[part], keys=keys[part], **options)
             except torch.OutOfMemoryError as error:
                 remedy = "use --batch 1, a lower --resolution or --checkpointing"
                 raise UnlearnableError(f"{len(x[part])} views do not fit into memory at once: {remedy}") from error
@@ -266,7 +271,12 @@ def check(recipe: Recipe, pairs: list[tuple[Path, Path]], mask: Path | None) -> 
 
     A wrong method, budget, device or file format; a mask that is not there, cannot be read, or fits no picture.
     """
-    recipe.protection()
+    if against := recipe.protection().against:
+        from unlearnable.models.encoders import families
+
+        families.check(against)
+        if recipe.surrogate:
+            raise UsageError(f"encoders ({against}) have no part in a game over a data set: leave out one of the two")
     if recipe.protection().asks_model:
         from unlearnable.models.load import checked
 

@@ -64,6 +64,8 @@ class TrajectoryShift(Protection):
             raise UsageError(f"residual {self.residual:g}: give a share from 0 up to 1, and 0 for the latent variant")
         if self.start == "rho" and self.shift == "network":
             raise UsageError("a network that is trained here cannot start from rho: use shift=free")
+        if self.latent and self.against:
+            raise UsageError(f"encoders ({self.against}) see pictures, not latents: use latent=false")
         check(self.constraint)
         _ = self.route
 

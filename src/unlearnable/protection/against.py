@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -40,10 +40,17 @@ class Shifts:
 
     def __call__(self, shown: Tensor, plain: Tensor) -> Tensor:
         """``[b]`` of pictures ``[b 3 h w]``, protected and clean, both as the same transform left them."""
+        return self.from_codes(shown, self.codes(plain))
+
+    @torch.no_grad()
+    def codes(self, plain: Tensor) -> list[Tensor]:
+        """Each encoder's latents of clean pictures."""
+        return [encoder(plain) for encoder in self.encoders]
+
+    def from_codes(self, shown: Tensor, codes: Sequence[Tensor]) -> Tensor:
+        """The same with the clean pictures' latents at hand."""
         total = torch.zeros(len(shown), device=shown.device)
-        for encoder in self.encoders:
-            with torch.no_grad():
-                clean = encoder(plain)
+        for encoder, clean in zip(self.encoders, codes):
             total = total + ((encoder(shown) - clean).square().flatten(1).mean(1) + FLOOR).log()
         return total
 
@@ -60,13 +67,19 @@ class Others:
     clean: Tensor
     transforms: tuple[Transform, ...]
 
+    @cached_property
+    def untouched(self) -> list[Tensor]:
+        """The clean pictures' latents, for the steps that see no transform."""
+        return self.shifts.codes(self.clean)
+
     def gradient(self, seen: Tensor, seed: int, step: int) -> Tensor:
         """Of the shifts at protected pictures, both sides through the same transform."""
         x = seen.detach().requires_grad_(True)
         shown, plain = (
             pick(self.transforms, y, rng.plain("transform", seed, step, "against")) for y in (x, self.clean)
         )
-        (gradient,) = torch.autograd.grad(self.shifts(shown, plain).sum(), x)
+        codes = self.untouched if plain is self.clean else self.shifts.codes(plain)
+        (gradient,) = torch.autograd.grad(self.shifts.from_codes(shown, codes).sum(), x)
         if not torch.isfinite(gradient).all():
             raise UnlearnableError(f"the encoders' gradient is not finite at step {step}: use other encoders")
         return gradient

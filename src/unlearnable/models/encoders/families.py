@@ -39,6 +39,13 @@ FAMILIES = {
 }  # fmt: skip
 
 
+def check(names: str) -> None:
+    """Raise UsageError for a text that names an encoder that is none, without loading any."""
+    for name in filter(None, map(str.strip, names.split(","))):
+        if "=" not in name and name != "all":
+            family(name)
+
+
 def family(name: str) -> Family:
     """Raises UsageError for a name that is none."""
     if name not in FAMILIES:
