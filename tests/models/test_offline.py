@@ -46,6 +46,9 @@ def asked(monkeypatch):
     for kind in (diffusers.StableDiffusionUpscalePipeline, transformers.CLIPVisionModelWithProjection):
         monkeypatch.setattr(kind, "from_pretrained", classmethod(refuse))
     monkeypatch.setattr(diffusers.DiffusionPipeline, "load_config", classmethod(refuse))
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download", lambda source, name, **options: refuse(None, source, **options)
+    )
     return told
 
 
@@ -69,7 +72,9 @@ def test_verbs_hand_the_wish_on(wish, asked, tmp_path):
         for part in ("clean", "protected"):
             files.write(files.Picture(pixels), tmp_path / part / f"{i}.png")
     folder, twin, out = (tmp_path / name for name in ("clean", "protected", "out"))
+    named = {"method": "encoders", "against": "mine=no/encoder"}
     verbs = [
+        lambda: list(unlearnable.protect(folder, out, unlearnable.Recipe(**named, offline=wish))),
         lambda: list(unlearnable.protect(folder, out, unlearnable.Recipe(model="no/model", offline=wish))),
         lambda: list(unlearnable.purify(folder, out, "vae", model="no/model", offline=wish)),
         lambda: unlearnable.personalize(folder, out, model="no/model", offline=wish),
