@@ -25,7 +25,6 @@ from unlearnable.options import applied
 from unlearnable.protection import strengths
 from unlearnable.protection.constraints import Linf, psnr
 from unlearnable.protection.engine import Protection
-from unlearnable.protection.objectives import denoising
 from unlearnable.protection.transforms import fixed, scale
 
 COUNTERMEASURES = {
@@ -83,7 +82,7 @@ def main() -> None:
     pictures = pictures[:: max(1, len(pictures) // (options.count or len(pictures)))]
     x = torch.cat([square(pixels, model.size) for pixels in pictures])
     budget = Linf(options.eps) if options.psnr is None else psnr(options.psnr)
-    probe = Protection("probe", denoising)
+    probe = Protection("probe")
 
     def loss(y: torch.Tensor) -> dict[str, np.ndarray]:
         seen = {name: change(y) for name, change in COUNTERMEASURES.items()}

@@ -22,8 +22,10 @@ from unlearnable.models.finetune.training import fixed_losses
 from unlearnable.models.fresh import pixel
 from unlearnable.personalization.scratch import Scratch
 from unlearnable.protection import strengths
+from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.constraints import Linf
-from unlearnable.protection.maxmin import Game, MaxMin
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.maxmin import Game
 from unlearnable.protection.shelf import Views
 from unlearnable.rng import image_keys, normal
 
@@ -82,18 +84,18 @@ def protect(study: Study, row: str, x: Tensor, seed: int, advised: Model) -> Ten
         return x
     if method in ("udp", "eudp"):
         settings: Any = strengths.protection(method, "paper")
-        settings = replace(settings, constraint=Linf(eps or study.eps), **study.game)
-        y = played(replace(settings, law=law or settings.law), advised, x, study, seed)
+        settings = adjusted(settings, constraint=Linf(eps or study.eps), **study.game)
+        y = played(adjusted(settings, law=law or settings.estimator.times.law), advised, x, study, seed)
     else:
         more = study.frozen if method == "advdm" else {}
-        settings = replace(strengths.protection(method, "paper"), constraint=Linf(eps or study.eps), **more)
+        settings = adjusted(strengths.protection(method, "paper"), constraint=Linf(eps or study.eps), **more)
         y = torch.cat([settings(advised, part, prompt=study.prompt, seed=seed) for part in x.split(study.batch)])
     y = torch.stack([a + settings.constraint.seal(a * 255, (b - a) * 255) / 255 for a, b in zip(x, y)])
     spared = torch.arange(len(x)) % 100 >= 100 * share
     return torch.where(spared.view(-1, 1, 1, 1), x, y)
 
 
-def played(settings: MaxMin, model: Model, x: Tensor, study: Study, seed: int) -> Tensor:
+def played(settings: Protection, model: Model, x: Tensor, study: Study, seed: int) -> Tensor:
     """A whole data set through the game."""
     with tempfile.TemporaryDirectory() as folder:
         views = Views(Path(folder) / "views", image_keys(x), [tuple(p.shape) for p in x])

@@ -20,6 +20,7 @@ from unlearnable import Recipe, protect
 from unlearnable.cli import app
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.models.fresh import pixel
+from unlearnable.protection.adjust import values
 from unlearnable.storage.locks import NAME
 
 OPTIONS = "rounds=2,train=2,warmup=1,learn=4,lr=0.001"
@@ -192,8 +193,9 @@ def test_a_data_set_has_settings_of_its_own_and_options_win_over_them():
     from dataclasses import replace
 
     group, whole = replace(RECIPE, surrogate=None).protection(), RECIPE.protection()
-    assert (group.draws, group.start) == (1, "uniform") and (whole.draws, whole.start) == (4, "sign")
-    assert replace(RECIPE, options="draws=2,start=zero").protection().draws == 2
+    assert [values(s)["eot_samples"] for s in (group, whole)] == [1, 4]
+    assert [values(s)["start"] for s in (group, whole)] == ["uniform", "sign"]
+    assert replace(RECIPE, options="eot_samples=2,start=zero").protection().estimator.eot_samples == 2
     assert whole.constraint.size == group.constraint.size == 12
 
 

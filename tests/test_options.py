@@ -7,7 +7,8 @@ import pytest
 from unlearnable.errors import UsageError
 from unlearnable.options import applied
 from unlearnable.protection import strengths
-from unlearnable.protection.objectives import denoising
+from unlearnable.protection.adjust import values
+from unlearnable.protection.objectives import Objective, denoising
 from unlearnable.protection.perceptual import Perceptual
 from unlearnable.protection.personalised import Personalised
 from unlearnable.protection.surrogates import ALTERNATING, Frozen
@@ -19,18 +20,18 @@ LDU = strengths.protection("ldu")
 def test_what_options_set(tmp_path):
     text = "k=4, depth=0.5,decode=plain,residual=0,latent=true,surrogate=lora+token,transforms=none"
     changed = applied(LDU, text)
-    assert (changed.k, changed.depth, changed.decode, changed.latent) == (4, 0.5, "plain", True)
-    assert changed.surrogate == Personalised(("lora", "token")) and not changed.transforms
+    assert [values(changed)[name] for name in ("k", "depth", "decode", "latent")] == [4, 0.5, "plain", True]
+    assert changed.surrogate == Personalised(("lora", "token")) and not changed.estimator.transforms
     assert applied(LDU, "surrogate=base").surrogate == Frozen()
     assert applied(changed, "surrogate=alternating").surrogate == ALTERNATING
     targeted = applied(LDU, "objective=mist")
-    assert targeted.goal == "pattern" and applied(targeted, "objective=mist-grey") == LDU
+    assert targeted.objective.goal == "pattern" and applied(targeted, "objective=mist-grey") == LDU
     assert applied(LDU, "") is LDU
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     taught = applied(strengths.protection("aspl"), f"clean={tmp_path}, text=true").surrogate
     assert taught == replace(ALTERNATING, clean=str(tmp_path), text=True)
     plain = applied(LDU, "objective=denoising")
-    assert plain.objective is denoising and plain.goal is None
+    assert plain.objective == Objective(denoising)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_lessons_that_do_not_fit(text, sentence):
 
 def test_recipes_carry_options_and_one_budget():
     recipe = Recipe(method="ldu", options="k=2", perceptual=0.2)
-    assert recipe.protection().k == 2 and recipe.protection().constraint == Perceptual(0.2, local=True)
+    assert values(recipe.protection())["k"] == 2 and recipe.protection().constraint == Perceptual(0.2, local=True)
     assert recipe.hash != Recipe(method="ldu", perceptual=0.2).hash
     with pytest.raises(UsageError, match=r"psnr 36 and perceptual 0\.2 are 2 budgets: give one of them"):
         Recipe(psnr=36, perceptual=0.2)

@@ -28,10 +28,9 @@ def test_strengths_and_budgets(name):
     own = strengths.protection(name, "paper").constraint
     subtle = L2(own.rms * 4 / 6, local=True) if isinstance(own, L2) else Linf(4)
     assert Recipe(method=name, strength="subtle").protection().constraint == subtle
-    assert Recipe(method=name, strength="strong").protection().transforms
-    assert (
-        not Recipe(method=name, strength="paper").protection().transforms or name == "encoders"
-    )  # which is no paper's
+    assert Recipe(method=name, strength="strong").protection().estimator.transforms
+    paper = Recipe(method=name, strength="paper").protection()
+    assert not paper.estimator.transforms or name == "encoders"  # which is no paper's
     assert isinstance(Recipe(method=name, psnr=36.1).protection().constraint, L2)
     settings = Recipe(method=name, steps=30).protection()
     still = name in ("random", "desaturate", "ldu-fast")

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 
 from unlearnable import load_model
 from unlearnable.models.base import Model
+from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.methods import advdm
 
 
@@ -23,7 +23,7 @@ def milliseconds(repeats: int, work: Callable, *arguments: object) -> float:
 
 def ascend(model: Model, x: torch.Tensor, steps: int) -> None:
     """AdvDM steps: encoder, denoiser, and the gradient with respect to the picture."""
-    replace(advdm.PAPER, rounds=1, steps=steps)(model, x, prompt="a photo")
+    adjusted(advdm.PAPER, rounds=1, steps=steps)(model, x, prompt="a photo")
 
 
 def speed_figures(folder: str, device: str) -> dict[str, float]:

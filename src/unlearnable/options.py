@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnable.errors import UsageError, suggestion
+from unlearnable.protection.adjust import adjusted, values
 
 if TYPE_CHECKING:
     from unlearnable.protection.engine import Protection
 
 WORDS = {"true": True, "false": False}
+FOLDER = "clean"  # the folder of a surrogate's clean pictures
+HIDDEN = ("name", "before", "after", "aside", "scratch", "encoders", "span")  # not a user's to change, or a flag's
 
 
 def applied(settings: Protection, text: str) -> Protection:
@@ -20,7 +22,7 @@ def applied(settings: Protection, text: str) -> Protection:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
             raise UsageError(f"option {part!r} has no value: write it as name=value, with commas between options")
-        settings = replace(settings, **changes(settings, name, value))
+        settings = adjusted(settings, **changes(settings, name, value))
     return settings
 
 
@@ -35,23 +37,11 @@ def changes(settings: Protection, name: str, value: str) -> dict[str, Any]:
         if value not in named[name]:
             raise UsageError(f"unknown {name} {value!r}: {suggestion(value, list(named[name]))}")
         return dict(named[name][value])
-    plain = {k: v for k, v in vars(settings).items() if isinstance(v, (bool, int, float, str)) and k != "name"}
-    inner = lessons(settings)
-    if name in inner:
-        # `lessons` has found a Training, a dataclass; the field's type is a protocol, which `replace` cannot know
-        return {"surrogate": replace(settings.surrogate, **{name: fitting(name, value, inner[name])})}  # type: ignore[type-var]
+    plain = {k: v for k, v in values(settings).items() if k not in HIDDEN}
     if name not in plain:
-        known = sorted([*plain, *named, *inner])
+        known = sorted([*plain, *named])
         raise UsageError(f"{settings.name} has no option {name!r}: {suggestion(name, known)}")
-    return {name: fitting(name, value, plain[name])}
-
-
-def lessons(settings: Protection) -> dict[str, Any]:
-    """Options of a surrogate that is in training: the folder of its `clean` pictures, and whether it trains `text`."""
-    from unlearnable.protection.surrogates import Training
-
-    found = settings.surrogate
-    return {"clean": Path(found.clean), "text": found.text} if isinstance(found, Training) else {}
+    return {name: fitting(name, value, Path(plain[name]) if name == FOLDER else plain[name])}
 
 
 def fitting(name: str, value: str, now: Any) -> Any:
@@ -73,15 +63,15 @@ def fitting(name: str, value: str, now: Any) -> Any:
 
 def tables() -> dict[str, dict[str, dict[str, Any]]]:
     """Options whose values are names."""
-    from unlearnable.protection.objectives import denoising, mist
+    from unlearnable.protection.objectives import Mist, Objective, denoising
     from unlearnable.protection.surrogates import ALTERNATING, Frozen
     from unlearnable.protection.transforms import EOT
 
     return {
         "objective": {
-            "denoising": {"objective": denoising, "goal": None},
-            "mist": {"objective": mist(1.0), "goal": "pattern"},
-            "mist-grey": {"objective": mist(1.0), "goal": "grey"},
+            "denoising": {"objective": Objective(denoising)},
+            "mist": {"objective": Objective(Mist(), goal="pattern")},
+            "mist-grey": {"objective": Objective(Mist(), goal="grey")},
         },
         "transforms": {"eot": {"transforms": EOT}, "none": {"transforms": ()}},
         "surrogate": {"base": {"surrogate": Frozen()}, "alternating": {"surrogate": ALTERNATING}},

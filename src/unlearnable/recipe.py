@@ -127,13 +127,13 @@ class Recipe:
         """The method at this recipe's budget."""
         from unlearnable.options import applied
         from unlearnable.protection import strengths
+        from unlearnable.protection.adjust import whole
+        from unlearnable.protection.against import Against
         from unlearnable.protection.constraints import Linf, psnr
 
         settings = strengths.protection(self.method, self.strength)
         if self.surrogate:
-            from unlearnable.protection.maxmin import MaxMin
-
-            settings = settings.whole() if isinstance(settings, MaxMin) else settings
+            settings = whole(settings) if settings.game else settings
         if self.eps is not None:
             settings = replace(settings, constraint=Linf(self.eps))
         if self.psnr is not None:
@@ -143,7 +143,7 @@ class Recipe:
 
             settings = replace(settings, constraint=Perceptual(self.perceptual, local=self.quiet))
         if self.against is not None:
-            settings = replace(settings, against=self.against)
+            settings = replace(settings, against=replace(settings.against or Against(), encoders=self.against))
         if self.steps is not None and settings.steps:
             settings = replace(settings, steps=-(-self.steps // settings.rounds))
         return applied(settings, self.options)

@@ -12,6 +12,7 @@ import torch
 from tiny import pictures
 from unlearnable.personalization.scratch import Scratch
 from unlearnable.protection import strengths
+from unlearnable.protection.adjust import adjusted
 from unlearnable.purification.chain import parse
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -37,7 +38,7 @@ def test_recipes_are_whole(path):
         if method != "clean":
             settings = strengths.protection(method, "paper")
             if method in ("udp", "eudp"):
-                replace(settings, **study.game, law=law or settings.law)
+                adjusted(settings, **study.game, law=law or settings.estimator.times.law)
         if chain:
             parse(chain, None)
 

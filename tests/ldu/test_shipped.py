@@ -1,7 +1,5 @@
 """What ships for the embedded model: a shortcut nearer to many steps than plain DDIM, a rho better than noise."""
 
-from dataclasses import replace
-
 import torch
 from skimage import data
 
@@ -11,6 +9,7 @@ from unlearnable.images.tensors import tensor
 from unlearnable.ldu.phi import load_phi
 from unlearnable.ldu.train import few_steps
 from unlearnable.protection import strengths
+from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.transforms import scale
 
 
@@ -24,7 +23,7 @@ def test_the_shortcut_that_ships_is_used_and_comes_nearer():
     with torch.no_grad():
         next(other.denoiser.parameters()).add_(0.1)
     assert load_phi("auto", other).kind == "ddim", "other weights, other trajectories"
-    still = replace(strengths.protection("ldu", "paper"), steps=0, start="zero")
+    still = adjusted(strengths.protection("ldu", "paper"), steps=0, start="zero")
     x = pictures(1, side=64)
     assert torch.allclose(still(model, x), x, atol=1e-6)
 
@@ -35,7 +34,7 @@ def test_the_rho_that_ships_protects_photographs_it_never_saw():
     crops = [data.astronaut()[:256, 120:376], data.cat()[20:276, 100:356]]
     x = torch.cat([scale(tensor(crop)[None] / 255, [128, 128]) for crop in crops])
     fast = strengths.protection("ldu-fast", "paper")
-    control = replace(strengths.protection("random", "paper"), constraint=fast.constraint)
+    control = adjusted(strengths.protection("random", "paper"), constraint=fast.constraint)
     clean, noisy, ours = (fast.evaluate(model, y, prompt="a photo") for y in (x, control(model, x), fast(model, x)))
     assert (ours - clean > 3 * (noisy - clean).abs()).all(), f"{clean}, random {noisy}, rho {ours}"
     assert (ours - noisy > 0.03).all()

@@ -19,10 +19,11 @@ from unlearnable.ldu import train
 from unlearnable.ldu.amortise import Amortising
 from unlearnable.parallel.workers import Workers, workers
 from unlearnable.protection import strengths
+from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.constraints import psnr
 
 QUICK = Amortising(steps=4, batch=2, width=8, groups=1, taught=2)
-METHOD = replace(strengths.protection("ldu"), inversion=3, k=2, depth=0.25)
+METHOD = adjusted(strengths.protection("ldu"), inversion=3, k=2, depth=0.25)
 
 
 @pytest.fixture(scope="module")
@@ -118,12 +119,12 @@ def test_unseen_pictures_are_protected_in_one_pass(tmp_path):
     """On a fitted model: the loss of pictures rho never saw rises well above random noise of the same budget."""
     base = tiny.fitted("sd1")
     save(tiny.pictures(64, seed=1), [tmp_path / f"{i:02}.png" for i in range(64)])
-    method = replace(METHOD, constraint=psnr(28), transforms=())
+    method = adjusted(METHOD, constraint=psnr(28), transforms=())
     settings = Amortising(steps=250, lr=3e-3, width=16, groups=0)
     learned = tmp_path / "rho.safetensors"
     train.train_rho([tmp_path], learned, method, model=base, prompt=tiny.PROMPT, settings=settings)
-    fast = replace(strengths.protection("ldu-fast", "paper"), constraint=psnr(28), rho=str(learned))
-    control = replace(strengths.protection("random", "paper"), constraint=psnr(28))
+    fast = adjusted(strengths.protection("ldu-fast", "paper"), constraint=psnr(28), rho=str(learned))
+    control = adjusted(strengths.protection("random", "paper"), constraint=psnr(28))
     x = tiny.pictures(8, seed=77)
     ours, noise, clean = (float(fast.evaluate(base, y).mean()) for y in (fast(base, x), control(base, x), x))
     print(f"rho {ours:.4f}, random {noise:.4f}, clean {clean:.4f}")

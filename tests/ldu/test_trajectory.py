@@ -16,13 +16,14 @@ from unlearnable.ldu.shortcut import Shortcut
 from unlearnable.ldu.trajectory import Trajectory
 from unlearnable.protection import sealing as work
 from unlearnable.protection import strengths
+from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.constraints import Linf, psnr
 from unlearnable.protection.objectives import Batch, denoising
-from unlearnable.protection.perturbation import Scene
+from unlearnable.protection.parameterisation import Scene
 from unlearnable.protection.surrogates import Frozen
 from unlearnable.rng import generator
 
-SHORT = replace(ldu.PAPER, steps=3, surrogate=Frozen(), inversion=4)
+SHORT = adjusted(ldu.PAPER, steps=3, surrogate=Frozen(), inversion=4)
 ROUTE = Route(k=2, depth=0.25, inversion=4)
 
 
@@ -54,10 +55,10 @@ def test_no_shift_gives_back_identical_pixels(family, phi, tmp_path):
     if phi == "shortcut":
         Shortcut(model, 2).save(tmp_path / "s.safetensors")
         phi = f"shortcut:{tmp_path / 's.safetensors'}"
-    still = replace(SHORT, steps=0, start="zero", phi=phi)
+    still = adjusted(SHORT, steps=0, start="zero", phi=phi)
     for k, depth in ((1, 0.125), (4, 1.0)):
         x = seen_by(model)
-        y = replace(still, k=k, depth=depth)(model, x, prompt=PROMPT)
+        y = adjusted(still, k=k, depth=depth)(model, x, prompt=PROMPT)
         assert all((before == after).all() for before, after in sealed(still.constraint, x, y))
 
 
@@ -65,7 +66,7 @@ def test_an_untrained_rho_gives_back_identical_pixels(tmp_path):
     model = tiny()
     facts = {"route": {"k": 2, "depth": 0.25, "inversion": 3}, "prompt": "a photo", "phi": "ddim"}
     Rho(4).save(tmp_path / "rho.safetensors", model, **facts)
-    fast = replace(strengths.protection("ldu-fast", "paper"), rho=str(tmp_path / "rho.safetensors"))
+    fast = adjusted(strengths.protection("ldu-fast", "paper"), rho=str(tmp_path / "rho.safetensors"))
     x = seen_by(model)
     assert all((a == b).all() for a, b in sealed(fast.constraint, x, fast(model, x)))
     with pytest.raises(UsageError, match="was made for another model"):
@@ -125,9 +126,9 @@ def test_rho_gets_its_gradient_through_all_k_steps(family):
 
 def test_a_move_follows_the_gradient_and_the_budget_holds():
     model = tiny("sd2")
-    for settings in (SHORT, replace(SHORT, optimiser="normalised"), replace(SHORT, residual=0.3)):
-        here = scene(model)
-        change = Trajectory(settings, Course(settings.route, model, PROMPT), here, None)
+    for settings in (SHORT, adjusted(SHORT, optimiser="normalised"), adjusted(SHORT, residual=0.3)):
+        here, shift = scene(model), settings.parameterisation
+        change = Trajectory(shift, Course(shift.route, model, PROMPT), here, None, 1)
         aim = torch.randn(here.x.shape, generator=generator("aim"))
         gains = []
         for _ in range(8):
@@ -141,8 +142,8 @@ def test_a_move_follows_the_gradient_and_the_budget_holds():
 
 def test_a_network_moves_too_and_the_latent_variant_sees_latents():
     model = tiny()
-    settings = replace(strengths.protection("ldu-paper", "paper"), k=2, width=8, inversion=3)
-    change = Trajectory(settings, Course(settings.route, model, PROMPT), scene(model), None)
+    shift = adjusted(strengths.protection("ldu-paper", "paper"), k=2, width=8, inversion=3).parameterisation
+    change = Trajectory(shift, Course(shift.route, model, PROMPT), scene(model), None, 1)
     assert isinstance(change.shift, Rho) and change.seen.shape == (2, 4, 8, 8) and change.dual.value.shape == (1, 1)
     before = change.seen
     aim = torch.randn(before.shape, generator=generator("aim"))
@@ -157,7 +158,7 @@ def test_masks_grey_pictures_and_linf_hold():
     x[1] = x[1].mean(0, keepdim=True)
     mask = torch.zeros(2, 1, 32, 32)
     mask[..., :16] = 1
-    y = replace(SHORT, constraint=Linf(6), residual=0.2)(model, x, prompt=PROMPT, mask=mask)
+    y = adjusted(SHORT, constraint=Linf(6), residual=0.2)(model, x, prompt=PROMPT, mask=mask)
     assert torch.equal(y[..., 16:], x[..., 16:]) and ((y - x)[..., :16].abs() * 255).max() > 1
     assert ((y - x).abs() * 255).max() <= 6.001 and (y[1] == y[1, :1]).all()
 
@@ -165,7 +166,7 @@ def test_masks_grey_pictures_and_linf_hold():
 def test_a_picture_is_protected_as_it_is_alone():
     """Batch mates change nothing beyond float error, which a few steps have not yet enlarged."""
     model, x = tiny(), pictures(3, seed=9)
-    settings = replace(SHORT, optimiser="normalised", steps=2)
+    settings = adjusted(SHORT, optimiser="normalised", steps=2)
     together, alone = settings(model, x, prompt=PROMPT), settings(model, x[1:2], prompt=PROMPT)
     assert torch.allclose(together[1:2], alone, atol=2e-4)
     assert torch.equal(settings(model, x, prompt=PROMPT, seed=1), settings(model, x, prompt=PROMPT, seed=1))
@@ -194,7 +195,7 @@ def test_phi_is_loaded_once_for_a_model_and_not_for_its_copies():
 )
 def test_settings_that_make_no_sense(changes, sentence):
     with pytest.raises(UsageError, match=sentence):
-        replace(SHORT, **changes)
+        adjusted(SHORT, **changes)
 
 
 def test_pictures_that_do_not_fit_are_one_sentence():
@@ -202,7 +203,7 @@ def test_pictures_that_do_not_fit_are_one_sentence():
     with pytest.raises(UsageError, match="sides must be multiples of 4"):
         SHORT(model, torch.rand(1, 3, 2, 2))
     with pytest.raises(UsageError, match="k 3 is not a power of two"):
-        replace(SHORT, k=3)(model, seen_by(model))
+        adjusted(SHORT, k=3)(model, seen_by(model))
 
 
 def test_rho_takes_latents_of_any_size():

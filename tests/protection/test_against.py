@@ -9,11 +9,13 @@ from tiny import PROMPT, fitted, pictures
 from unlearnable.models.encoders.load import Encoder, load
 from unlearnable.models.outline import outline
 from unlearnable.protection import strengths
-from unlearnable.protection.against import FLOOR, Shifts, joined
+from unlearnable.protection.adjust import adjusted
+from unlearnable.protection.against import FLOOR, Against, EncoderAscent
 from unlearnable.protection.constraints import psnr
+from unlearnable.protection.engine import joined
 
 NAMES = "flux2,sd1"
-QUICK = replace(strengths.protection("encoders", "paper"), steps=10, transforms=())
+QUICK = adjusted(strengths.protection("encoders", "paper"), steps=10, transforms=())
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +34,10 @@ def made(x, settings=QUICK):
 
 
 def test_every_encoder_moves_further_than_by_noise_and_at_little_cost_to_each(x):
-    noise = replace(strengths.protection("random", "paper"), constraint=psnr(36.1))(outline("embedded", "cpu"), x)
+    noise = adjusted(strengths.protection("random", "paper"), constraint=psnr(36.1))(outline("embedded", "cpu"), x)
     both = shifts(x, made(x))
     alone = torch.stack(
-        [shifts(x, made(x, replace(QUICK, against=name)))[i] for i, name in enumerate(("flux2", "sd1"))]
+        [shifts(x, made(x, adjusted(QUICK, encoders=name)))[i] for i, name in enumerate(("flux2", "sd1"))]
     )
     assert (both > 1.5 * shifts(x, noise)).all(), (both, shifts(x, noise))
     assert (both > 0.6 * alone).all(), (both, alone)
@@ -44,10 +46,10 @@ def test_every_encoder_moves_further_than_by_noise_and_at_little_cost_to_each(x)
 
 def test_they_join_the_objective_of_a_model(x):
     small = x[..., :32, :32]
-    plain = replace(strengths.protection("advdm", "paper"), steps=8, constraint=psnr(36.1), step=0.25)
+    plain = adjusted(strengths.protection("advdm", "paper"), steps=8, constraint=psnr(36.1), step=0.25)
     model = fitted("sd1")
     without, with_them = (
-        settings(model, small, prompt=PROMPT, seed=3) for settings in (plain, replace(plain, against=NAMES))
+        settings(model, small, prompt=PROMPT, seed=3) for settings in (plain, replace(plain, against=Against(NAMES)))
     )
     assert (shifts(small, with_them) > 1.2 * shifts(small, without)).all()
     before, lone, together = (
@@ -63,9 +65,16 @@ def test_the_sum_of_logarithms_by_hand():
     def scaled(factor):
         return Encoder("pixels", "test", True, torch.nn.Identity(), lambda network, z: factor * z, 8)
 
-    value = Shifts((scaled(1.0), scaled(3.0)))(y, x)
-    want = torch.log(torch.tensor([0.25 + FLOOR, 2.25 + FLOOR])).sum()
-    assert value.shape == (2,) and torch.allclose(value, want.expand(2))
+    def value(**how):
+        return EncoderAscent(Against(**how), (scaled(1.0), scaled(3.0)), x, ()).score(y)
+
+    squared = torch.tensor([0.25 + FLOOR, 2.25 + FLOOR])
+    for join, want in (("product", squared.prod().log()), ("sum", squared.sum().log())):
+        assert value(join=join).shape == (2,) and torch.allclose(value(join=join), want.expand(2))
+    assert torch.allclose(value(join="worst"), -(1 / squared).sum().log().expand(2)), "near the smaller of the two"
+    assert torch.allclose(value(aim="grey"), -torch.tensor([FLOOR, FLOOR]).log().sum().expand(2)), "it is grey"
+    half = torch.tensor([0.125 + FLOOR, 1.125 + FLOOR])  # means differ, and variances do not
+    assert torch.allclose(value(aim="statistics"), half.prod().log().expand(2))
 
 
 def test_gradients_in_different_units_count_alike():
@@ -78,4 +87,4 @@ def test_gradients_in_different_units_count_alike():
 
 def test_what_is_real_and_what_a_stand_in_is_said():
     assert QUICK.remark(outline("embedded", "cpu")) == "encoders: against flux2 (a stand-in), sd1 (a stand-in)"
-    assert not QUICK.asks_model and replace(strengths.protection("advdm"), against="sd1").asks_model
+    assert not QUICK.asks_model and replace(strengths.protection("advdm"), against=Against("sd1")).asks_model

@@ -1,7 +1,5 @@
 """On the model that ships: at 8/255 the ascent does far more than noise of the same budget does."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from skimage import data
@@ -9,6 +7,7 @@ from skimage import data
 from unlearnable import load_model
 from unlearnable.images.tensors import tensor
 from unlearnable.protection import strengths
+from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.transforms import scale
 
@@ -18,8 +17,8 @@ def test_loss_rises_well_above_the_random_control(name):
     model = load_model("embedded", device="cpu", dtype="float32")
     crops = [data.astronaut()[:256, 120:376], data.cat()[20:276, 100:356]]
     x = torch.cat([scale(tensor(crop)[None] / 255, [128, 128]) for crop in crops])
-    settings = replace(strengths.protection(name, "paper"), constraint=Linf(8), rounds=2, steps=8)
-    control = replace(strengths.protection("random", "paper"), constraint=Linf(8))
+    settings = adjusted(strengths.protection(name, "paper"), constraint=Linf(8), rounds=2, steps=8)
+    control = adjusted(strengths.protection("random", "paper"), constraint=Linf(8))
     clean, noisy, ours = (
         settings.evaluate(model, y, prompt="a photo", draws=8)
         for y in (x, control(model, x), settings(model, x, prompt="a photo"))

@@ -12,21 +12,23 @@ from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.models import base
 from unlearnable.models.finetune.training import FineTune
 from unlearnable.protection import strengths, surrogates
+from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.constraints import L2, Linf, psnr
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.methods import fsmg, udp
-from unlearnable.protection.objectives import denoising
+from unlearnable.protection.objectives import Objective, denoising
+from unlearnable.protection.parameterisation import Pixels
 from unlearnable.protection.timesteps import draw, probabilities
 from unlearnable.protection.transforms import EOT, fixed
 from unlearnable.rng import generator, image_keys, normal
 
-short = Protection("test", denoising, Linf(8), step=0.2, steps=6)
+short = Protection("test", Objective(denoising), Linf(8), Pixels(0.2), steps=6)
 
 
 def test_ascent_against_the_textbook():
     """AdvDM as its paper writes it: sign steps on the denoising loss, clamp to the ball, clamp to the picture."""
     model, x = fitted("sd1"), pictures(2, seed=9)
-    ours = replace(short, start="zero")(model, x, prompt=PROMPT, seed=5)
+    ours = adjusted(short, start="zero")(model, x, prompt=PROMPT, seed=5)
     keys, p, y = image_keys(x), probabilities("uniform", model.schedule), x.clone()
     text = model.pipe.encode_prompt([PROMPT], "cpu", 1, False)[0].expand(2, -1, -1)
     ab = model.pipe.scheduler.alphas_cumprod
@@ -44,7 +46,7 @@ def test_ascent_against_the_textbook():
 
 
 @pytest.mark.parametrize(
-    "settings", [short, replace(short, transforms=EOT), replace(short, constraint=psnr(36), draws=2)]
+    "settings", [short, adjusted(short, transforms=EOT), adjusted(short, constraint=psnr(36), eot_samples=2)]
 )
 def test_batch_and_order_do_not_matter(settings):
     model, x = fitted("sd1"), pictures(4, seed=8)
@@ -59,7 +61,7 @@ def test_batch_and_order_do_not_matter(settings):
 def test_zero_budget_gives_back_the_picture():
     model, x = fitted("sd1"), pictures(2)
     for constraint in (Linf(0), L2(0)):
-        assert torch.equal(replace(short, constraint=constraint)(model, x), x)
+        assert torch.equal(adjusted(short, constraint=constraint)(model, x), x)
 
 
 def test_mask_and_grey():
@@ -77,7 +79,7 @@ def test_the_models_weights_are_left_alone():
     model, x = fitted("sd1"), pictures(2, seed=3)
     before = {k: v.clone() for k, v in model.denoiser.state_dict().items()}
     for name in ("aspl", "ace", "udp"):
-        replace(strengths.protection(name), steps=1, rounds=2)(model, x, prompt=PROMPT)
+        adjusted(strengths.protection(name), steps=1, rounds=2)(model, x, prompt=PROMPT)
     after = model.denoiser.state_dict()
     assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
 
@@ -93,7 +95,7 @@ def test_surrogates_learn_what_they_say():
 
     learned = begun(fsmg.LEARNED).before(x, noisy)[0].model
     assert loss_of(learned, x) < 0.9 * loss_of(model, x)
-    assert loss_of(begun(udp.GAME).before(x, noisy)[0].model, noisy) < 0.9 * loss_of(model, noisy)
+    assert loss_of(begun(udp.IN_TRAINING).before(x, noisy)[0].model, noisy) < 0.9 * loss_of(model, noisy)
     turn = begun(surrogates.ALTERNATING)
     aside = turn.before(x, noisy)[0].model
     assert loss_of(aside, x) < 0.9 * loss_of(model, x)
@@ -142,13 +144,13 @@ def test_large_models_may_have_another_surrogate(monkeypatch):
 def test_transforms_in_the_loop_help_against_them():
     """What EOT is for: with blur in the loop, half as much again of the effect survives a blur."""
     model, x, soften = fitted("ddpm"), pictures(4, seed=30, side=16), fixed("blur", 0.7)
-    plain = replace(short, constraint=Linf(16), steps=25, step=0.15, span=(0.0, 0.3), draws=2)
+    plain = adjusted(short, constraint=Linf(16), steps=25, step=0.15, span=(0.0, 0.3), eot_samples=2)
 
     def effect(settings: Protection) -> float:
         survived = soften(settings(model, x))
         return float((plain.evaluate(model, survived) - plain.evaluate(model, soften(x))).mean())
 
-    assert effect(replace(plain, transforms=(lambda x, rng: soften(x),))) > 1.5 * effect(plain) > 0
+    assert effect(adjusted(plain, transforms=(lambda x, rng: soften(x),))) > 1.5 * effect(plain) > 0
 
 
 def test_bad_input_is_one_sentence():
@@ -159,6 +161,8 @@ def test_bad_input_is_one_sentence():
     with pytest.raises(UsageError, match="scale it first"):
         strengths.protection("mist")(model, torch.zeros(1, 3, 32, 32), target=torch.zeros(1, 3, 16, 16))
     with pytest.raises(UnlearnableError, match=r"not finite at step 0.*--dtype float32"):
-        replace(short, objective=lambda model, x, batch: x.flatten(1).sum(1) * float("nan"))(model, pictures(1))
+        adjusted(short, objective=Objective(lambda model, x, batch: x.flatten(1).sum(1) * float("nan")))(
+            model, pictures(1)
+        )
     with pytest.raises(UsageError, match="holds no time"):
-        replace(short, span=(0.5, 0.5))(model, pictures(1))
+        adjusted(short, span=(0.5, 0.5))(model, pictures(1))

@@ -1,7 +1,6 @@
 """The max-min game against a textbook version, on fixed noise; killed anywhere; pictures that come later; nonsense."""
 
 import random
-from dataclasses import replace
 
 import pytest
 import torch
@@ -9,18 +8,26 @@ import torch
 from tiny import PROMPT, adapt, build, pictures
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.models.finetune import checkpoint
+from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.constraints import Linf, psnr
 from unlearnable.protection.engine import Protection
-from unlearnable.protection.maxmin import Game, MaxMin, Protected, SetTrainer
+from unlearnable.protection.estimator import Estimator
+from unlearnable.protection.game import GameSettings
+from unlearnable.protection.maxmin import Game, Protected, SetTrainer
 from unlearnable.protection.methods import eudp, udp
-from unlearnable.protection.objectives import denoising
+from unlearnable.protection.objectives import Objective, denoising
+from unlearnable.protection.parameterisation import Pixels
 from unlearnable.protection.probe import magnitudes, middle, spread
 from unlearnable.protection.shelf import NEVER, Deltas, Shelf, Views
 from unlearnable.protection.surrogates import view
-from unlearnable.protection.timesteps import draw, probabilities
+from unlearnable.protection.timesteps import TimestepDistribution, draw, probabilities
 from unlearnable.rng import image_keys, name_seed, normal, uniform
 
-QUICK = MaxMin("quick", constraint=Linf(16), step=0.3, steps=2, rounds=3, law="ab", train=2, learn=3, lr=2e-3, warmup=1)
+TIMES = Estimator(TimestepDistribution("ab"))
+SETTINGS = GameSettings(train=2, learn=3, lr=2e-3, warmup=1)
+QUICK = Protection(
+    "quick", constraint=Linf(16), parameterisation=Pixels(0.3), estimator=TIMES, game=SETTINGS, steps=2, rounds=3
+)
 SEED = 5
 
 
@@ -40,7 +47,7 @@ def game(settings, model, x, folder, **options):
 def test_inner_and_outer_steps_against_the_textbook(family, scratch, tmp_path):
     model = model_of(family)
     x, b = pictures(5, seed=4, side=model.size), 16 / 255
-    ours = game(replace(QUICK, cool=scratch), model, x, tmp_path, scratch=scratch)
+    ours = game(adjusted(QUICK, cool=scratch), model, x, tmp_path, scratch=scratch)
     ours._start()  # turn by turn, each from where ours stands: rounds of feedback would enlarge what kernels differ by
 
     keys, p = image_keys(x), probabilities("ab", model.schedule)
@@ -110,7 +117,7 @@ class Killed(BaseException):
 def test_killed_anywhere_ends_with_the_same_bits(tmp_path, monkeypatch):
     model, dice = model_of("ddpm"), random.Random(0)
     x = pictures(5, seed=4, side=16)
-    settings = replace(QUICK, law="measured", stratified=True, antithetic=True, draws=2, cool=True)
+    settings = adjusted(QUICK, law="measured", stratified=True, antithetic=True, eot_samples=2, cool=True)
     whole = game(settings, model, x, tmp_path / "whole", scratch=True)
     whole.play()
     monkeypatch.setattr(checkpoint, "EVERY", -1.0)
@@ -151,14 +158,14 @@ def test_a_later_picture_ascends_as_the_engine_would_against_the_last_surrogate(
     played = game(QUICK, model, pictures(4, seed=4, side=16), tmp_path, scratch=True)
     played.play()
     late, allowed = pictures(2, seed=99, side=16), torch.ones(2, 1, 16, 16)
-    engine = Protection("engine", denoising, Linf(16), step=0.3, steps=6, law="ab")
+    engine = Protection("engine", Objective(denoising), Linf(16), Pixels(0.3), TIMES, steps=6)
     expected = engine(played.trainer.model, late, prompt=PROMPT, seed=SEED) - late
     assert torch.allclose(played.add(late, allowed, image_keys(late)), expected, atol=1e-6)
 
 
 def test_order_and_batches_do_not_matter(tmp_path):
     model, x = model_of("ddpm"), pictures(5, seed=4, side=16)
-    settings = replace(QUICK, train=0, warmup=0)  # which pictures are in a training batch depends on the order
+    settings = adjusted(QUICK, train=0, warmup=0)  # which pictures are in a training batch depends on the order
     one = game(settings, model, x, tmp_path / "one")
     two = game(settings, model, x.flip(0), tmp_path / "two", batch=5)
     one.play()
@@ -170,7 +177,7 @@ def test_order_and_batches_do_not_matter(tmp_path):
 def test_measured_magnitudes_time_by_time():
     model = model_of("sd1")
     x, shown = pictures(2, seed=4), view(model, PROMPT)
-    found = magnitudes(QUICK, shown, [x[:1], x[1:]], ["a", "b"], SEED, bins=4)
+    found = magnitudes(QUICK.objective, shown, [x[:1], x[1:]], ["a", "b"], SEED, bins=4)
     for b in range(4):
         expected = 0.0
         for picture, key in ((x[:1], "a"), (x[1:], "b")):
@@ -205,21 +212,25 @@ def test_records_that_were_cut_short_are_not_taken_for_whole(tmp_path):
 
 
 def test_presets_are_games_and_eudp_has_a_law():
-    assert isinstance(udp.PAPER, MaxMin) and isinstance(eudp.PAPER, MaxMin)
-    assert udp.PAPER.law == "uniform" != eudp.PAPER.law
-    assert [QUICK.steps_until(turn, True) for turn in range(3)] == [3, 5, 7]
-    assert replace(QUICK, warmup=-1).steps_until(0, True) > replace(QUICK, warmup=-1).steps_until(0, False) == 2
+    assert udp.PAPER.game and eudp.PAPER.game
+    assert udp.PAPER.estimator.times.law == "uniform" != eudp.PAPER.estimator.times.law
+    assert [QUICK.game.steps_until(turn, True) for turn in range(3)] == [3, 5, 7]
+    assert (
+        adjusted(QUICK, warmup=-1).game.steps_until(0, True)
+        > adjusted(QUICK, warmup=-1).game.steps_until(0, False)
+        == 2
+    )
 
 
 def test_nonsense_is_one_sentence_and_what_was_done_is_kept(tmp_path):
     model, x = model_of("ddpm"), pictures(3, seed=4, side=16)
     with pytest.raises(UsageError, match=r"not PSNR >= 36.00 dB: give eps"):
-        game(replace(QUICK, constraint=psnr(36)), model, x, tmp_path / "psnr")
+        game(adjusted(QUICK, constraint=psnr(36)), model, x, tmp_path / "psnr")
     with pytest.raises(UsageError, match="unknown timestep law 'unifrom': did you mean 'uniform'"):
-        replace(QUICK, law="unifrom")
+        adjusted(QUICK, law="unifrom")
     with pytest.raises(UsageError, match="learn 0 is too small"):
-        replace(QUICK, learn=0)
-    started = game(replace(QUICK, rounds=1), model, x, tmp_path / "nan")
+        adjusted(QUICK, learn=0)
+    started = game(adjusted(QUICK, rounds=1), model, x, tmp_path / "nan")
     started._start()
     started._train(0, lambda share: None)
     with torch.no_grad():
@@ -228,6 +239,6 @@ def test_nonsense_is_one_sentence_and_what_was_done_is_kept(tmp_path):
         started.trainer.run(
             Protected(started.trainer.model, started.views, started.deltas, 0), started.view.condition, 1
         )
-    again = game(replace(QUICK, rounds=1), model, x, tmp_path / "nan")
+    again = game(adjusted(QUICK, rounds=1), model, x, tmp_path / "nan")
     again.play()
     assert torch.isfinite(torch.stack([again.delta(i) for i in range(3)])).all()

@@ -4,8 +4,6 @@ The margin is how much better than random noise of the same budget a method must
 the random score's size: on latent models, and on the pixel DDPM, where noise alone does much of the work.
 """
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -16,6 +14,7 @@ from unlearnable.images.tensors import tensor
 from unlearnable.ldu.method import TrajectoryShift
 from unlearnable.protection import sealing as work
 from unlearnable.protection import strengths
+from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.constraints import Linf, psnr
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import ITSELF
@@ -49,14 +48,14 @@ def shortened(name: str, family: str) -> Protection:
     """The method's own settings at a length for small models; a pixel model feels small changes at small t only."""
     settings = strengths.protection(name, "paper")
     rounds = min(settings.rounds, 3)
-    settings = replace(settings, constraint=Linf(16), steps=24 // rounds, rounds=rounds, step=0.15)
-    if isinstance(settings, TrajectoryShift):
+    settings = adjusted(settings, constraint=Linf(16), steps=24 // rounds, rounds=rounds, step=0.15)
+    if isinstance(settings.parameterisation, TrajectoryShift):
         # by difference: a plain decode shows what these autoencoders lose, which alone breaks any budget
-        quick = replace(settings, inversion=4, decode="difference", constraint=psnr(28))
+        quick = adjusted(settings, inversion=4, decode="difference", constraint=psnr(28))
         if isinstance(quick.surrogate, Personalised):
-            quick = replace(quick, surrogate=replace(quick.surrogate, steps=8))
-        return replace(quick, span=(0.0, 0.3), draws=3) if family == "ddpm" else quick
-    return replace(settings, constraint=Linf(8), span=(0.0, 0.3), draws=3) if family == "ddpm" else settings
+            quick = adjusted(quick, surrogate=adjusted(quick.surrogate, steps=8))
+        return adjusted(quick, span=(0.0, 0.3), eot_samples=3) if family == "ddpm" else quick
+    return adjusted(settings, constraint=Linf(8), span=(0.0, 0.3), eot_samples=3) if family == "ddpm" else settings
 
 
 CASES = [(name, family) for name in MARGINS for family in FAMILIES if MARGINS[name][family == "ddpm"] is not None]
@@ -68,7 +67,7 @@ def test_method(name, family, tmp_path):
     x = pictures(2, seed=9, side=min(model.size, SIDE))
     y = protection(model, x, prompt=PROMPT, seed=3)
     assert torch.equal(y, protection(model, x, prompt=PROMPT, seed=3)), "not repeatable"
-    control = replace(strengths.protection("random", "paper"), constraint=protection.constraint)(model, x, seed=3)
+    control = adjusted(strengths.protection("random", "paper"), constraint=protection.constraint)(model, x, seed=3)
 
     written = []
     for clean, protected in zip(x, y):
@@ -80,7 +79,7 @@ def test_method(name, family, tmp_path):
         assert measured["linf"] > 0 and protection.constraint.holds(tensor(back.pixels) - clean * 255)
         written.append(tensor(back.pixels) / 255)
 
-    target = x if protection.goal == ITSELF else None
+    target = x if protection.objective.goal == ITSELF else None
     scores = [protection.evaluate(model, z, prompt=PROMPT, target=target) for z in (torch.stack(written), control)]
     ours, random = (float(score.mean()) for score in scores)
     margin = MARGINS[name][family == "ddpm"]

@@ -5,7 +5,7 @@ from scipy.stats import chisquare
 from tiny import FAMILIES, build
 from unlearnable.errors import UsageError
 from unlearnable.models.schedule import from_scheduler
-from unlearnable.protection.timesteps import LAWS, draw, probabilities, sample
+from unlearnable.protection.timesteps import LAWS, TimestepDistribution, draw, probabilities
 
 KEYS = [str(i) for i in range(4000)]
 
@@ -49,6 +49,10 @@ def test_unknown_law_is_refused():
         probabilities("abc", from_scheduler(build(FAMILIES[0]).scheduler))
     with pytest.raises(UsageError, match=r"'measured' is measured on a data set: add --surrogate"):
         probabilities("measured", from_scheduler(build(FAMILIES[0]).scheduler))
+    with pytest.raises(UsageError, match=r"unknown timestep law 'snt': did you mean 'snr'"):
+        TimestepDistribution("snt")
+    with pytest.raises(UsageError, match="holds no time"):
+        TimestepDistribution(span=(0.5, 0.5)).probabilities(from_scheduler(build(FAMILIES[0]).scheduler))
 
 
 def test_strata_cover_the_law_and_pairs_have_opposite_noise():
@@ -57,12 +61,13 @@ def test_strata_cover_the_law_and_pairs_have_opposite_noise():
     edges = p.cumsum(0)
     seen = []
     for i in range(4):
-        t, _ = sample(p, KEYS[:2000], (1,), (0, 0), i, 4, stratified=True)
+        t, _ = TimestepDistribution(stratified=True).sample(p, KEYS[:2000], (1,), (0, 0), i, 4)
         assert (edges[t] >= i / 4 - 1e-9).all() and (edges[t] - p[t] <= (i + 1) / 4 + 1e-9).all()
         seen.append(t)
     tenths = torch.bincount((edges[torch.cat(seen)] * 10).long().clamp_max(9), minlength=10)
     assert chisquare(tenths.double()).pvalue > 1e-3
-    pair = [sample(p, KEYS[:3], (2, 4), (7, 1), i, 4, stratified=True, antithetic=True) for i in range(4)]
+    both = TimestepDistribution(stratified=True, antithetic=True)
+    pair = [both.sample(p, KEYS[:3], (2, 4), (7, 1), i, 4) for i in range(4)]
     for even, odd in ((0, 1), (2, 3)):
         assert torch.equal(pair[even][0], pair[odd][0]) and torch.equal(pair[even][1], -pair[odd][1])
     assert not torch.equal(pair[0][1], pair[2][1]) and (pair[0][0] <= pair[2][0]).all()
@@ -74,7 +79,7 @@ def test_variance_reduction_keeps_the_mean_and_lowers_the_variance():
     exact = float((p * torch.arange(1000)).sum() / 1000)  # E[t / 1000 + noise]
 
     def errors(**how):
-        draws = [sample(p, KEYS[:1000], (), (3, 0), i, 4, **how) for i in range(4)]
+        draws = [TimestepDistribution(**how).sample(p, KEYS[:1000], (), (3, 0), i, 4) for i in range(4)]
         return sum(t.double() / 1000 + noise for t, noise in draws) / 4 - exact
 
     plain, better = errors(), errors(stratified=True, antithetic=True)

@@ -1,6 +1,5 @@
 """Countermeasures that work through a fitted autoencoder: round trip, IMPRESS and the adaptive attacker's encoder."""
 
-from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -10,6 +9,7 @@ from skimage.metrics import structural_similarity
 from tiny import adapt, build, fit_autoencoder, pictures
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.protection import strengths
+from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.constraints import Linf
 from unlearnable.purification.adaptive import Adaptive, adapted
 from unlearnable.purification.impress import Impress, dissimilarity, rms, within
@@ -30,8 +30,8 @@ def model():
 def data():
     """Clean pictures, their PhotoGuard twins, and the control: random noise of the same budget."""
     x = pictures(32, seed=5)
-    photoguard = replace(strengths.protection("photoguard", "paper"), constraint=BUDGET, steps=20, step=0.15)
-    random = replace(strengths.protection("random", "paper"), constraint=BUDGET)
+    photoguard = adjusted(strengths.protection("photoguard", "paper"), constraint=BUDGET, steps=20, step=0.15)
+    random = adjusted(strengths.protection("random", "paper"), constraint=BUDGET)
     return x, photoguard(model(), x, prompt=""), random(model(), x)
 
 

@@ -217,9 +217,10 @@ def trained(settings: Any) -> list[str]:
     """The trained files that decide what a method makes, by content: those that ship, and those that options name."""
     from unlearnable.ldu import method, phi
 
-    if not isinstance(settings, method.TrajectoryShift):
+    shift = getattr(settings, "parameterisation", None)
+    if not isinstance(shift, method.TrajectoryShift):
         return []
-    named = [Path(text) for text in (settings.rho, settings.phi.partition(":")[2]) if text]
+    named = [Path(text) for text in (shift.rho, shift.phi.partition(":")[2]) if text]
     return [digest(path) for path in (phi.SHIPPED, method.SHIPPED, *named) if path.is_file()]
 
 

@@ -22,7 +22,8 @@ from unlearnable.jobs.run import Result, Run
 from unlearnable.models.base import Model
 from unlearnable.models.fresh import PREFIX
 from unlearnable.parallel.workers import Workers, workers
-from unlearnable.protection.maxmin import Game, MaxMin
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.maxmin import Game
 from unlearnable.protection.sealing import Job, sizes
 from unlearnable.protection.shelf import Views
 from unlearnable.storage.atomic import write_text
@@ -50,7 +51,7 @@ class Whole(Run):
 
     def results(self, model: Model | None, remark: Callable[[str], None]) -> Iterator[Result]:
         r, settings = self.recipe, self.recipe.protection()
-        if not isinstance(settings, MaxMin):
+        if settings.game is None:
             raise UsageError(f"{r.method} plays no game over a data set: use --method udp or eudp, or no --surrogate")
         if r.surrogate != "scratch" and r.model.startswith(PREFIX) and model is None:
             raise UsageError(f"{r.model} has random weights and no checkpoint: use --surrogate scratch")
@@ -68,7 +69,7 @@ class Whole(Run):
         if jobs:
             yield from self._set(settings, model, jobs)
 
-    def _set(self, settings: MaxMin, model: Model, jobs: list[Job]) -> Iterator[Result]:
+    def _set(self, settings: Protection, model: Model, jobs: list[Job]) -> Iterator[Result]:
         r = self.recipe
         run = hashlib.sha256(f"{r.hash} {model.fingerprint()}".encode()).hexdigest()[:16]
         place = self.out.resolve().with_name(f"{self.out.resolve().name}.state") / run

@@ -274,9 +274,11 @@ def check(recipe: Recipe, pairs: list[tuple[Path, Path]], mask: Path | None) -> 
     if against := recipe.protection().against:
         from unlearnable.models.encoders import families
 
-        families.check(against)
+        families.check(against.encoders)
         if recipe.surrogate:
-            raise UsageError(f"encoders ({against}) have no part in a game over a data set: leave out one of the two")
+            raise UsageError(
+                f"encoders ({against.encoders}) have no part in a game over a data set: leave out one of the two"
+            )
     if recipe.protection().asks_model:
         from unlearnable.models.load import checked
 

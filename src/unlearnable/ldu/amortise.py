@@ -12,11 +12,11 @@ from torch import Tensor
 from unlearnable.errors import UsageError
 from unlearnable.ldu.course import Course
 from unlearnable.ldu.lagrangian import Dual, spent
-from unlearnable.ldu.method import TrajectoryShift
 from unlearnable.ldu.pictures import Pictures
 from unlearnable.ldu.shift import Rho
 from unlearnable.models.finetune.training import FineTune, Text, Trainer
 from unlearnable.parallel.workers import Workers
+from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import Batch
 from unlearnable.protection.personalised import Personalised
 from unlearnable.protection.surrogates import View, view
@@ -71,7 +71,7 @@ class RhoTrainer(Trainer):
     """
 
     def __init__(
-        self, method: TrajectoryShift, course: Course, rho: Rho, pictures: Pictures, targets: Sequence[Target],
+        self, method: Protection, course: Course, rho: Rho, pictures: Pictures, targets: Sequence[Target],
         settings: Amortising, workers: Workers, seed: int,
     ) -> None:  # fmt: skip
         s = settings
@@ -80,9 +80,12 @@ class RhoTrainer(Trainer):
         super().__init__(course.model, fine, seed, [{"params": parameters}])
         self.method, self.course, self.rho, self.pictures = method, course, rho, pictures
         self.targets, self.workers, self.share = targets, workers, s.plain
-        self.law, self.used = method._law(course.model), torch.zeros(0)
+        self.p, self.used = method.estimator.times.probabilities(course.model.schedule), torch.zeros(0)
+        if method.objective is None:
+            raise UsageError(f"{method.name} has no objective that a network could learn: use ldu")
+        self.objective = method.objective
         with torch.no_grad():
-            self.goal = method._goal(course.model, pictures.images(slice(1), self.model.device), None)
+            self.goal = self.objective.target(course.model, pictures.images(slice(1), self.model.device))
             self.z, self.ends = self._followed()
             parts = len(spent(method.constraint, *2 * [pictures.images(slice(1), self.model.device)]))
         self.dual = Dual(torch.zeros(parts, 1, device=self.model.device), s.rate)
@@ -120,12 +123,14 @@ class RhoTrainer(Trainer):
         raw = self.course.change(self.course.arrive(start + self.rho(start)), origin)
         self.used = spent(self.method.constraint, x, raw)
         seen = pick(
-            self.method.transforms, x + self.method.constraint.project(x, raw), plain("eot", self.seed, self.done)
+            self.method.estimator.transforms,
+            x + self.method.constraint.project(x, raw),
+            plain("eot", self.seed, self.done),
         )
-        t = draw(self.law, names, "time", self.seed, self.done, device=device)
+        t = draw(self.p, names, "time", self.seed, self.done, device=device)
         noise = normal(names, start.shape[1:], "noise", self.seed, self.done, device=device)
         goal = None if self.goal is None else self.goal.expand(len(x), -1, -1, -1)
-        gain = self.method.objective(target.view.model, seen, Batch(t, noise, target.view.condition, goal))
+        gain = self.objective(target.view.model, seen, Batch(t, noise, target.view.condition, goal))
         return (self.dual.penalty(self.used) - gain).mean()
 
     def _step(self, loss: Tensor) -> None:

@@ -1,14 +1,10 @@
-"""Latent Diffusion Unlearning as a protection: the engine's loop and objectives, on shifted trajectories."""
+"""Latent Diffusion Unlearning's parameterisation: the engine's loop and objectives, on shifted trajectories."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import Any, ClassVar
 
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.ldu.course import Course, Route
@@ -18,9 +14,8 @@ from unlearnable.ldu.shift import COMMAND, Rho
 from unlearnable.ldu.trajectory import Trajectory
 from unlearnable.models.base import Model
 from unlearnable.models.load import EMBEDDED_FOLDER
-from unlearnable.protection.engine import Protection
-from unlearnable.protection.perturbation import Perturbation, Scene
-from unlearnable.protection.surrogates import View
+from unlearnable.protection.constraints import Constraint
+from unlearnable.protection.parameterisation import Perturbation, Scene
 
 SHIPPED = EMBEDDED_FOLDER / "ldu" / "rho.safetensors"
 CHOICES = {
@@ -29,10 +24,11 @@ CHOICES = {
 
 
 @dataclass(frozen=True)
-class TrajectoryShift(Protection):
-    """Settings of LDU (arXiv 2510.03089) beside those of any protection; `step` times the budget is one step's change.
+class TrajectoryShift:
+    """What moves is the start of each picture's denoising trajectory (LDU, arXiv 2510.03089).
 
-    `phi`, `k`, `depth`, `inversion`, `refine`, `decode`: the way of the trajectory, see `course.Route`.
+    `step` times the budget is one step's change. `phi`, `k`, `depth`, `inversion`, `refine`, `decode`: the way of the
+    trajectory, see `course.Route`.
     `shift`: "free" (one for each picture) or "network" (one rho for the group, trained here with Adam at `lr`).
     `start`: "noise", "zero", or "rho", the trained network of the file `rho` (auto: the one that ships).
     `optimiser`: "adam", or "normalised" for gradients of unit length. `rate` is that of the dual ascent.
@@ -40,6 +36,7 @@ class TrajectoryShift(Protection):
     sees the trajectory's end rather than the re-encoded picture, which is cheaper and knows no transforms.
     """
 
+    step: float = 0.1
     start: str = "noise"
     phi: str = "auto"
     k: int = 1
@@ -55,6 +52,7 @@ class TrajectoryShift(Protection):
     rate: float = 0.5
     residual: float = 0.0
     latent: bool = False
+    asks_model: ClassVar[bool] = True  # a trained rho moves trajectories without a step
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
@@ -64,36 +62,32 @@ class TrajectoryShift(Protection):
             raise UsageError(f"residual {self.residual:g}: give a share from 0 up to 1, and 0 for the latent variant")
         if self.start == "rho" and self.shift == "network":
             raise UsageError("a network that is trained here cannot start from rho: use shift=free")
-        if self.latent and self.against:
-            raise UsageError(f"encoders ({self.against}) see pictures, not latents: use latent=false")
-        check(self.constraint)
         _ = self.route
 
     @property
     def route(self) -> Route:
         return Route(**{field.name: getattr(self, field.name) for field in fields(Route)})
 
-    def begin(self, model: Model, scene: Scene) -> Perturbation:
+    def check(self, constraint: Constraint) -> None:
+        check(constraint)
+
+    def begin(self, model: Model, scene: Scene, steps: int) -> Perturbation:
         if self.start != "rho":
-            return Trajectory(self, Course(self.route, model, scene.prompt), scene, None)
+            return Trajectory(self, Course(self.route, model, scene.prompt), scene, None, steps)
         rho, facts = self._rho(model)
         route, made = replace(self.route, **facts["route"], phi=self._way(facts)), facts["phi"]
         here = phi_of(route.phi, model)
         if made != here.kind:
             raise UsageError(f"rho was trained with phi {made!r}, and this is {here.kind!r}: name the one it knows")
-        return Trajectory(self, Course(route, model, facts["prompt"]), scene, rho)
+        return Trajectory(self, Course(route, model, facts["prompt"]), scene, rho, steps)
 
     @property
     def learns(self) -> bool:
-        return super().learns or self.shift == "network"
-
-    @property
-    def asks_model(self) -> bool:
-        return True  # a trained rho moves trajectories without a step
+        return self.shift == "network"
 
     def remark(self, model: Model) -> str:
         way = self._way(self._rho(model)[1]) if self.start == "rho" else self.phi
-        return f"{self.name}: trajectories are brought down by {phi_of(way, model).describe()}"
+        return f"trajectories are brought down by {phi_of(way, model).describe()}"
 
     def _way(self, facts: dict[str, Any]) -> str:
         """The phi of a rho's facts: plain DDIM where it was made with that, whatever ships by now."""
@@ -107,16 +101,3 @@ class TrajectoryShift(Protection):
         except UsageError as error:
             said = f"no trained rho for {model.name!r} ships: make one with `{COMMAND}` and name it with rho=FILE"
             raise SetupError(said) from error
-
-    def _gradient(self, views: Sequence[View], seen: Tensor, *rest: Any) -> Tensor:
-        if not self.latent:
-            return super()._gradient(views, seen, *rest)
-        inside = [View(in_latents(view.model), view.condition) for view in views]
-        return replace(self, transforms=(), latent=False)._gradient(inside, seen, *rest)
-
-
-def in_latents(model: Model) -> Any:
-    """The model, asked about latents where others ask about pictures."""
-    twin: Any = copy.copy(model)
-    twin.encode = lambda z: z
-    return twin

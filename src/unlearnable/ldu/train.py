@@ -26,6 +26,8 @@ from unlearnable.models.finetune.checkpoint import Checkpoint
 from unlearnable.models.finetune.training import Trainer
 from unlearnable.models.load import EMBEDDED, load_model
 from unlearnable.parallel.workers import workers
+from unlearnable.protection.adjust import adjusted, described
+from unlearnable.protection.engine import Protection
 from unlearnable.protection.strengths import protection
 from unlearnable.registry import PAPER
 from unlearnable.rng import normal
@@ -75,7 +77,7 @@ def train_shortcut(
 def train_rho(
     inputs: Sequence[str | Path],
     out: str | Path,
-    method: TrajectoryShift,
+    method: Protection,
     *,
     model: Model | str = EMBEDDED,
     prompt: str = "a photo",
@@ -97,11 +99,14 @@ def train_rho(
     if isinstance(model, str):
         model = load_model(model, **options | ({"device": crew.device} if crew.device else {}))
     pictures = load(inputs, model.size, prompt, recursive)
+    shift = method.parameterisation
+    if not isinstance(shift, TrajectoryShift):
+        raise UsageError(f"{method.name} shifts no trajectories: use ldu")
     facts = {"prompt": prompt, "settings": asdict(settings), "budget": method.constraint.describe(), "seed": seed}
-    facts["route"] = {name: value for name, value in asdict(method.route).items() if name != "phi"}
-    course = Course(method.route, model, prompt)
+    facts["route"] = {name: value for name, value in asdict(shift.route).items() if name != "phi"}
+    course = Course(shift.route, model, prompt)
     rho = Rho(model.latent_shape(model.size, model.size)[0], settings.width, seed).to(model.device)
-    store = Checkpoint(beside(out), identity("rho", model, pictures, facts | {"method": told(method)}, seed))
+    store = Checkpoint(beside(out), identity("rho", model, pictures, facts | {"method": described(method)}, seed))
     targets = attackers(model, pictures, prompt, settings, seed)
     trainer = RhoTrainer(method, course, rho, pictures, targets, settings, crew, seed)
 
@@ -114,7 +119,7 @@ def train_rho(
     report["lambda"] = trainer.dual.value.flatten().tolist()
     if crew.first:
         rho.save(out, model, **facts)
-        report["loss"] = effect(replace(method, start="rho", steps=0, rho=str(out)), model, pictures, prompt, seed)
+        report["loss"] = effect(adjusted(method, start="rho", steps=0, rho=str(out)), model, pictures, prompt, seed)
     return report | {"seconds": round(time.monotonic() - started, 1)}
 
 
@@ -163,7 +168,7 @@ def few_steps(model: Model, phi: Phi, prompt: str, seed: int) -> dict[str, dict[
     return {name: {k: miss(each, k) for k in FEW} for name, each in (("ddim", plain), (phi.kind, phi))}
 
 
-def effect(method: TrajectoryShift, model: Model, pictures: Pictures, prompt: str, seed: int) -> dict[str, float]:
+def effect(method: Protection, model: Model, pictures: Pictures, prompt: str, seed: int) -> dict[str, float]:
     """Mean loss of the model as it is on some pictures: clean, with random noise of the same budget, and protected."""
 
     x = pictures.images(slice(SAMPLES), model.device)
@@ -182,13 +187,6 @@ def file(out: str | Path) -> Path:
 
 def beside(out: Path) -> Path:
     return out.with_name(f"{out.stem}.training.safetensors")
-
-
-def told(method: TrajectoryShift) -> dict[str, str]:
-    """A method's settings in words that are the same in every process: functions by their names."""
-    return {name: getattr(value, "__qualname__", str(value)) for name, value in vars(method).items()} | {
-        "transforms": str([getattr(t, "__name__", str(t)) for t in method.transforms])
-    }
 
 
 def identity(kind: str, model: Model, pictures: Pictures, settings: dict[str, Any], seed: int) -> str:

@@ -13,7 +13,7 @@ from unlearnable.ldu.course import Course
 from unlearnable.ldu.lagrangian import Dual, spent, steepest
 from unlearnable.ldu.shift import Free, Rho
 from unlearnable.protection.constraints import L2, Constraint, Linf, masked
-from unlearnable.protection.perturbation import Scene, tied
+from unlearnable.protection.parameterisation import Scene, tied
 
 if TYPE_CHECKING:
     from unlearnable.ldu.method import TrajectoryShift
@@ -29,8 +29,8 @@ class Trajectory:
     steps to the shift, together with the Lagrangian's gradient of the unbounded change.
     """
 
-    def __init__(self, settings: TrajectoryShift, course: Course, scene: Scene, rho: Rho | None) -> None:
-        self.settings, self.course, self.scene = settings, course, scene
+    def __init__(self, settings: TrajectoryShift, course: Course, scene: Scene, rho: Rho | None, steps: int) -> None:
+        self.settings, self.course, self.scene, self.moves = settings, course, scene, steps > 0
         self.z = course.start(scene.x)
         self.origin = course.origin(scene.x, self.z)
         self.residual = torch.zeros_like(scene.x)
@@ -38,7 +38,7 @@ class Trajectory:
         if shared:
             self.shift: Free | Rho = Rho(self.z.shape[1], settings.width, scene.seed).to(self.z.device)
         else:
-            passing = rho is not None and not settings.steps  # one pass: nothing will move, so nothing is probed
+            passing = rho is not None and not self.moves  # one pass: nothing will move, so nothing is probed
             length = torch.ones_like(self.z[:, :1, :1, :1]) if passing else self._length()
             self.shift = Free(self._start(rho, length), length)
         self.parameters = list(self.shift.parameters())
@@ -72,7 +72,7 @@ class Trajectory:
 
     def _refresh(self) -> None:
         """Follow the shifted trajectories down; their graph is kept for the next move."""
-        with torch.set_grad_enabled(self.settings.steps > 0):
+        with torch.set_grad_enabled(self.moves):
             self.z_0 = self.course.arrive(self.z + self.shift(self.z))
             change = self.course.change(self.z_0, self.origin)
             self.raw = tied(change, self.scene.grey) * self.scene.allowed + self.residual
@@ -96,7 +96,7 @@ class Trajectory:
         noise = rng.normal(self.scene.keys, self.z.shape[1:], "probe", device=self.z.device)
         plain, moved = (self.course.model.decode(self.course.arrive(z)) for z in (self.z, self.z + PROBE * noise))
         change = (moved - plain).square().flatten(1).mean(1).sqrt().view(-1, 1, 1, 1)
-        return s.step * s.constraint.size / 255 * PROBE / change.clamp_min(1e-6)
+        return s.step * self.scene.constraint.size / 255 * PROBE / change.clamp_min(1e-6)
 
     def _move_residual(self, gradient: Tensor) -> None:
         """The pixels' own small share of the budget, by the same ascent as pixel methods take."""

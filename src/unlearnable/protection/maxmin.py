@@ -1,15 +1,14 @@
 """The max-min game over a whole data set: a surrogate trains on the protected pictures, which ascend against it.
 
 Zhao et al., arXiv 2306.01902: ``max_{|delta_i| <= eps} min_theta sum_i E_{t,eps} L(x_i + delta_i; theta)``. Here theta
-and the deltas take turns: `MaxMin.train` steps of theta on mini-batches of ``x + delta``, then `steps` ascent steps of
-every picture's own delta with theta held still. Everything lies on disk and is kept turn by turn, so that memory does
-not grow with the data set and a run that was killed goes on to the same bits.
+and the deltas take turns: `GameSettings.train` steps of theta on mini-batches of ``x + delta``, then `steps` of
+ascent of every picture's own delta with theta held still. Everything lies on disk and is kept turn by turn, so that
+memory does not grow with the data set and a run that was killed goes on to the same bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,65 +17,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnable.errors import UsageError, suggestion
+from unlearnable.errors import UsageError
 from unlearnable.images.square import square
 from unlearnable.models.base import Model
 from unlearnable.models.finetune.checkpoint import Checkpoint, read, write
-from unlearnable.models.finetune.training import FineTune, Trainer
+from unlearnable.models.finetune.training import Trainer
 from unlearnable.parallel.workers import Workers, workers
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
-from unlearnable.protection.perturbation import Pixels, Scene
+from unlearnable.protection.parameterisation import PixelPerturbation, Pixels
 from unlearnable.protection.probe import measured
 from unlearnable.protection.shelf import Deltas, Views
 from unlearnable.protection.surrogates import view
-from unlearnable.protection.timesteps import LAWS, MEASURED
+from unlearnable.protection.timesteps import MEASURED
 
-AUTO = -1
-FRESH_LR, FRESH_WARMUP = 1e-3, 10  # from random weights: the rate, and rounds of training ahead of any ascent
-CLIP = 1.0
 PROBES = 16  # pictures that a measured law is measured on
 
 Progress = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class MaxMin(Protection):
-    """UDP's settings. What follows is for whole data sets (`--surrogate`); groups of pictures have `surrogate`.
-
-    `train` steps of the surrogate on `learn` pictures each, ahead of every round's ascent, at the rate `lr` (0: the
-    model's own, or 1e-3 from random weights); `warmup` steps ahead of the first (-1: none on loaded weights, ten
-    rounds' worth from random ones). `cool` lets that rate fall to zero over the game, in a straight line.
-    """
-
-    train: int = 50
-    learn: int = 32
-    lr: float = 0.0
-    warmup: int = AUTO
-    cool: bool = False
-
-    def __post_init__(self) -> None:
-        if self.law not in (*LAWS, MEASURED):
-            raise UsageError(f"unknown timestep law {self.law!r}: {suggestion(self.law, [*LAWS, MEASURED])}")
-        for name, least in (("train", 0), ("learn", 1), ("lr", 0), ("warmup", AUTO)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} {getattr(self, name)} is too small: give {least} or more")
-
-    def whole(self) -> MaxMin:
-        """These settings for a whole data set: from the budget's boundary, four draws to a step, fewer, longer steps.
-
-        With one draw, the deltas wandered inside the budget and did less than random noise (docs/udp.md).
-        """
-        return replace(self, start="sign", step=0.5, steps=4, draws=4, stratified=True, antithetic=True)
-
-    def fit(self, scratch: bool) -> FineTune:
-        rate, steps = self.lr or (FRESH_LR if scratch else None), self.steps_until(self.rounds - 1, scratch)
-        return FineTune(steps, rate, self.learn, weight_decay=0.0 if scratch else 1e-2, clip=CLIP, cool=self.cool)
-
-    def steps_until(self, turn: int, scratch: bool) -> int:
-        """Training steps that lie behind the ascent of a turn."""
-        warmup = self.warmup if self.warmup != AUTO else FRESH_WARMUP * self.train if scratch else 0
-        return warmup + (turn + 1) * self.train
 
 
 class Protected:
@@ -114,7 +71,7 @@ class Game:
 
     def __init__(
         self,
-        settings: MaxMin,
+        settings: Protection,
         model: Model,
         views: Views,
         folder: Path,
@@ -129,8 +86,13 @@ class Game:
         if not isinstance(settings.constraint, Linf):
             said = settings.constraint.describe()
             raise UsageError(f"a data set is protected within a largest change, not {said}: give eps instead")
+        pixels = settings.parameterisation
+        if settings.game is None or settings.objective is None or not isinstance(pixels, Pixels):
+            raise UsageError(f"{settings.name} plays no game over a data set: use udp or eudp")
         self.settings, self.views, self.scratch, self.seed, self.batch = settings, views, scratch, seed, batch
-        self.trainer = SetTrainer(model.copy(scratch=scratch, seed=seed), settings.fit(scratch), seed)
+        self.game, self.objective, self.pixels = settings.game, settings.objective, pixels
+        fit = self.game.fit(settings.rounds, scratch)
+        self.trainer = SetTrainer(model.copy(scratch=scratch, seed=seed), fit, seed)
         self.view = view(self.trainer.model, prompt)
         self.prompt, self.crew = prompt, crew or workers(0)
         self.deltas = Deltas(folder, views.shapes, settings.constraint.size / 255)
@@ -146,7 +108,7 @@ class Game:
         tell, rounds = progress or (lambda share: None), self.settings.rounds
         self.crew.wait()  # all have read where it stands before anyone goes on
         first = 0
-        while self.trainer.done > self.settings.steps_until(first, self.scratch):
+        while self.trainer.done > self.game.steps_until(first, self.scratch):
             first += 1
         if not first:
             self._start()
@@ -188,7 +150,7 @@ class Game:
         self.crew.wait()
 
     def _train(self, turn: int, tell: Progress) -> None:
-        trainer, until = self.trainer, self.settings.steps_until(turn, self.scratch)
+        trainer, until = self.trainer, self.game.steps_until(turn, self.scratch)
         left = until - trainer.done
         if left <= 0:
             return
@@ -232,24 +194,26 @@ class Game:
         if delta is not None:
             change.delta = change.scene.project(delta.to(change.scene.x))
         with torch.no_grad():
-            goal = s._goal(self.view.model, change.scene.x, None)
+            goal = self.objective.target(self.view.model, change.scene.x)
+        drawn = (goal, p, keys, self.seed)
         for step in range(turn * s.steps, (turn + 1) * s.steps):
-            change.move(s._gradient([self.view], change.seen, x.shape[-2:], goal, p, keys, self.seed, step))
+            seen, size = change.seen, x.shape[-2:]
+            change.move(s.estimator.gradient(self.objective, [self.view], seen, size, *drawn, step))
         return change.delta
 
-    def _pixels(self, x: Tensor, allowed: Tensor, keys: Sequence[str]) -> Pixels:
-        place = self.view.model.device
-        scene = Scene(x.to(place), keys, allowed.to(place), self.settings.constraint, self.prompt, self.seed)
-        return Pixels(scene, self.settings.start, self.settings.step)
+    def _pixels(self, x: Tensor, allowed: Tensor, keys: Sequence[str]) -> PixelPerturbation:
+        scene = self.settings.scene(self.view.model, x, self.prompt, allowed, self.seed, keys)
+        return self.pixels.begin(self.view.model, scene)
 
     def _keep(self, rows: Sequence[int], turn: int, delta: Tensor) -> None:
         for i, each in zip(rows, delta):
             self.deltas.put(i, turn, each)
 
     def _law(self, turn: int) -> Tensor:
-        if self.settings.law != MEASURED:
-            return self.settings._law(self.view.model)
-        return measured(self.settings, self.view, *self._probe(turn), self.seed)
+        times = self.settings.estimator.times
+        if times.law != MEASURED:
+            return times.probabilities(self.view.model.schedule)
+        return measured(self.objective, self.view, *self._probe(turn), self.seed)
 
     def _probe(self, turn: int) -> tuple[list[Tensor], list[str]]:
         """Some of the pictures as they are behind a turn, evenly spread over the data set."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
 
+from unlearnable.errors import UsageError
 from unlearnable.models.base import Condition, Model
 from unlearnable.models.finetune.training import denoising_loss
+from unlearnable.protection.target import picture
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,43 @@ class Batch:
 
 
 ITSELF = "itself"  # the goal of those that compare with the clean picture's own posterior
-Objective = Callable[[Model, Tensor, Batch], Tensor]
+Loss = Callable[[Model, Tensor, Batch], Tensor]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A function `loss`, and the picture it compares with: `goal` is a name of `target.picture`, or `ITSELF`.
+
+    `score` takes the place of `loss` where results are compared (`Protection.evaluate`).
+    """
+
+    loss: Loss
+    goal: str | None = None
+    score: Loss | None = None
+
+    def __call__(self, model: Model, x: Tensor, batch: Batch) -> Tensor:
+        return self.loss(model, x, batch)
+
+    def target(self, model: Model, x: Tensor, given: Tensor | None = None) -> Tensor | None:
+        """What the batch's `goal` is for clean pictures `x` ``[b 3 h w]``: a code, or a posterior, or nothing.
+
+        `given` ``[1 3 h w]`` takes the place of the goal's own picture; raises UsageError where its size differs.
+        """
+        if self.goal is None:
+            return None
+        if self.goal == ITSELF:
+            return model.posterior(x if given is None else given.to(x))
+        wanted = picture(self.goal, x.shape[-2], x.shape[-1]) if given is None else given
+        if wanted.shape[-2:] != x.shape[-2:]:
+            raise UsageError(
+                f"the target is {tuple(wanted.shape[-2:])} px and the pictures {tuple(x.shape[-2:])}: scale it first"
+            )
+        return model.encode(wanted.to(x)).expand(len(x), -1, -1, -1)
 
 
 def denoising(model: Model, x: Tensor, batch: Batch) -> Tensor:
     """``L(x) = ||out(z_t) - target||^2``: what the attacker minimises (AdvDM, arXiv 2302.04578, eq. 7)."""
     return denoising_loss(model, model.encode(x), batch.noise, batch.t, batch.condition)
-
-
-def nothing(model: Model, x: Tensor, batch: Batch) -> Tensor:
-    """No objective of a model's: encoders alone count (`against`). It is never asked."""
-    return torch.zeros(len(x), device=x.device)
 
 
 def negative(model: Model, x: Tensor, batch: Batch) -> Tensor:
@@ -52,36 +79,34 @@ def encoder(model: Model, x: Tensor, batch: Batch) -> Tensor:
     return -(model.encode(x) - goal(batch)).square().flatten(1).mean(1)
 
 
-@cache
-def mist(weight: float = 1.0) -> Objective:
-    """Semantic plus textural: ``weight * L(x) - ||E(x) - E(target)||^2`` (Mist, arXiv 2305.12683, eq. 5).
+@dataclass(frozen=True)
+class Mist:
+    """Semantic plus textural: ``weight * L(x) - ||E(x) - E(target)||^2`` (Mist, arXiv 2305.12683, eq. 5)."""
 
-    Cached, so that settings with the same weight are equal.
-    """
+    weight: float = 1.0
 
-    def objective(model: Model, x: Tensor, batch: Batch) -> Tensor:
+    def __call__(self, model: Model, x: Tensor, batch: Batch) -> Tensor:
         z = model.encode(x)
         semantic = denoising_loss(model, z, batch.noise, batch.t, batch.condition)
-        return weight * semantic - (z - goal(batch)).square().flatten(1).mean(1)
-
-    return objective
+        return self.weight * semantic - (z - goal(batch)).square().flatten(1).mean(1)
 
 
-def sds(sign: float) -> Objective:
+@dataclass(frozen=True)
+class ScoreDistillation:
     """``sign * (eps_hat - eps) . z``, the denoiser's Jacobian dropped (score distillation, arXiv 2311.12832).
 
     +1 ascends the denoising loss, -1 descends it, which flattens the picture's details; its paper prefers -1.
     """
 
-    def objective(model: Model, x: Tensor, batch: Batch) -> Tensor:
+    sign: int
+
+    def __call__(self, model: Model, x: Tensor, batch: Batch) -> Tensor:
         z = model.encode(x)
         with torch.no_grad():
             z_t = model.noised(z, batch.noise, batch.t)
             out = model.predict(z_t, batch.t, batch.condition)
             residual = model.schedule.split(z_t, batch.t, out)[1] - batch.noise  # in eps, whatever the network predicts
-        return sign * (residual * z).flatten(1).mean(1)
-
-    return objective
+        return self.sign * (residual * z).flatten(1).mean(1)
 
 
 def consistent_error(model: Model, x: Tensor, batch: Batch) -> Tensor:
@@ -92,5 +117,5 @@ def consistent_error(model: Model, x: Tensor, batch: Batch) -> Tensor:
 
 
 def goal(batch: Batch) -> Tensor:
-    assert batch.goal is not None, "this objective needs a target: its Protection must name one"
+    assert batch.goal is not None, "this loss needs a target: its Objective must name a goal"
     return batch.goal

@@ -8,23 +8,19 @@ drew and does not weigh back, so here the law also decides what is maximised.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from unlearnable.protection.objectives import Batch
+from unlearnable.protection.objectives import Batch, Objective
 from unlearnable.protection.surrogates import View
 from unlearnable.rng import normal
-
-if TYPE_CHECKING:
-    from unlearnable.protection.engine import Protection
 
 BINS = 20
 
 
 def magnitudes(
-    settings: Protection, view: View, pictures: Sequence[Tensor], keys: Sequence[str], seed: int, bins: int = BINS
+    objective: Objective, view: View, pictures: Sequence[Tensor], keys: Sequence[str], seed: int, bins: int = BINS
 ) -> Tensor:
     """Root mean square of the objective's gradient at pictures ``[1 3 h w]``, mean over them, ``[bins]`` float64.
 
@@ -36,15 +32,15 @@ def magnitudes(
         x = picture.to(model.device).expand(bins, -1, -1, -1).contiguous().requires_grad_(True)
         shape = model.latent_shape(*x.shape[-2:])
         noise = torch.cat([normal([key], shape, "probe", seed, b, device=x.device) for b in range(bins)])
-        goal = settings._goal(model, x.detach(), None)
-        (gradient,) = torch.autograd.grad(settings.objective(model, x, Batch(t, noise, view.condition, goal)).sum(), x)
+        goal = objective.target(model, x.detach())
+        (gradient,) = torch.autograd.grad(objective(model, x, Batch(t, noise, view.condition, goal)).sum(), x)
         found += gradient.double().square().flatten(1).mean(1).sqrt().cpu() / len(pictures)
     return found
 
 
-def measured(settings: Protection, view: View, pictures: Sequence[Tensor], keys: Sequence[str], seed: int) -> Tensor:
+def measured(objective: Objective, view: View, pictures: Sequence[Tensor], keys: Sequence[str], seed: int) -> Tensor:
     """p(t) in proportion to `magnitudes`, ``[T]`` float64 summing to one: straight lines between the middles."""
-    found = magnitudes(settings, view, pictures, keys, seed)
+    found = magnitudes(objective, view, pictures, keys, seed)
     return spread(found, len(view.model.schedule))
 
 

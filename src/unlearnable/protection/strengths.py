@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from unlearnable import registry
 from unlearnable.errors import UsageError, suggestion
+from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.constraints import L2, Constraint, Linf
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.transforms import EOT
@@ -35,4 +34,4 @@ def protection(name: str, strength: str = "standard") -> Protection:
     scaled: Constraint = (
         L2(own.rms * budget / STRENGTHS["standard"], local=True) if isinstance(own, L2) else Linf(budget)
     )
-    return replace(settings, constraint=scaled, transforms=settings.transforms or EOT)
+    return adjusted(settings, constraint=scaled, transforms=settings.estimator.transforms or EOT)

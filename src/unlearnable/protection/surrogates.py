@@ -51,7 +51,7 @@ class Frozen:
     learns: ClassVar[bool] = False
 
     def begin(self, model: Model, prompt: str, seed: int) -> State:
-        return _Frozen(view(model, prompt))
+        return Still([view(model, prompt)])
 
 
 @dataclass(frozen=True)
@@ -110,14 +110,16 @@ def view(model: Model, prompt: str) -> View:
 
 
 @dataclass
-class _Frozen:
-    view: View
+class Still:
+    """The state of a surrogate that learns nothing; without views, of one that nobody asks."""
+
+    views: list[View] = field(default_factory=list)
 
     def before(self, clean: Tensor, protected: Tensor) -> list[View]:
-        return [self.view]
+        return self.views
 
     def after(self, clean: Tensor, protected: Tensor) -> None:
-        pass
+        """Nothing is learnt."""
 
 
 class _Training:

@@ -8,11 +8,12 @@ available to us: the laws below are our reading (docs/udp.md has what they did).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from unlearnable.errors import UsageError
+from unlearnable.errors import UsageError, suggestion
 from unlearnable.models.schedule import Schedule
 from unlearnable.rng import normal, uniform
 
@@ -27,6 +28,49 @@ LAWS: dict[str, Callable[[Tensor], Tensor]] = {
     "ab-1-ab": lambda ab: ab * (1 - ab),
     "ab2-1-ab": lambda ab: ab.square() * (1 - ab),
 }
+
+
+@dataclass(frozen=True)
+class TimestepDistribution:
+    """p(t) by the name of its `law`, limited to the share `span` of all times, and how a step draws from it.
+
+    `stratified`: each of the draws takes its time from a part of p(t) of its own, so that together they cover it.
+    `antithetic`: draws come in pairs of one time and opposite noise, whose odd errors cancel. Neither changes what a
+    single draw is distributed as (Owen, Monte Carlo theory, methods and examples, sections 8.2 and 8.4).
+    """
+
+    law: str = "uniform"
+    span: tuple[float, float] = (0.0, 1.0)
+    stratified: bool = False
+    antithetic: bool = False
+
+    def __post_init__(self) -> None:
+        if self.law not in (*LAWS, MEASURED):
+            raise UsageError(f"unknown timestep law {self.law!r}: {suggestion(self.law, [*LAWS, MEASURED])}")
+
+    def probabilities(self, schedule: Schedule) -> Tensor:
+        """p(t), ``[T]`` float64, summing to one; raises UsageError where the span holds no time."""
+        p = probabilities(self.law, schedule)
+        inside = torch.zeros_like(p)
+        low, high = (round(share * len(p)) for share in self.span)
+        inside[low:high] = p[low:high]
+        if not inside.sum():
+            raise UsageError(
+                f"the time span {self.span} holds no time: give two shares between 0 and 1, the lower first"
+            )
+        return inside / inside.sum()
+
+    def sample(
+        self, p: Tensor, keys: Sequence[str], shape: Sequence[int], name: tuple[int, int], i: int, of: int,
+        device: torch.device | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Times ``[b]`` and noise ``[b, *shape]`` of the i-th of a step's `of` draws; `name` is (seed, step)."""
+        sign = 1
+        if self.antithetic:
+            i, of, sign = i // 2, -(-of // 2), 1 - 2 * (i % 2)
+        t = draw(p, keys, "time", *name, i, stratum=(i, of) if self.stratified else (0, 1), device=device)
+        noise = normal(keys, shape, "noise", *name, i, device=device)
+        return t, sign * noise if self.antithetic else noise
 
 
 def probabilities(law: str, schedule: Schedule) -> Tensor:
@@ -48,20 +92,3 @@ def draw(
     """
     u = (stratum[0] + uniform(keys, (), *name).double()) / stratum[1]
     return torch.searchsorted(p.cumsum(0), u, right=True).clamp_max(len(p) - 1).to(device)
-
-
-def sample(
-    p: Tensor, keys: Sequence[str], shape: Sequence[int], name: tuple[int, int], i: int, of: int,
-    stratified: bool = False, antithetic: bool = False, device: torch.device | None = None,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Times ``[b]`` and noise ``[b, *shape]`` of the i-th of a step's draws; `name` is (seed, step).
-
-    `stratified`: each of the draws takes its time from a part of p(t) of its own, so that together they cover it.
-    `antithetic`: draws come in pairs of one time and opposite noise, whose odd errors cancel. Neither changes what a
-    single draw is distributed as (Owen, Monte Carlo theory, methods and examples, sections 8.2 and 8.4).
-    """
-    if antithetic:
-        i, of, sign = i // 2, -(-of // 2), 1 - 2 * (i % 2)
-    t = draw(p, keys, "time", *name, i, stratum=(i, of) if stratified else (0, 1), device=device)
-    noise = normal(keys, shape, "noise", *name, i, device=device)
-    return t, sign * noise if antithetic else noise

@@ -13,11 +13,13 @@ difference; one step from an eighth of the schedule; and nine tenths of the budg
 
 from unlearnable.ldu.method import TrajectoryShift
 from unlearnable.protection.constraints import psnr
-from unlearnable.protection.objectives import mist
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import Mist, Objective
 from unlearnable.protection.personalised import Personalised
 from unlearnable.protection.surrogates import ALTERNATING, BySize
 
 SURROGATE = BySize(ALTERNATING, Personalised(("lora",)))
-PAPER = TrajectoryShift(
-    "ldu", mist(1.0), psnr(36.1), step=0.1, steps=2, rounds=25, goal="grey", surrogate=SURROGATE, residual=0.9
+TRAJECTORY = TrajectoryShift(step=0.1, residual=0.9)
+PAPER = Protection(
+    "ldu", Objective(Mist(), goal="grey"), psnr(36.1), TRAJECTORY, surrogate=SURROGATE, steps=2, rounds=25
 )

@@ -5,8 +5,7 @@ trained once over many pictures (`unlearnable train-ldu`), which fits the model 
 36.1 dB. `--steps` have no meaning here: ``--method ldu --options start=rho`` goes on from where this ends.
 """
 
-from dataclasses import replace
-
 from unlearnable.ldu.methods import ldu
+from unlearnable.protection.adjust import adjusted
 
-PAPER = replace(ldu.PAPER, name="ldu-fast", start="rho", steps=0, residual=0.0)
+PAPER = adjusted(ldu.PAPER, name="ldu-fast", start="rho", steps=0, residual=0.0)

@@ -8,20 +8,11 @@ what the autoencoder loses, often more than the budget alone, so the change is s
 
 from unlearnable.ldu.method import TrajectoryShift
 from unlearnable.protection.constraints import psnr
-from unlearnable.protection.objectives import denoising
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.objectives import Objective, denoising
 from unlearnable.protection.personalised import Personalised
 
-PAPER = TrajectoryShift(
-    "ldu-paper",
-    denoising,
-    psnr(36.1),
-    steps=200,
-    surrogate=Personalised(("lora",)),
-    start="zero",
-    k=4,
-    depth=1.0,
-    inversion=20,
-    decode="plain",
-    shift="network",
-    latent=True,
+TRAJECTORY = TrajectoryShift(start="zero", k=4, depth=1.0, inversion=20, decode="plain", shift="network", latent=True)
+PAPER = Protection(
+    "ldu-paper", Objective(denoising), psnr(36.1), TRAJECTORY, surrogate=Personalised(("lora",)), steps=200
 )

@@ -7,6 +7,7 @@ The paper's 16/255 counts 8-bit levels, 100 steps of 1/255. Deviation: none know
 
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
-from unlearnable.protection.objectives import denoising
+from unlearnable.protection.objectives import Objective, denoising
+from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("advdm", denoising, Linf(16), step=1 / 16, steps=100)
+PAPER = Protection("advdm", Objective(denoising), Linf(16), Pixels(1 / 16), steps=100)

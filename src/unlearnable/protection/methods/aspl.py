@@ -10,7 +10,8 @@ No prior-preservation pictures; the surrogate's rate is `Model.fine_tune_lr` (5e
 
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
-from unlearnable.protection.objectives import denoising
+from unlearnable.protection.objectives import Objective, denoising
+from unlearnable.protection.parameterisation import Pixels
 from unlearnable.protection.surrogates import ALTERNATING
 
-PAPER = Protection("aspl", denoising, Linf(6.375), step=1 / 10, steps=6, rounds=50, surrogate=ALTERNATING)
+PAPER = Protection("aspl", Objective(denoising), Linf(6.375), Pixels(1 / 10), surrogate=ALTERNATING, steps=6, rounds=50)

@@ -7,5 +7,6 @@ colour; what they achieve beyond this row is due to the method. Grey pictures st
 
 from unlearnable.protection.constraints import psnr
 from unlearnable.protection.engine import Protection
+from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("desaturate", constraint=psnr(36.1), start="grey", steps=0)
+PAPER = Protection("desaturate", constraint=psnr(36.1), parameterisation=Pixels(start="grey"), steps=0)

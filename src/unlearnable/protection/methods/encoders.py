@@ -6,12 +6,14 @@ tenth of the effect on each. Half of the steps see the picture resized and compr
 (arXiv 2406.15305) and PhotoGuard's encoder attack (arXiv 2302.06588) are the same idea with one encoder. 36.1 dB.
 """
 
+from unlearnable.protection.against import Against
 from unlearnable.protection.constraints import psnr
 from unlearnable.protection.engine import Protection
-from unlearnable.protection.objectives import nothing
+from unlearnable.protection.estimator import Estimator
+from unlearnable.protection.parameterisation import Pixels
 from unlearnable.protection.transforms import identity, platform
 
 PAPER = Protection(
-    "encoders", nothing, psnr(36.1), step=1 / 4, steps=30, transforms=(identity, platform), against="flux2,sd1",
-    side=512,
+    "encoders", None, psnr(36.1), Pixels(1 / 4), Estimator(transforms=(identity, platform)), against=Against(),
+    steps=30, side=512,
 )  # fmt: skip

@@ -6,8 +6,7 @@ Deviation: the exact law was not available to us; ``alpha_bar`` is our
 reading (`unlearnable.protection.timesteps` has the others; docs/udp.md what they did), and the game is `udp`'s.
 """
 
-from dataclasses import replace
-
+from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.methods import udp
 
-PAPER = replace(udp.PAPER, name="eudp", law="ab")
+PAPER = adjusted(udp.PAPER, name="eudp", law="ab")

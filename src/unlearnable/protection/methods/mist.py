@@ -8,6 +8,7 @@ weight of 1 gives the two terms comparable gradients. Deviation: the pattern is 
 
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
-from unlearnable.protection.objectives import mist
+from unlearnable.protection.objectives import Mist, Objective
+from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("mist", mist(1.0), Linf(16), step=1 / 16, steps=100, goal="pattern")
+PAPER = Protection("mist", Objective(Mist(), goal="pattern"), Linf(16), Pixels(1 / 16), steps=100)

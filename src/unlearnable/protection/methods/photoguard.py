@@ -8,6 +8,7 @@ same paper (through a whole sampling run) is not part of this method.
 
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
-from unlearnable.protection.objectives import encoder
+from unlearnable.protection.objectives import Objective, encoder
+from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("photoguard", encoder, Linf(7.65), step=1 / 3, steps=200, goal="grey")
+PAPER = Protection("photoguard", Objective(encoder, goal="grey"), Linf(7.65), Pixels(1 / 3), steps=200)

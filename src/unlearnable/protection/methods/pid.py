@@ -8,6 +8,7 @@ picture itself is the code.
 
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
-from unlearnable.protection.objectives import ITSELF, posterior
+from unlearnable.protection.objectives import ITSELF, Objective, posterior
+from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("pid", posterior, Linf(12.75), step=1 / 12.75, steps=1000, goal=ITSELF)
+PAPER = Protection("pid", Objective(posterior, goal=ITSELF), Linf(12.75), Pixels(1 / 12.75), steps=1000)

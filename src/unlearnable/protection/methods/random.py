@@ -6,5 +6,6 @@ the method; what this row achieves is due to degrading the picture.
 
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
+from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("random", constraint=Linf(8), start="sign", steps=0)
+PAPER = Protection("random", constraint=Linf(8), parameterisation=Pixels(start="sign"), steps=0)

@@ -8,6 +8,7 @@ This is the "minus" variant (SDS-, smooths details); `sds-plus` ascends.
 
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
-from unlearnable.protection.objectives import negative, sds
+from unlearnable.protection.objectives import Objective, ScoreDistillation, negative
+from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("sds", sds(-1), Linf(16), step=1 / 16, steps=100, score=negative)
+PAPER = Protection("sds", Objective(ScoreDistillation(-1), score=negative), Linf(16), Pixels(1 / 16), steps=100)

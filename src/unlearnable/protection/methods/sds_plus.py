@@ -6,6 +6,7 @@ The other sign of `sds` (arXiv 2311.12832, eq. 8): AdvDM without the gradient th
 
 from unlearnable.protection.constraints import Linf
 from unlearnable.protection.engine import Protection
-from unlearnable.protection.objectives import denoising, sds
+from unlearnable.protection.objectives import Objective, ScoreDistillation, denoising
+from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("sds-plus", sds(+1), Linf(16), step=1 / 16, steps=100, score=denoising)
+PAPER = Protection("sds-plus", Objective(ScoreDistillation(+1), score=denoising), Linf(16), Pixels(1 / 16), steps=100)

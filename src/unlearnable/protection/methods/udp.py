@@ -9,9 +9,14 @@ from the loaded weights, and 50 for a whole data set (`--surrogate scratch` or `
 
 from unlearnable.models.finetune.training import FineTune
 from unlearnable.protection.constraints import Linf
-from unlearnable.protection.maxmin import MaxMin
-from unlearnable.protection.objectives import denoising
+from unlearnable.protection.engine import Protection
+from unlearnable.protection.game import GameSettings
+from unlearnable.protection.objectives import Objective, denoising
+from unlearnable.protection.parameterisation import Pixels
 from unlearnable.protection.surrogates import Training
 
-GAME = Training(before="protected", fit=FineTune(5))
-PAPER = MaxMin("udp", denoising, Linf(8), step=1 / 10, steps=10, rounds=10, surrogate=GAME)
+IN_TRAINING = Training(before="protected", fit=FineTune(5))
+PAPER = Protection(
+    "udp", Objective(denoising), Linf(8), Pixels(1 / 10), surrogate=IN_TRAINING, game=GameSettings(),
+    steps=10, rounds=10,
+)  # fmt: skip

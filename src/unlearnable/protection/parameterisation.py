@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from unlearnable import rng
+from unlearnable.errors import UsageError
+from unlearnable.models.base import Model
 from unlearnable.protection.constraints import Constraint
 
 
@@ -48,15 +50,73 @@ class Perturbation(Protocol):
         ...
 
 
+class Parameterisation(Protocol):
+    """Settings of a perturbation; `begin` makes its state for one group of pictures."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether it trains something on the pictures, so that those of one call depend on one another."""
+        ...
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether the model has a say even where no step is taken."""
+        ...
+
+    @property
+    def latent(self) -> bool:
+        """Whether the objective is asked about latents instead of pictures."""
+        ...
+
+    def check(self, constraint: Constraint) -> None:
+        """Raise UsageError for a budget that it cannot obey."""
+        ...
+
+    def remark(self, model: Model) -> str:
+        """What a user should know about a run with this model, or nothing."""
+        ...
+
+    def begin(self, model: Model, scene: Scene, steps: int) -> Perturbation:
+        """The perturbation before the first of `steps`."""
+        ...
+
+
+STARTS = ("zero", "uniform", "sign", "grey")
+
+
+@dataclass(frozen=True)
 class Pixels:
-    """Each sample moves by itself: projected gradient ascent, by `length` times the budget a step.
+    """Each sample moves by itself: projected gradient ascent, by `step` times the budget.
 
     `start`: "zero", "uniform" inside the budget, "sign" on its boundary, or "grey": towards each pixel's mean.
     """
 
-    def __init__(self, scene: Scene, start: str, length: float) -> None:
-        self.scene, self.length = scene, length
-        self.delta = scene.project(self._start(start))
+    step: float = 0.1
+    start: str = "uniform"
+    learns: ClassVar[bool] = False
+    asks_model: ClassVar[bool] = False
+    latent: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.start not in STARTS:
+            raise UsageError(f"unknown start {self.start!r}: use one of {', '.join(STARTS)}")
+
+    def check(self, constraint: Constraint) -> None:
+        """Every budget will do."""
+
+    def remark(self, model: Model) -> str:
+        return ""
+
+    def begin(self, model: Model, scene: Scene, steps: int = 0) -> PixelPerturbation:
+        return PixelPerturbation(self, scene)
+
+
+class PixelPerturbation:
+    """The state of `Pixels` for one group of pictures."""
+
+    def __init__(self, settings: Pixels, scene: Scene) -> None:
+        self.scene, self.step = scene, settings.step
+        self.delta = scene.project(self._start(settings.start))
 
     @property
     def seen(self) -> Tensor:
@@ -64,7 +124,7 @@ class Pixels:
 
     def move(self, gradient: Tensor) -> None:
         scene, budget = self.scene, self.scene.constraint
-        move = budget.direction(tied(gradient, scene.grey) * scene.allowed) * (self.length * budget.size / 255)
+        move = budget.direction(tied(gradient, scene.grey) * scene.allowed) * (self.step * budget.size / 255)
         self.delta = scene.project(self.delta + move)
 
     def _start(self, start: str) -> Tensor:
