@@ -18,10 +18,11 @@ from tiny import PROMPT, build, pictures
 from unlearnable.cli import protect as cli_protect
 from unlearnable.errors import PictureError, SetupError, UsageError
 from unlearnable.images import files
-from unlearnable.jobs import places
+from unlearnable.jobs import places, sources
 from unlearnable.jobs import protect as batch
 from unlearnable.jobs import ray as spread
-from unlearnable.jobs.run import Result, Run
+from unlearnable.jobs.result import Result
+from unlearnable.jobs.run import Run
 from unlearnable.models.adapters import adapt
 from unlearnable.recipe import Recipe
 
@@ -87,10 +88,10 @@ def test_pictures_of_a_store_are_listed_as_those_of_a_folder(folder):
         memory.pipe_file(f"memory://listed/{name}", b"x")
     for deep in (False, True):
         here = [name for _, name in files.find([folder], deep, None)]
-        assert [name for _, name in places.found("memory://listed", deep)] == here
-        assert [name for _, name in places.sources(["memory://listed/"], deep, Path("out"), None)] == here
-    assert places.found("memory://listed/deep/03.png", False) == [("memory://listed/deep/03.png", Path("03.png"))]
-    assert places.plain("file:///a/b") == Path("/a/b") and places.plain("memory://a") == "memory://a"
+        assert [name for _, name in sources.found("memory://listed", deep)] == here
+        assert [name for _, name in sources.sources(["memory://listed/"], deep, Path("out"), None)] == here
+    assert sources.found("memory://listed/deep/03.png", False) == [("memory://listed/deep/03.png", Path("03.png"))]
+    assert sources.plain("file:///a/b") == Path("/a/b") and sources.plain("memory://a") == "memory://a"
 
 
 def test_places_that_make_no_sense_are_refused(folder):
@@ -101,9 +102,9 @@ def test_places_that_make_no_sense_are_refused(folder):
     ):
         store(folder, "memory://listed2")
         with pytest.raises(UsageError, match=said):
-            places.sources(inputs, True, out, None)
+            sources.sources(inputs, True, out, None)
     with pytest.raises(UsageError, match=r"written to the same file: .* \(as 00\.png\)"):
-        places.sources([str(folder), "memory://listed2"], True, "memory://b", None)
+        sources.sources([str(folder), "memory://listed2"], True, "memory://b", None)
     with pytest.raises(SetupError, match="needs another package"):
         places.reach("s3://bucket/x")
     with pytest.raises(PictureError, match="could not be fetched"):
@@ -132,7 +133,7 @@ def test_ray_that_is_not_there_is_one_sentence(folder, tmp_path, monkeypatch):
 def test_a_group_that_travels_has_the_bits_of_one_that_does_not(folder, plain, tmp_path):
     run = Run.open([folder], tmp_path / "out", RECIPE, None, True, False, None)
     seen = {}
-    for found in run._groups(spread.sizes(model(), RECIPE.resolution)):
+    for found in run.planner(model()).groups():
         if not isinstance(found, Result):
             for made in spread.protected(RECIPE, model(), [spread.packed(job) for job in found]):
                 assert made.result.status == "protected" and made.entry["bytes"] == len(made.data)

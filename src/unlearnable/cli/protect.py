@@ -21,7 +21,7 @@ from unlearnable.inputs import paths
 from unlearnable.recipe import Recipe
 
 if TYPE_CHECKING:
-    from unlearnable.jobs.run import Result
+    from unlearnable.jobs.result import Result
 
 EMBEDDED_WORTH = (
     "The embedded model is small: what it protects against Stable Diffusion attackers is weak and unproven. For that, "
@@ -89,15 +89,15 @@ def counted(out: Path | str) -> Iterator[None]:
 
     The journal and the disk are asked, not what was shown: a picture may be finished and not yet be shown.
     """
-    from unlearnable.jobs.run import present
-    from unlearnable.storage.journal import Journal
+    from unlearnable.jobs.places import Folder
 
     try:
         yield
     except (KeyboardInterrupt, DiskError) as error:
         kept = f"what is finished is in {shown(out)}"
         if URL not in str(out) and Path(out).is_dir():
-            done = sum(present(Path(out), entry) for entry in Journal.open(Path(out)).done.values())
+            folder = Folder.open(Path(out))
+            done = sum(map(folder.has, folder.journal.done.values()))
             kept = f"{done} finished {'picture is' if done == 1 else 'pictures are'} in {shown(out)}"
         goes_on = "the same command goes on from there"
         if isinstance(error, KeyboardInterrupt):
@@ -128,7 +128,7 @@ def show(result: Result, as_json: bool) -> None:
             "status": result.status,
             "output": result.output and str(result.output),
         }
-        from unlearnable.jobs.run import finite
+        from unlearnable.jobs.result import finite
 
         line |= {"measured": finite(result.measured), "notes": list(result.notes), "message": result.message}
         sys.stdout.write(json.dumps(line) + "\n")
@@ -150,7 +150,7 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, re
     """What a run would do, picture by picture, without a model and without writing anything."""
     from unlearnable.errors import PictureError
     from unlearnable.images import files
-    from unlearnable.jobs.run import check
+    from unlearnable.jobs.check import check
 
     settings, failed = recipe.protection(), 0
     tell_unaccepted(inputs, recursive, out, as_json)

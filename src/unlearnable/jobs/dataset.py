@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -17,12 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnable.errors import SetupError, UnlearnableError, UsageError, shown
-from unlearnable.jobs.run import Result, Run
+from unlearnable.errors import SetupError, UsageError, shown
+from unlearnable.jobs.result import Result
+from unlearnable.jobs.run import Remark, Run
+from unlearnable.jobs.save import save
 from unlearnable.models.base import Model
 from unlearnable.models.fresh import PREFIX
 from unlearnable.parallel.workers import Workers, workers
-from unlearnable.protection.engine import Protection
 from unlearnable.protection.maxmin import Game
 from unlearnable.protection.sealing import Job, sizes
 from unlearnable.protection.shelf import Views
@@ -41,38 +42,46 @@ class Member:
     width: int
 
 
-class Whole(Run):
-    """The folder's run: the same files and journal, the perturbations from one game.
+@dataclass(frozen=True)
+class WholeSet:
+    """The executor of a game: the same files and journal as any run, the perturbations from one game.
 
     Of processes launched together all play, and the first reads and writes the files.
     """
 
-    crew = Workers()
+    run: Run
+    crew: Workers
 
-    def results(self, model: Model | None, remark: Callable[[str], None]) -> Iterator[Result]:
-        r, settings = self.recipe, self.recipe.protection()
-        if settings.game is None:
+    @classmethod
+    def over(cls, run: Run) -> WholeSet:
+        """The executor for this process of those that were launched together; raises UsageError without a game."""
+        r = run.recipe
+        if r.protection().game is None:
             raise UsageError(f"{r.method} plays no game over a data set: use --method udp or eudp, or no --surrogate")
+        crew = workers(0)
+        device = (crew.device or r.device) if crew.count > 1 else r.device
+        return cls(replace(run, recipe=replace(r, device=device)), crew)
+
+    def results(self, model: Model | None, remark: Remark) -> Iterator[Result]:
+        r = self.run.recipe
         if r.surrogate != "scratch" and r.model.startswith(PREFIX) and model is None:
             raise UsageError(f"{r.model} has random weights and no checkpoint: use --surrogate scratch")
-        self.crew = workers(0)
-        if self.crew.count > 1:
-            self.recipe = replace(r, device=self.crew.device or r.device)
-        model = self._begin(model, remark)
+        model = self.run.begin(model, remark)
         scale = sizes(model, r.resolution or model.size)
-        scale, jobs = replace(scale, minimum=min(scale.minimum, model.size)), []
-        for source, name in self.pairs:
-            try:
-                jobs.append(self._job(source, name, scale))
-            except UnlearnableError as error:
-                yield self._failed(source, error)
+        planner = replace(self.run.planner(model), scale=replace(scale, minimum=min(scale.minimum, model.size)))
+        jobs = []
+        for job in planner.jobs():
+            if isinstance(job, Result):
+                yield job
+            else:
+                jobs.append(job)
         if jobs:
-            yield from self._set(settings, model, jobs)
+            yield from self._played(model, jobs)
 
-    def _set(self, settings: Protection, model: Model, jobs: list[Job]) -> Iterator[Result]:
-        r = self.recipe
+    def _played(self, model: Model, jobs: list[Job]) -> Iterator[Result]:
+        r, ledger = self.run.recipe, self.run.ledger
         run = hashlib.sha256(f"{r.hash} {model.fingerprint()}".encode()).hexdigest()[:16]
-        place = self.out.resolve().with_name(f"{self.out.resolve().name}.state") / run
+        place = self.run.out.resolve().with_name(f"{self.run.out.resolve().name}.state") / run
         if not self.crew.first:
             self.crew.wait()
         members = self._members(place, jobs)
@@ -82,18 +91,18 @@ class Whole(Run):
         shapes = [(3, m.height, m.width) for m in members for _ in range(m.views)]
         views = Views(place / "views", keys, shapes)
         options: dict[str, Any] = {"prompt": r.prompt, "scratch": r.surrogate == "scratch", "seed": r.seed}
-        game = Game(settings, model, views, place, **options, batch=r.views, run=run, crew=self.crew)
+        game = Game(r.protection(), model, views, place, **options, batch=r.views, run=run, crew=self.crew)
         try:
-            self.work = {source: 1.0 for source, _ in self.pairs}
-            game.play(lambda share: self._tell(share * len(self.pairs)))
+            ledger.meter.work = {source: 1.0 for source, _ in self.run.pairs}
+            game.play(lambda share: ledger.meter.tell(share * len(self.run.pairs)))
             first = dict(zip((m.content for m in members), accumulate((m.views for m in members), initial=0)))
             for job in jobs if self.crew.first else []:
                 if job.done:
-                    yield self._skipped(job)
+                    yield ledger.skipped(job.source, job.name, job.digest)
                     continue
                 rows = first.get(job.content)
                 deltas = self._later(game, job) if rows is None else [game.delta(rows + i) for i in range(count(job))]
-                yield self._saved(job, torch.stack(list(deltas)))
+                yield save(job, torch.stack(list(deltas)), r, ledger)
         except torch.OutOfMemoryError as error:
             raise SetupError(f"batches of {r.views} do not fit into memory: use a smaller --batch or learn") from error
         finally:
@@ -129,15 +138,9 @@ class Whole(Run):
     def _later(self, game: Game, job: Job) -> Iterator[Tensor]:
         """The views of a picture that the set did not have; which others came with it changes nothing."""
         x, allowed = job.cut()
-        keys, size = [f"{job.content}:{i}" for i in range(len(x))], self.recipe.views
+        keys, size = [f"{job.content}:{i}" for i in range(len(x))], self.run.recipe.views
         for part in (slice(i, i + size) for i in range(0, len(x), size)):
             yield from game.add(x[part], allowed[part], keys[part])
-
-    def _saved(self, job: Job, deltas: Tensor) -> Result:
-        try:
-            return self._save(job, deltas, 0.0)
-        except UnlearnableError as error:
-            return self._failed(job.source, error)
 
 
 def count(job: Job) -> int:

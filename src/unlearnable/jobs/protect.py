@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnable import inputs as given
-from unlearnable.jobs.run import Progress, Result, Run
+from unlearnable.jobs.execute import SerialExecutor
+from unlearnable.jobs.result import Progress, Result
+from unlearnable.jobs.run import Remark, Run
 from unlearnable.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -39,23 +41,32 @@ def protect(
     failed result; UsageError and SetupError end the run. `ray` ("auto" or a cluster's address) has groups worked on
     there, with the same bits; inputs and `out` may then be URLs that fsspec knows, and results come as they are done.
     """
-    recipe, kind = recipe or Recipe(), Run
+    recipe = recipe or Recipe()
     where = given.path(mask, "mask") if mask is not None else None
     options: tuple[Any, ...] = (recipe, where, recursive, overwrite, progress)
+    tell = remark or (lambda text: None)
     if ray is not None:
-        from unlearnable.jobs.ray import Spread
+        from unlearnable.jobs.ray import Cluster
 
-        run: Run = Spread.over(ray, given.names(inputs), given.name(out, "output folder"), *options)
-    else:
-        if recipe.surrogate:
-            from unlearnable.jobs.dataset import Whole as kind
-        run = kind.open(given.paths(inputs), given.path(out, "output folder"), *options)
-    return held(run, model, remark or (lambda text: None))
+        cluster = Cluster.over(ray, given.names(inputs), given.name(out, "output folder"), *options)
+        return alone(cluster.run.out, lambda: cluster.results(model, tell))
+    run = Run.open(given.paths(inputs), given.path(out, "output folder"), *options)
+    if recipe.surrogate:
+        from unlearnable.jobs.dataset import WholeSet
+
+        return alone(run.out, lambda: WholeSet.over(run).results(model, tell))
+    return alone(run.out, lambda: serial(run, model, tell))
 
 
-def held(run: Run, model: Model | None, remark: Callable[[str], None]) -> Iterator[Result]:
-    """The results of a run that has its output folder for itself; of processes launched together the first locks it."""
-    from unlearnable.storage.locks import alone
+def serial(run: Run, model: Model | None, remark: Remark) -> Iterator[Result]:
+    """The results of a run in this process."""
+    loaded = run.begin(model, remark)
+    yield from SerialExecutor(run.recipe, loaded, run.ledger).results(run.planner(loaded))
 
-    with alone(run.out) if os.environ.get("RANK", "0") == "0" else nullcontext():
-        yield from run.results(model, remark)
+
+def alone(out: Path, results: Callable[[], Iterator[Result]]) -> Iterator[Result]:
+    """Results of a run that has its output folder for itself; of processes launched together the first locks it."""
+    from unlearnable.storage import locks
+
+    with locks.alone(out) if os.environ.get("RANK", "0") == "0" else nullcontext():
+        yield from results()

@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlearnable.errors import DiskError, PictureError, SetupError, UnlearnableError, UsageError, shown
+from unlearnable.errors import DiskError, PictureError, SetupError, UnlearnableError, UsageError
 from unlearnable.inputs import Inputs, path, paths
-from unlearnable.jobs.run import Progress, Result, finite, present
+from unlearnable.jobs.ledger import Ledger
+from unlearnable.jobs.places import Folder
+from unlearnable.jobs.result import Meter, Progress, Result, finite
 from unlearnable.models.load import EMBEDDED
 from unlearnable.models.offline import going_offline
 from unlearnable.storage.atomic import uninterrupted
-from unlearnable.storage.journal import Journal, stamp
+from unlearnable.storage.journal import stamp
 from unlearnable.storage.locks import alone
 
 if TYPE_CHECKING:
@@ -66,82 +68,62 @@ def purify(
         "revision": options.get("revision"),
     }  # fmt: skip
     known = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    run = _Run(
-        chain,
-        out,
-        settings,
-        known,
-        overwrite,
-        {s.resolve() for s, _ in pairs},
-        Journal.open(out),
-        bool(options.get("offline")),
-    )
-    return _results(run, pairs, progress)
+    meter, inside = Meter(progress, len(pairs)), frozenset(s.resolve() for s, _ in pairs)
+    ledger = Ledger(Folder.open(out), known, meter, overwrite, sources=inside)
+    work = Purification(chain, seed, keep_metadata, ledger, bool(options.get("offline")))
+    return _results(work, out, pairs, {"run": settings | {"hash": known}})
 
 
-def _results(run: _Run, pairs: list[tuple[Path, Path]], progress: Progress | None) -> Iterator[Result]:
-    with alone(run.out):
-        run.journal.append({"run": run.settings | {"hash": run.hash}} | stamp())
-        yield from _each(run, pairs, progress)
-
-
-def _each(run: _Run, pairs: list[tuple[Path, Path]], progress: Progress | None) -> Iterator[Result]:
-    for done, (source, name) in enumerate(pairs, 1):
-        try:
-            with going_offline(run.offline):
-                result = run.one(source, name)
-            yield result
-        except (UsageError, SetupError, DiskError):
-            raise
-        except UnlearnableError as error:
-            yield Result(source, "failed", message=str(error))
-        if progress:
-            progress(done, len(pairs))
+def _results(work: Purification, out: Path, pairs: list[tuple[Path, Path]], header: dict[str, Any]) -> Iterator[Result]:
+    with alone(out):
+        work.ledger.place.journal.append(header | stamp())
+        for source, name in pairs:
+            try:
+                yield work.one(source, name)
+            except (UsageError, SetupError, DiskError):
+                raise
+            except UnlearnableError as error:
+                yield work.ledger.failed(source, error)
 
 
 @dataclass(frozen=True)
-class _Run:
+class Purification:
+    """What is done to each picture of a run."""
+
     chain: Chain
-    out: Path
-    settings: dict[str, Any]
-    hash: str
-    overwrite: bool
-    sources: set[Path]
-    journal: Journal
+    seed: int
+    keep_metadata: bool
+    ledger: Ledger
     offline: bool = False
 
     def one(self, source: Path, name: Path) -> Result:
+        """Purify one picture, unless it was finished before."""
         from unlearnable.images import files
-        from unlearnable.protection import sealing as work
+        from unlearnable.protection import sealing
 
-        files.target(self.out, name)
-        digest = work.digest(source)
-        entry = self.journal.done.get((name.as_posix(), digest, self.hash))
-        if entry and not self.overwrite and present(self.out, entry):
-            return Result(source, "skipped", self.out / entry["output"], "finished before", entry["measured"])
+        self.ledger.place.at(name)
+        digest = sealing.digest(source)
+        if self.ledger.finished(name, digest):
+            return self.ledger.skipped(source, name, digest)
         picture = files.read(source)
         kind, _ = files.output_format(picture.format, plain=picture.plain)
-        path = files.target(self.out, files.output_name(name, kind))
-        if path.resolve() in self.sources:  # a file whose name lies about its format slips past `find`
-            raise PictureError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
-        after = purified(picture, self.chain, self.settings["seed"])
-        keep = self.settings["keep_metadata"]
+        output = files.output_name(name, kind)
+        try:
+            path = Path(self.ledger.target(output))
+        except UsageError as error:
+            raise PictureError(str(error)) from error
+        with going_offline(self.offline):
+            after = purified(picture, self.chain, self.seed)
         with uninterrupted():
-            files.write(after, path, format=kind, keep_metadata=keep, mode=files.like(source))
-            measured = work.measure(picture, after)
+            files.write(after, path, format=kind, keep_metadata=self.keep_metadata, mode=files.like(source))
             entry = {
-                "name": name.as_posix(), "input_sha256": digest, "recipe_hash": self.hash, "source": str(source),
-                "output": path.relative_to(self.out).as_posix(), "bytes": path.stat().st_size, "how": self.chain.name,
-                "measured": finite(measured),
+                "name": name.as_posix(), "input_sha256": digest, "output": output.as_posix(),
+                "bytes": path.stat().st_size, "how": self.chain.name,
+                "measured": finite(sealing.measure(picture, after)),
             }  # fmt: skip
-            self.journal.append(entry)
-        return Result(
-            source,
-            "purified",
-            path,
-            measured=measured,
-            notes=(*picture.notes, *files.lost(keep and bool(picture.text), kind)),
-        )
+            line = self.ledger.record(source, entry)
+        lost = files.lost(self.keep_metadata and bool(picture.text), kind)
+        return self.ledger.written(source, line, "purified", (*picture.notes, *lost))
 
 
 def purified(picture: Any, chain: Chain, seed: int) -> Any:

@@ -1,4 +1,4 @@
-"""Very large folders: the run of `batch`, its groups worked on by Ray actors, its files wherever fsspec reaches.
+"""Very large folders: the same run, its groups worked on by Ray actors, its files wherever fsspec reaches.
 
 The driver reads pictures in order and forms the groups that a run in one process forms, so the bits are the same.
 Files travel to a worker with their group and come back protected, and the driver alone writes: an output when it is
@@ -7,23 +7,27 @@ whole, then the journal's line. So a worker needs no disk of ours, may die at an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from unlearnable.errors import DiskError, PictureError, SetupError, UnlearnableError, UsageError, shown
+from unlearnable.errors import DiskError, PictureError, SetupError, UnlearnableError, UsageError
 from unlearnable.images.limits import read_bytes
-from unlearnable.jobs import places
-from unlearnable.jobs.run import Progress, Result, Run, loaded, untold
+from unlearnable.jobs import places, sources
+from unlearnable.jobs.execute import SerialExecutor, lost
+from unlearnable.jobs.ledger import Ledger
+from unlearnable.jobs.result import Meter, Progress, Result
+from unlearnable.jobs.run import Remark, Run, loaded
+from unlearnable.jobs.spool import Spool
 from unlearnable.models.base import Model
 from unlearnable.parallel.cluster import connected, first
-from unlearnable.protection.sealing import Job, Sizes, sizes
+from unlearnable.protection.sealing import Job
 from unlearnable.recipe import Recipe
-from unlearnable.storage.journal import Journal, stamp
+from unlearnable.storage.journal import stamp
 
 TRIES = 5  # of a group whose worker died
 AHEAD = 2  # groups that each worker has: the one it works on, and the next
@@ -73,9 +77,9 @@ def protected(recipe: Recipe, model: Model, sent: Sequence[Sent]) -> list[Made]:
     with TemporaryDirectory() as name:
         place, made = Path(name), []
         jobs = [unpacked(each, place / str(i)) for i, each in enumerate(sent)]
-        run = Run([], place / "out", recipe, None, True, untold, Journal.open(place / "out"))
-        for job, result in zip(jobs, run._group(model, jobs)):
-            entry = run.journal.done.get((job.name.as_posix(), job.digest, recipe.hash))
+        ledger = Ledger(places.Folder.open(place / "out"), recipe.hash, Meter(None, len(jobs)), overwrite=True)
+        for job, result in zip(jobs, SerialExecutor(recipe, model, ledger).group(jobs)):
+            entry = ledger.entry(job.name, job.digest)
             data = Path(result.output).read_bytes() if result.output else b""
             said = result.message.replace(str(place), "").replace(f"/{job.source.parent.name}/", "")
             made.append(Made(replace(result, message=said), entry if data else None, data))
@@ -96,60 +100,59 @@ def unpacked(sent: Sent, place: Path) -> Job:
     return replace(sent.job, source=picture, mask=mask, done=False)
 
 
-@dataclass(kw_only=True)
-class Spread(Run):
-    """The driver. `urls` says where files of `spool` come from; each is there until its group is done."""
+@dataclass(frozen=True)
+class Cluster:
+    """The executor that hands groups to the actors of a Ray cluster at `address`, and writes what comes back."""
 
+    run: Run
     address: str
-    place: places.Place
-    spool: TemporaryDirectory[str]
-    urls: dict[Path, str] = field(default_factory=dict)
+    folder: TemporaryDirectory[str]
 
     @classmethod
     def over(
-        cls, address: str, inputs: Sequence[str | Path], out: str | Path, recipe: Recipe, mask: Path | None, deep: bool,
-        again: bool, tell: Progress | None,
-    ) -> Spread:  # fmt: skip
+        cls, address: str, inputs: Sequence[str | Path], out: str | Path, recipe: Recipe, mask: Path | None,
+        recursive: bool, overwrite: bool, progress: Progress | None,
+    ) -> Cluster:  # fmt: skip
+        """Find the pictures, which may lie behind URLs; raises UsageError or SetupError."""
         if recipe.surrogate:
             raise UsageError(
                 f"--surrogate {recipe.surrogate} is a game over the whole set, not for --ray: leave one out"
             )
-        out = places.plain(out)
-        found = places.sources(inputs, deep, out, recipe.wanted)
-        recipe.protection()  # as `open` does
-        spool = TemporaryDirectory(prefix="unlearnable-")
-        urls = {Path(spool.name, str(i), name.name): s for i, (s, name) in enumerate(found) if isinstance(s, str)}
+        out = sources.plain(out)
+        found = sources.sources(inputs, recursive, out, recipe.wanted)
+        recipe.protection()  # as `Run.open` does
+        folder = TemporaryDirectory(prefix="unlearnable-")
+        urls = {Path(folder.name, str(i), name.name): s for i, (s, name) in enumerate(found) if isinstance(s, str)}
         copies = {url: copy for copy, url in urls.items()}
         pairs = [(copies[s] if isinstance(s, str) else s, name) for s, name in found]
         place = places.Bucket.open(str(out)) if places.is_url(out) else places.Folder.open(Path(out))
-        return cls(
-            pairs, Path(spool.name) if places.is_url(out) else Path(out), recipe, mask, again, tell or untold,
-            place.journal, sources={s.resolve() for s, _ in pairs}, address=address, place=place, spool=spool,
-            urls=urls,
-        )  # fmt: skip
+        known, meter = frozenset(s.resolve() for s, _ in pairs), Meter(progress, len(pairs))
+        ledger = Ledger(place, recipe.hash, meter, overwrite, Spool(urls), known)
+        here = Path(folder.name) if places.is_url(out) else Path(out)
+        return cls(Run(pairs, here, recipe, mask, ledger), address, folder)
 
-    def results(self, model: Model | None, remark: Callable[[str], None]) -> Iterator[Result]:
-        ray = connected(self.address)
-        here = model or loaded(replace(self.recipe, device="cpu"))  # for its sizes: groups are worked on elsewhere
-        scale = sizes(self._begin(here, remark), self.recipe.resolution, self.recipe.protection().side)
+    def results(self, model: Model | None, remark: Remark) -> Iterator[Result]:
+        ray, ledger, recipe = connected(self.address), self.run.ledger, self.run.recipe
+        here = model or loaded(replace(recipe, device="cpu"))  # for its sizes: groups are worked on elsewhere
+        planner = self.run.planner(self.run.begin(here, remark))
         shared = [] if model is None else [ray.put(model)]  # held to the end, for workers that start again
         crew: list[Any] = []
         busy: dict[Any, tuple[int, list[Job]]] = {}
         try:
-            for found in self._groups(scale):
+            for found in planner.groups():
                 if isinstance(found, Result):
                     yield found
                     continue
                 if all(job.done for job in found):
-                    yield from map(self._skipped, found)
+                    yield from (ledger.skipped(job.source, job.name, job.digest) for job in found)
                     continue
-                crew = crew or workers(ray, self.recipe, shared)
+                crew = crew or workers(ray, recipe, shared)
                 while len(busy) >= AHEAD * len(crew):
                     yield from self._landed(ray, busy)
                 try:
                     sent = [packed(job) for job in found]
                 except PictureError as error:
-                    yield from self._lost(found, error)
+                    yield from lost(found, error, ledger)
                     continue
                 load = [sum(which == i for which, _ in busy.values()) for i in range(len(crew))]
                 chosen = load.index(min(load))
@@ -159,7 +162,7 @@ class Spread(Run):
         finally:
             for worker in crew:
                 ray.kill(worker)
-            self.spool.cleanup()
+            self.folder.cleanup()
 
     def _landed(self, ray: Any, busy: dict[Any, tuple[int, list[Job]]]) -> Iterator[Result]:
         """The results of the group that is done first."""
@@ -174,58 +177,28 @@ class Spread(Run):
             raise
         except ray.exceptions.RayError as error:
             why = f"its worker died {TRIES + 1} times ({first(error)}): look at the cluster, and run this again"
-            yield from self._lost(jobs, UnlearnableError(why))
+            yield from lost(jobs, UnlearnableError(why), self.run.ledger)
             return
         for job, each in zip(jobs, made):
-            yield self._skipped(job) if job.done else self._kept(job, each)
-            self._forget(job.source)
+            if job.done:
+                yield self.run.ledger.skipped(job.source, job.name, job.digest)
+            else:
+                yield kept(job, each, self.run.ledger)
 
-    def _lost(self, jobs: Sequence[Job], error: UnlearnableError) -> Iterator[Result]:
-        for job in jobs:
-            yield self._skipped(job) if job.done else self._failed(job.source, error)
 
-    def _kept(self, job: Job, made: Made) -> Result:
-        """Write an output, then the journal's line."""
-        source = self.urls.get(job.source, job.source)
-        try:
-            if made.entry is None:
-                raise PictureError(made.result.message)
-            path = self.place.at(made.entry["output"])
-            if path in self.urls.values() or (isinstance(path, Path) and path.resolve() in self.sources):
-                raise UsageError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
-            self.place.put(made.entry["output"], made.data)
-        except DiskError:
-            raise
-        except UnlearnableError as error:
-            return self._failed(job.source, error)
-        self.journal.append(made.entry | {"source": str(source)})
-        self._count(job.source)
-        return replace(made.result, source=source, output=path)
-
-    def _job(self, source: Path, name: Path, scale: Sizes) -> Job:
-        if source in self.urls:
-            data = places.fetched(self.urls[source])
-            source.parent.mkdir(exist_ok=True)
-            source.write_bytes(data)
-        return super()._job(source, name, scale)
-
-    def _present(self, entry: dict[str, Any]) -> bool:
-        return self.place.has(entry)
-
-    def _skipped(self, job: Job) -> Result:
-        found = super()._skipped(job)
-        entry = self.journal.done[(job.name.as_posix(), job.digest, self.recipe.hash)]
-        self._forget(job.source)
-        return replace(found, source=self.urls.get(job.source, job.source), output=self.place.at(entry["output"]))
-
-    def _failed(self, source: Path, error: UnlearnableError) -> Result:
-        found, url = super()._failed(source, error), self.urls.get(source)
-        self._forget(source)
-        return replace(found, source=url, message=found.message.replace(str(source), url)) if url else found
-
-    def _forget(self, source: Path) -> None:
-        if source in self.urls:
-            source.unlink(missing_ok=True)
+def kept(job: Job, made: Made, ledger: Ledger) -> Result:
+    """Write an output, then the journal's line."""
+    try:
+        if made.entry is None:
+            raise PictureError(made.result.message)
+        ledger.target(made.entry["output"])
+        ledger.place.put(made.entry["output"], made.data)
+    except DiskError:
+        raise
+    except UnlearnableError as error:
+        return ledger.failed(job.source, error)
+    line = ledger.record(job.source, made.entry)
+    return ledger.written(job.source, line, "protected", made.result.notes)
 
 
 def workers(ray: Any, recipe: Recipe, shared: Sequence[Any]) -> list[Any]:

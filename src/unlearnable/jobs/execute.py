@@ -1,0 +1,91 @@
+"""The executor of this process: groups in, perturbations out, files written one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unlearnable.errors import UnlearnableError
+from unlearnable.jobs.ledger import Ledger
+from unlearnable.jobs.plan import Planner
+from unlearnable.jobs.result import Result
+from unlearnable.jobs.save import save
+from unlearnable.models.offline import going_offline
+from unlearnable.protection.sealing import Job
+from unlearnable.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unlearnable.models.base import Model
+
+
+@dataclass(frozen=True)
+class SerialExecutor:
+    """Works on one group after the other with `model`."""
+
+    recipe: Recipe
+    model: Model
+    ledger: Ledger
+
+    def results(self, planner: Planner) -> Iterator[Result]:
+        for found in planner.weighed().groups():
+            yield from [found] if isinstance(found, Result) else self.group(found)
+
+    def group(self, jobs: Sequence[Job]) -> Iterator[Result]:
+        """Work on pictures whose views have one shape; when some are done already, the others still see them."""
+        ledger = self.ledger
+        if all(job.done for job in jobs):
+            for job in jobs:
+                yield ledger.skipped(job.source, job.name, job.digest)
+            return
+        started = time.monotonic()
+        try:
+            deltas = self._perturb(jobs)
+        except UnlearnableError as error:
+            yield from lost(jobs, error, ledger)
+            return
+        seconds = (time.monotonic() - started) / len(jobs)
+        for job, delta in zip(jobs, deltas):
+            if job.done:
+                yield ledger.skipped(job.source, job.name, job.digest)
+            else:
+                yield save(job, delta, self.recipe, ledger, seconds)
+
+    def _perturb(self, jobs: Sequence[Job]) -> list[Tensor]:
+        """Perturbations of the jobs' views, ``[n 3 h w]`` each, at the scale at which the model saw them."""
+        import torch
+
+        r, meter, protection = self.recipe, self.ledger.meter, self.recipe.protection()
+        cuts, masks = zip(*[job.cut() for job in jobs])
+        keys = [f"{job.content}:{i}" for job, cut in zip(jobs, cuts) for i in range(len(cut))]
+        x, free, parts = torch.cat(cuts), torch.cat(masks), []
+        size = len(x) if protection.learns else r.views  # what learns sees all views of its group
+        work = sum(meter.work.get(job.source, 0.0) for job in jobs)
+        for start in range(0, len(x), size):
+            part = slice(start, min(start + size, len(x)))
+
+            def tell(done: int, total: int, part: slice = part) -> None:
+                share = (part.start + (part.stop - part.start) * done / total) / len(x)
+                meter.tell(min(1.0, share) * work)
+
+            options: dict[str, Any] = {"prompt": r.prompt, "seed": r.seed, "callback": tell}
+            try:
+                with going_offline(r.offline):
+                    y = protection(self.model, x[part], mask=free[part], keys=keys[part], **options)
+            except torch.OutOfMemoryError as error:
+                remedy = "use --batch 1, a lower --resolution or --checkpointing"
+                raise UnlearnableError(f"{len(x[part])} views do not fit into memory at once: {remedy}") from error
+            parts.append(y.cpu() - x[part])
+        return list(torch.cat(parts).split([len(cut) for cut in cuts]))
+
+
+def lost(jobs: Sequence[Job], error: UnlearnableError, ledger: Ledger) -> Iterator[Result]:
+    """The results of a group that came to nothing; what was finished before still is."""
+    for job in jobs:
+        if job.done:
+            yield ledger.skipped(job.source, job.name, job.digest)
+        else:
+            yield ledger.failed(job.source, error)

@@ -1,0 +1,69 @@
+"""What became of each picture: the journal and the files that are there decide what is left to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unlearnable.errors import UnlearnableError, UsageError, shown
+from unlearnable.jobs.places import Place
+from unlearnable.jobs.result import Meter, Result
+from unlearnable.jobs.spool import Spool
+
+
+@dataclass
+class Ledger:
+    """The results of one run into `place`; lines count for the settings whose digest is `settings`."""
+
+    place: Place
+    settings: str
+    meter: Meter
+    overwrite: bool = False
+    spool: Spool = field(default_factory=Spool)
+    sources: frozenset[Path] = frozenset()
+
+    def finished(self, name: Path, digest: str) -> dict[str, Any] | None:
+        """The line of a picture that needs no work: it is done, its file is there, and nobody asked for it again."""
+        entry = self.entry(name, digest)
+        return entry if entry and not self.overwrite and self.place.has(entry) else None
+
+    def entry(self, name: Path, digest: str) -> dict[str, Any] | None:
+        return self.place.journal.done.get((name.as_posix(), digest, self.settings))
+
+    def target(self, name: Path) -> Path | str:
+        """Where an output goes; raises UsageError where an input lies there."""
+        path = self.place.at(name)
+        taken = path.resolve() in self.sources if isinstance(path, Path) else path in self.spool.urls.values()
+        if taken:  # a file whose name lies about its format slips past `find`
+            raise UsageError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
+        return path
+
+    def skipped(self, source: Path, name: Path, digest: str) -> Result:
+        """The result of a picture that was finished before."""
+        entry = self.place.journal.done[(name.as_posix(), digest, self.settings)]
+        self._close(source)
+        output = self.place.at(entry["output"])
+        return Result(self.spool.named(source), "skipped", output, "finished before", dict(entry["measured"]))
+
+    def failed(self, source: Path, error: UnlearnableError) -> Result:
+        self._close(source)
+        named = self.spool.named(source)
+        return Result(named, "failed", message=str(error).replace(str(source), str(named)))
+
+    def record(self, source: Path, entry: dict[str, Any]) -> dict[str, Any]:
+        """Append the line of a file that is in its place; `entry` lacks source and settings."""
+        line = entry | {"source": str(self.spool.named(source)), "recipe_hash": self.settings}
+        self.place.journal.append(line)
+        return line
+
+    def written(self, source: Path, line: dict[str, Any], status: str, notes: tuple[str, ...]) -> Result:
+        """The result of a picture whose line is in the journal."""
+        self._close(source)
+        measured = {k: float("inf") if v is None else v for k, v in line["measured"].items()}
+        output = self.place.at(line["output"])
+        return Result(self.spool.named(source), status, output, measured=measured, notes=notes)
+
+    def _close(self, source: Path) -> None:
+        self.meter.count(source)
+        self.spool.forget(source)
