@@ -23,7 +23,7 @@ from unlearnable.images import files
 from unlearnable.images.tensors import tensor
 from unlearnable.options import applied
 from unlearnable.protection import strengths
-from unlearnable.protection.constraints import Linf, psnr
+from unlearnable.protection.constraints import LinfConstraint, psnr
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.transforms import fixed, scale
 
@@ -81,7 +81,7 @@ def main() -> None:
     pictures = [files.read(source).pixels for source, _ in found] or photographs()
     pictures = pictures[:: max(1, len(pictures) // (options.count or len(pictures)))]
     x = torch.cat([square(pixels, model.size) for pixels in pictures])
-    budget = Linf(options.eps) if options.psnr is None else psnr(options.psnr)
+    budget = LinfConstraint(options.eps) if options.psnr is None else psnr(options.psnr)
     probe = Protection("probe")
 
     def loss(y: torch.Tensor) -> dict[str, np.ndarray]:

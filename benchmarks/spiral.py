@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from unlearnable.ldu.invert import descent, invert
 from unlearnable.ldu.phi import Phi
 from unlearnable.ldu.shortcut import Shortcut
-from unlearnable.ldu.teach import Teacher, Teaching
+from unlearnable.ldu.teach import ShortcutConfig, ShortcutTrainer
 from unlearnable.models.base import Condition, Model
 from unlearnable.models.schedule import Schedule
 from unlearnable.rng import generator, seeded
@@ -99,8 +99,8 @@ def learned(steps: int, seed: int) -> tuple[Shortcut, float]:
     """A shortcut model of the spiral, trained from nothing, and the seconds that took."""
     started = time.monotonic()
     shortcut = Shortcut(Plane(seed), rank=0)
-    settings = Teaching(steps, lr=2e-3, batch=512, share=0.25, ema=0.998)
-    teacher = Teacher(shortcut, settings, seed=seed)
+    settings = ShortcutConfig(steps, lr=2e-3, batch=512, share=0.25, ema=0.998)
+    teacher = ShortcutTrainer(shortcut, settings, seed=seed)
     teacher.run(spiral(20000), NONE)
     teacher.settle()
     return shortcut, time.monotonic() - started

@@ -23,10 +23,10 @@ from unlearnable.models.fresh import pixel
 from unlearnable.personalization.scratch import Scratch
 from unlearnable.protection import strengths
 from unlearnable.protection.adjust import adjusted
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.maxmin import Game
-from unlearnable.protection.shelf import Views
+from unlearnable.protection.records import Views
 from unlearnable.rng import image_keys, normal
 
 SMALLEST = 16  # of a data set's pictures whose losses are taken, at least
@@ -84,11 +84,11 @@ def protect(study: Study, row: str, x: Tensor, seed: int, advised: Model) -> Ten
         return x
     if method in ("udp", "eudp"):
         settings: Any = strengths.protection(method, "paper")
-        settings = adjusted(settings, constraint=Linf(eps or study.eps), **study.game)
+        settings = adjusted(settings, constraint=LinfConstraint(eps or study.eps), **study.game)
         y = played(adjusted(settings, law=law or settings.estimator.times.law), advised, x, study, seed)
     else:
         more = study.frozen if method == "advdm" else {}
-        settings = adjusted(strengths.protection(method, "paper"), constraint=Linf(eps or study.eps), **more)
+        settings = adjusted(strengths.protection(method, "paper"), constraint=LinfConstraint(eps or study.eps), **more)
         y = torch.cat([settings(advised, part, prompt=study.prompt, seed=seed) for part in x.split(study.batch)])
     y = torch.stack([a + settings.constraint.seal(a * 255, (b - a) * 255) / 255 for a, b in zip(x, y)])
     spared = torch.arange(len(x)) % 100 >= 100 * share

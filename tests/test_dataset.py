@@ -196,7 +196,7 @@ def test_a_data_set_has_settings_of_its_own_and_options_win_over_them():
     assert [values(s)["eot_samples"] for s in (group, whole)] == [1, 4]
     assert [values(s)["start"] for s in (group, whole)] == ["uniform", "sign"]
     assert replace(RECIPE, options="eot_samples=2,start=zero").protection().estimator.eot_samples == 2
-    assert whole.constraint.size == group.constraint.size == 12
+    assert whole.constraint.radius == group.constraint.radius == 12
 
 
 def test_a_surrogate_that_diverges_keeps_the_state(tmp_path):

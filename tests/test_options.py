@@ -9,7 +9,7 @@ from unlearnable.options import applied
 from unlearnable.protection import strengths
 from unlearnable.protection.adjust import values
 from unlearnable.protection.objectives import Objective, denoising
-from unlearnable.protection.perceptual import Perceptual
+from unlearnable.protection.perceptual import PerceptualConstraint
 from unlearnable.protection.personalised import Personalised
 from unlearnable.protection.surrogates import ALTERNATING, Frozen
 from unlearnable.recipe import Recipe
@@ -68,7 +68,9 @@ def test_lessons_that_do_not_fit(text, sentence):
 
 def test_recipes_carry_options_and_one_budget():
     recipe = Recipe(method="ldu", options="k=2", perceptual=0.2)
-    assert values(recipe.protection())["k"] == 2 and recipe.protection().constraint == Perceptual(0.2, local=True)
+    assert values(recipe.protection())["k"] == 2 and recipe.protection().constraint == PerceptualConstraint(
+        0.2, local=True
+    )
     assert recipe.hash != Recipe(method="ldu", perceptual=0.2).hash
     with pytest.raises(UsageError, match=r"psnr 36 and perceptual 0\.2 are 2 budgets: give one of them"):
         Recipe(psnr=36, perceptual=0.2)

@@ -6,7 +6,7 @@ from unlearnable import recipe as recipes
 from unlearnable import registry
 from unlearnable.errors import UsageError
 from unlearnable.protection import strengths
-from unlearnable.protection.constraints import L2, Linf, psnr
+from unlearnable.protection.constraints import L2Constraint, LinfConstraint, psnr
 from unlearnable.recipe import Recipe
 
 
@@ -26,12 +26,12 @@ def test_the_hash_knows_what_decides_the_result():
 @pytest.mark.parametrize("name", registry.METHODS)
 def test_strengths_and_budgets(name):
     own = strengths.protection(name, "paper").constraint
-    subtle = L2(own.rms * 4 / 6, local=True) if isinstance(own, L2) else Linf(4)
+    subtle = L2Constraint(own.rms * 4 / 6, local=True) if isinstance(own, L2Constraint) else LinfConstraint(4)
     assert Recipe(method=name, strength="subtle").protection().constraint == subtle
     assert Recipe(method=name, strength="strong").protection().estimator.transforms
     paper = Recipe(method=name, strength="paper").protection()
     assert not paper.estimator.transforms or name == "encoders"  # which is no paper's
-    assert isinstance(Recipe(method=name, psnr=36.1).protection().constraint, L2)
+    assert isinstance(Recipe(method=name, psnr=36.1).protection().constraint, L2Constraint)
     settings = Recipe(method=name, steps=30).protection()
     still = name in ("random", "desaturate", "ldu-fast")
     assert still or 30 <= settings.steps * settings.rounds <= 30 + settings.rounds
@@ -41,7 +41,7 @@ def test_papers_true_budgets():
     for name in ("ldu", "ldu-fast", "ldu-paper"):
         assert strengths.protection(name, "paper").constraint == psnr(36.1)
         assert strengths.protection(name).constraint == psnr(36.1, local=True)
-    budgets = {n: strengths.protection(n, "paper").constraint.size for n in registry.METHODS}
+    budgets = {n: strengths.protection(n, "paper").constraint.radius for n in registry.METHODS}
     assert budgets["fsmg"] == budgets["aspl"] == pytest.approx(0.05 * 255 / 2)
     assert budgets["photoguard"] == pytest.approx(0.06 * 255 / 2)
     assert budgets["advdm"] == budgets["mist"] == budgets["sds"] == 16 and budgets["ace"] == 4
@@ -70,4 +70,4 @@ def test_third_party_methods_come_by_entry_point(tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text("[unlearnable.methods]\ndots = dots\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "dots" in registry.names() and registry.entry("dots").summary == "Dots: a third party's method"
-    assert strengths.protection("dots").constraint == Linf(6)
+    assert strengths.protection("dots").constraint == LinfConstraint(6)

@@ -16,11 +16,11 @@ Nobody, 2026.
 """
 
 from unlearnable.personalization.dreambooth import DreamBooth
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("theirs", constraint=Linf(8), parameterisation=Pixels(start="sign"), steps=0)
+PAPER = Protection("theirs", constraint=LinfConstraint(8), parameterisation=Pixels(start="sign"), steps=0)
 PRESETS = {"paper": DreamBooth(steps=3), "embedded": DreamBooth(steps=2)}
 NUMBER = 3
 '''

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from unlearnable.errors import UnlearnableError
 from unlearnable.models.base import Model
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.rng import generator, normal
 
@@ -89,7 +89,7 @@ def in_turns(model: Model, x: Tensor, steps: int) -> tuple[list[float], list[flo
 
 
 def protect(model: Model, x: Tensor, steps: int, callback: Callable[[int, int], None] | None = None) -> Tensor:
-    return Protection("speed", constraint=Linf(8), steps=steps)(model, x, prompt="a photo", callback=callback)
+    return Protection("speed", constraint=LinfConstraint(8), steps=steps)(model, x, prompt="a photo", callback=callback)
 
 
 def singly(model: Model, x: Tensor) -> None:

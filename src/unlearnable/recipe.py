@@ -129,19 +129,19 @@ class Recipe:
         from unlearnable.protection import strengths
         from unlearnable.protection.adjust import whole
         from unlearnable.protection.against import Against
-        from unlearnable.protection.constraints import Linf, psnr
+        from unlearnable.protection.constraints import LinfConstraint, psnr
 
         settings = strengths.protection(self.method, self.strength)
         if self.surrogate:
             settings = whole(settings) if settings.game else settings
         if self.eps is not None:
-            settings = replace(settings, constraint=Linf(self.eps))
+            settings = replace(settings, constraint=LinfConstraint(self.eps))
         if self.psnr is not None:
             settings = replace(settings, constraint=psnr(self.psnr, local=self.quiet))
         if self.perceptual is not None:
-            from unlearnable.protection.perceptual import Perceptual
+            from unlearnable.protection.perceptual import PerceptualConstraint
 
-            settings = replace(settings, constraint=Perceptual(self.perceptual, local=self.quiet))
+            settings = replace(settings, constraint=PerceptualConstraint(self.perceptual, local=self.quiet))
         if self.against is not None:
             settings = replace(settings, against=replace(settings.against or Against(), encoders=self.against))
         if self.steps is not None and settings.steps:

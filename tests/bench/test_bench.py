@@ -84,7 +84,7 @@ def test_a_row_is_what_an_attacker_by_hand_finds(whole, folder):
 
 
 def test_what_is_done_is_not_done_again(whole, folder, monkeypatch):
-    monkeypatch.setattr("unlearnable.bench.executors.here.do", None)
+    monkeypatch.setattr("unlearnable.bench.executors.serial.do", None)
     again = bench(small.study(folder), whole.path.parent)
     assert again.rows == whole.rows
     assert pending(small.study(folder), whole.path.parent)[0] == []
@@ -105,7 +105,7 @@ def test_what_fails_is_noted_passed_over_and_retried_on_request(folder, tmp_path
     assert bench(study, tmp_path).missing == found.missing
     assert {p: p.stat().st_mtime_ns for p in cells} == cells, "nothing is tried again unasked"
     tried = []
-    monkeypatch.setattr("unlearnable.bench.executors.here.do", lambda job: tried.append(job) or small_outcome())
+    monkeypatch.setattr("unlearnable.bench.executors.serial.do", lambda job: tried.append(job) or small_outcome())
     bench(study, tmp_path, retry=True)
     assert len(tried) == 3 + 1  # wild on three sets of pictures, and the protection that two rows wait for
 

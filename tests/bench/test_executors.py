@@ -11,8 +11,8 @@ import pytest
 import small
 import torch
 
-from unlearnable.bench.executors.here import Here
 from unlearnable.bench.executors.pool import Pool
+from unlearnable.bench.executors.serial import SerialExecutor
 from unlearnable.bench.run import bench
 from unlearnable.bench.study import Attack
 from unlearnable.bench.work import Job
@@ -52,7 +52,7 @@ def expected(found: dict[str, tuple[str, str]]) -> None:
 
 
 def test_here_a_failure_is_a_value():
-    expected(outcomes(Here(), "none", "memory", "bug", "late", timeout=0.3))
+    expected(outcomes(SerialExecutor(), "none", "memory", "bug", "late", timeout=0.3))
 
 
 def test_a_pool_finds_the_same_and_outlives_processes_that_are_killed(folder, tmp_path):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 
 
@@ -35,7 +35,7 @@ class Checker(Protection):
         return images + self.constraint.project(images, delta)
 
 
-PAPER = Checker("checker", constraint=Linf(8), steps=0)
+PAPER = Checker("checker", constraint=LinfConstraint(8), steps=0)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import torch
 from toy import LinearFlow, flow_schedule
 
 from tiny import FAMILIES, adapt, build
-from unlearnable.ldu.consistency import CLIP, drawn, finest, jumps, landing, shortcut_loss
+from unlearnable.ldu.consistency import CLIP, consistency_target, drawn, finest, jumps, shortcut_loss
 from unlearnable.models.schedule import CLEAN
 from unlearnable.rng import generator
 
@@ -44,7 +44,7 @@ def test_for_flows_the_target_is_the_papers_mean_velocity():
     d = ((t - middle).double() / 64)[:, None]
     first = network(z, t, h + 1)
     second = network(z - d * first, middle, h + 1)
-    assert torch.allclose(landing(schedule, network, z, chosen), (first + second) / 2)
+    assert torch.allclose(consistency_target(schedule, network, z, chosen), (first + second) / 2)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -60,7 +60,7 @@ def test_one_jump_with_the_target_lands_where_two_do(family):
 
     half = schedule.jump(z_t, t, middle, network(z_t, t, h + 1))
     end = schedule.jump(half, middle, s, network(half, middle, h + 1))
-    target = landing(schedule, network, z_t, chosen)
+    target = consistency_target(schedule, network, z_t, chosen)
     inside = (target.abs() < CLIP).flatten(1).all(1)
     assert inside.sum() >= 3
     assert torch.allclose(schedule.jump(z_t, t, s, target)[inside], end[inside], atol=1e-3)
@@ -94,7 +94,9 @@ def test_rows_learn_what_they_should():
 
 def test_a_teacher_cannot_be_followed_out_of_bounds():
     schedule, chosen = flow_schedule(64), torch.tensor([[0, 63, 31, CLEAN]])
-    wild = landing(schedule, lambda z, t, h: torch.full_like(z, 1e6), torch.zeros(1, 2, dtype=torch.float64), chosen)
+    wild = consistency_target(
+        schedule, lambda z, t, h: torch.full_like(z, 1e6), torch.zeros(1, 2, dtype=torch.float64), chosen
+    )
     assert wild.max() == CLIP
 
 
@@ -112,4 +114,6 @@ def test_the_fixed_point_is_the_exact_solution():
 
     chosen = drawn(jumps(schedule), 20, generator("exact"))
     z_t = torch.randn(20, 2, generator=generator("z"), dtype=torch.float64)
-    assert torch.allclose(landing(schedule, exact, z_t, chosen), exact(z_t, chosen[:, 1], chosen[:, 0]), atol=1e-9)
+    assert torch.allclose(
+        consistency_target(schedule, exact, z_t, chosen), exact(z_t, chosen[:, 1], chosen[:, 0]), atol=1e-9
+    )

@@ -11,7 +11,7 @@ from unlearnable.ldu.consistency import finest
 from unlearnable.ldu.phi import Phi, load_phi
 from unlearnable.ldu.shortcut import Shortcut, fingerprint
 from unlearnable.ldu.stepsize import WIDTH, features
-from unlearnable.ldu.teach import Teacher, Teaching
+from unlearnable.ldu.teach import ShortcutConfig, ShortcutTrainer
 from unlearnable.models.base import Condition
 from unlearnable.rng import generator
 
@@ -128,7 +128,7 @@ def test_files_that_hold_no_shortcut(content, tmp_path):
 def test_the_teacher_is_the_running_average_and_leaves_the_student_alone():
     base = tiny("sd1")
     shortcut = Shortcut(base, rank=2)
-    teacher = Teacher(shortcut, Teaching(steps=1, batch=4, share=1.0), captions=[0] * 4)
+    teacher = ShortcutTrainer(shortcut, ShortcutConfig(steps=1, batch=4, share=1.0), captions=[0] * 4)
     stirred(shortcut)
     teacher.average.shadow_params = [p.detach().clone() * 3 for p in shortcut.parameters]
     student = [p.detach().clone() for p in shortcut.parameters]
@@ -153,7 +153,7 @@ def test_the_frozen_base_answers_for_no_jump_where_nothing_else_is_learned(share
     stirred(shortcut)
     monkeypatch.setattr(teach, "shortcut_loss", lambda *args: given.append(args[2]) or torch.zeros(1))
     c = base.condition([PROMPT, PROMPT, ""])
-    teacher = Teacher(shortcut, Teaching(steps=1, batch=2, share=share, empty=0.0), captions=[0, 0])
+    teacher = ShortcutTrainer(shortcut, ShortcutConfig(steps=1, batch=2, share=share, empty=0.0), captions=[0, 0])
     z, t = torch.randn(2, 4, 8, 8, generator=generator("z")), torch.tensor([500, 500])
     with torch.no_grad():
         teacher._loss("train", z, [], c)
@@ -168,7 +168,7 @@ def test_texts_follow_their_pictures_and_some_are_empty():
     shortcut, seen = Shortcut(base, rank=2), []
     shortcut.predict = lambda z, t, h, c: seen.append(c.tensors["text"][:, 0, 0]) or z
     z = torch.arange(3.0).view(3, 1, 1, 1).expand(3, 4, 8, 8) * 1e3
-    teacher = Teacher(shortcut, Teaching(steps=1, batch=3, share=0.0, empty=0.3), captions=[0, 1, 2])
+    teacher = ShortcutTrainer(shortcut, ShortcutConfig(steps=1, batch=3, share=0.0, empty=0.3), captions=[0, 1, 2])
     for teacher.done in range(200):
         teacher._loss("train", z, [], Condition({"text": texts}))
     found = torch.cat(seen)

@@ -16,13 +16,13 @@ import tiny
 from unlearnable.cli import app
 from unlearnable.errors import UsageError
 from unlearnable.ldu import train
-from unlearnable.ldu.amortise import Amortising
+from unlearnable.ldu.amortise import RhoConfig
 from unlearnable.parallel.workers import Workers, workers
 from unlearnable.protection import strengths
 from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.constraints import psnr
 
-QUICK = Amortising(steps=4, batch=2, width=8, groups=1, taught=2)
+QUICK = RhoConfig(steps=4, batch=2, width=8, groups=1, taught=2)
 METHOD = adjusted(strengths.protection("ldu"), inversion=3, k=2, depth=0.25)
 
 
@@ -111,7 +111,7 @@ def test_other_families_train_too(family, folder, tmp_path):
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"width": 12}, {"lr": 0}, {"rate": -1}])
 def test_settings_that_make_no_sense(settings):
     with pytest.raises(UsageError, match="give"):
-        Amortising(**settings)
+        RhoConfig(**settings)
 
 
 @pytest.mark.slow
@@ -120,7 +120,7 @@ def test_unseen_pictures_are_protected_in_one_pass(tmp_path):
     base = tiny.fitted("sd1")
     save(tiny.pictures(64, seed=1), [tmp_path / f"{i:02}.png" for i in range(64)])
     method = adjusted(METHOD, constraint=psnr(28), transforms=())
-    settings = Amortising(steps=250, lr=3e-3, width=16, groups=0)
+    settings = RhoConfig(steps=250, lr=3e-3, width=16, groups=0)
     learned = tmp_path / "rho.safetensors"
     train.train_rho([tmp_path], learned, method, model=base, prompt=tiny.PROMPT, settings=settings)
     fast = adjusted(strengths.protection("ldu-fast", "paper"), constraint=psnr(28), rho=str(learned))

@@ -18,10 +18,10 @@ from unlearnable.errors import PictureError, UsageError
 from unlearnable.ldu import train
 from unlearnable.ldu.pictures import load, texts
 from unlearnable.ldu.shortcut import Shortcut
-from unlearnable.ldu.teach import Teaching
+from unlearnable.ldu.teach import ShortcutConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-QUICK = Teaching(steps=4, batch=3, rank=2, share=0.5)
+QUICK = ShortcutConfig(steps=4, batch=3, rank=2, share=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_other_families_train_too(family, folder, tmp_path):
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"rank": -1}, {"share": 1.5}, {"lr": 0}, {"batch": 0}])
 def test_settings_that_make_no_sense(settings):
     with pytest.raises(UsageError, match="give"):
-        Teaching(**settings)
+        ShortcutConfig(**settings)
 
 
 def test_the_output_must_be_a_safetensors_file(folder, model, tmp_path):
@@ -135,7 +135,7 @@ def test_on_fitted_models_few_steps_come_closer_to_many(family, tmp_path):
     base = tiny.fitted(family)
     for i, x in enumerate(tiny.pictures(64, seed=1)):
         Image.fromarray((x.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)).save(tmp_path / f"{i:02}.png")
-    settings = Teaching(steps=600, batch=16, rank=8, lr=1e-3, ema=0.99)
+    settings = ShortcutConfig(steps=600, batch=16, rank=8, lr=1e-3, ema=0.99)
     report = train.train_shortcut(
         [tmp_path], tmp_path / "s.safetensors", model=base, prompt=tiny.PROMPT, settings=settings
     )

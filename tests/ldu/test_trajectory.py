@@ -17,7 +17,7 @@ from unlearnable.ldu.trajectory import Trajectory
 from unlearnable.protection import sealing as work
 from unlearnable.protection import strengths
 from unlearnable.protection.adjust import adjusted
-from unlearnable.protection.constraints import Linf, psnr
+from unlearnable.protection.constraints import LinfConstraint, psnr
 from unlearnable.protection.objectives import Batch, denoising
 from unlearnable.protection.parameterisation import Scene
 from unlearnable.protection.surrogates import Frozen
@@ -134,7 +134,7 @@ def test_a_move_follows_the_gradient_and_the_budget_holds():
         for _ in range(8):
             gains.append(float((aim * change.delta).sum()))
             change.move(aim)
-            assert (change.delta.square().flatten(1).mean(1).sqrt() * 255 <= here.constraint.size + 1e-3).all()
+            assert (change.delta.square().flatten(1).mean(1).sqrt() * 255 <= here.constraint.radius + 1e-3).all()
             assert torch.allclose(change.seen, here.x + change.delta)
         assert gains == sorted(gains), gains
         assert (change.dual.value > 0).any(), "eight tenths of a budget and a start break it somewhere"
@@ -158,7 +158,7 @@ def test_masks_grey_pictures_and_linf_hold():
     x[1] = x[1].mean(0, keepdim=True)
     mask = torch.zeros(2, 1, 32, 32)
     mask[..., :16] = 1
-    y = adjusted(SHORT, constraint=Linf(6), residual=0.2)(model, x, prompt=PROMPT, mask=mask)
+    y = adjusted(SHORT, constraint=LinfConstraint(6), residual=0.2)(model, x, prompt=PROMPT, mask=mask)
     assert torch.equal(y[..., 16:], x[..., 16:]) and ((y - x)[..., :16].abs() * 255).max() > 1
     assert ((y - x).abs() * 255).max() <= 6.001 and (y[1] == y[1, :1]).all()
 

@@ -41,7 +41,7 @@ def test_every_encoder_moves_further_than_by_noise_and_at_little_cost_to_each(x)
     )
     assert (both > 1.5 * shifts(x, noise)).all(), (both, shifts(x, noise))
     assert (both > 0.6 * alone).all(), (both, alone)
-    assert torch.equal(made(x), made(x)) and QUICK.constraint.holds(255 * (made(x) - x)[0], 255 * x[0])
+    assert torch.equal(made(x), made(x)) and QUICK.constraint.is_satisfied(255 * (made(x) - x)[0], 255 * x[0])
 
 
 def test_they_join_the_objective_of_a_model(x):

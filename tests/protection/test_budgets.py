@@ -9,8 +9,8 @@ from unlearnable.images.files import Picture
 from unlearnable.models.features import distance
 from unlearnable.protection import sealing as work
 from unlearnable.protection import strengths
-from unlearnable.protection.constraints import L2, Linf, psnr
-from unlearnable.protection.perceptual import Perceptual, network
+from unlearnable.protection.constraints import L2Constraint, LinfConstraint, psnr
+from unlearnable.protection.perceptual import PerceptualConstraint, network
 from unlearnable.protection.visibility import COLOUR, WIDE, limits
 from unlearnable.recipe import Recipe
 from unlearnable.rng import generator
@@ -32,18 +32,20 @@ def inside(change, mask):
 
 
 @pytest.mark.parametrize("pixels", [SIDE**2, SIDE**2 // 16, SIDE**2 // 256, 1, 0])
-@pytest.mark.parametrize("constraint", [psnr(36.1), L2(3.0), psnr(36.1, local=True), Linf(6), Perceptual(0.2)])
+@pytest.mark.parametrize(
+    "constraint", [psnr(36.1), L2Constraint(3.0), psnr(36.1, local=True), LinfConstraint(6), PerceptualConstraint(0.2)]
+)
 def test_a_budget_is_per_pixel_that_may_change(constraint, pixels):
     x, mask = pictures(1, seed=2, side=SIDE), mask_of(pixels)
     wild = torch.randn(x.shape, generator=generator("wild"))
     sealed = constraint.seal((x[0] * 255).round(), constraint.project(x, wild, mask)[0] * 255, mask[0])
     outside = sealed[:, mask[0, 0] == 0]
-    assert not outside.any() and constraint.holds(sealed, (x[0] * 255).round(), mask[0])
+    assert not outside.any() and constraint.is_satisfied(sealed, (x[0] * 255).round(), mask[0])
     spent = inside(sealed, mask[0])
-    assert spent <= constraint.size + 1e-6
-    if pixels >= 16 and not isinstance(constraint, Perceptual):
-        assert spent > 0.75 * constraint.size, "and it is used"
-    if isinstance(constraint, Perceptual) and pixels:
+    assert spent <= constraint.radius + 1e-6
+    if pixels >= 16 and not isinstance(constraint, PerceptualConstraint):
+        assert spent > 0.75 * constraint.radius, "and it is used"
+    if isinstance(constraint, PerceptualConstraint) and pixels:
         y = x + sealed[None] / 255
         assert float(distance(x, y, network(x.device))) <= constraint.bound * pixels / SIDE**2 + 1e-6
 
@@ -88,7 +90,7 @@ def product():
 
 
 @pytest.mark.parametrize(
-    "constraint", [psnr(36.1, local=True), psnr(30.1, local=True), Perceptual(0.3, 10, local=True)]
+    "constraint", [psnr(36.1, local=True), psnr(30.1, local=True), PerceptualConstraint(0.3, 10, local=True)]
 )
 def test_no_stain(constraint):
     """All of a change wants to go green, in the dark parts first: samples and means stay within their bounds."""
@@ -97,16 +99,18 @@ def test_no_stain(constraint):
     wanted = torch.zeros_like(x)
     wanted[:, 1] = 2 * (1 - x[:, 1]) + 0.2
     sealed = constraint.seal(levels, constraint.project(x, wanted)[0] * 255)
-    bound = limits(levels[None] / 255, constraint.size / 255)
+    bound = limits(levels[None] / 255, constraint.radius / 255)
     change = sealed.numpy().astype(float)
     assert (np.abs(change) <= 255 * bound.sample[0].numpy() + 1).all()
     means = slow_mean(change)
     assert (np.abs(means) <= 255 * bound.mean[0].numpy() + 1 + 1e-4).all()
     assert (np.abs(means - means.mean(0)) <= 255 * COLOUR * bound.mean[0].numpy() + 1 + 1e-4).all()
-    assert constraint.holds(sealed, levels) and sealed.any()
-    free = type(constraint)(*[constraint.rms] if isinstance(constraint, L2) else [constraint.bound, constraint.rms])
+    assert constraint.is_satisfied(sealed, levels) and sealed.any()
+    free = type(constraint)(
+        *[constraint.rms] if isinstance(constraint, L2Constraint) else [constraint.bound, constraint.rms]
+    )
     whole = free.seal(levels, free.project(x, wanted)[0] * 255)
-    assert not constraint.holds(whole, levels), "which a budget for the whole alone would allow"
+    assert not constraint.is_satisfied(whole, levels), "which a budget for the whole alone would allow"
 
 
 @pytest.mark.parametrize("seed", range(4))

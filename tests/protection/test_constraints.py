@@ -7,41 +7,46 @@ import torch
 from unlearnable.errors import UsageError
 from unlearnable.images.files import Picture
 from unlearnable.protection import sealing as work
-from unlearnable.protection.constraints import L2, Linf, psnr, psnr_of
+from unlearnable.protection.constraints import L2Constraint, LinfConstraint, psnr, psnr_of
 from unlearnable.rng import generator
 
 x = (torch.rand(2, 3, 12, 10, generator=generator("x")) * 255).round() / 255
 wild = torch.randn(2, 3, 12, 10, generator=generator("wild"))
 
 
-@pytest.mark.parametrize("constraint", [Linf(8), Linf(4.5), L2(3.0), psnr(36.1), Linf(0), L2(0)])
+@pytest.mark.parametrize(
+    "constraint",
+    [LinfConstraint(8), LinfConstraint(4.5), L2Constraint(3.0), psnr(36.1), LinfConstraint(0), L2Constraint(0)],
+)
 def test_projection_is_allowed_and_stays(constraint):
     once = constraint.project(x, wild)
     assert ((x + once) >= 0).all() and ((x + once) <= 1).all()
     for row in once * 255:
-        norm = row.abs().max() if isinstance(constraint, Linf) else row.square().mean().sqrt()
-        assert norm <= constraint.size + 1e-4
+        norm = row.abs().max() if isinstance(constraint, LinfConstraint) else row.square().mean().sqrt()
+        assert norm <= constraint.radius + 1e-4
     torch.testing.assert_close(constraint.project(x, once), once, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("constraint", [Linf(8), Linf(4.5), Linf(6.375), L2(3.0), psnr(36.1)])
+@pytest.mark.parametrize(
+    "constraint", [LinfConstraint(8), LinfConstraint(4.5), LinfConstraint(6.375), L2Constraint(3.0), psnr(36.1)]
+)
 def test_direction_is_the_steepest_of_its_size(constraint):
     """Among many unit moves, none gains more than `direction` does (to first order)."""
     gradient = wild[:1]
     ours = float((gradient * constraint.direction(gradient)).sum())
     for i in range(50):
         other = torch.randn(gradient.shape, generator=generator("move", i))
-        other = other.sign() if isinstance(constraint, Linf) else other / other.square().mean().sqrt()
+        other = other.sign() if isinstance(constraint, LinfConstraint) else other / other.square().mean().sqrt()
         assert float((gradient * other).sum()) <= ours
 
 
 @pytest.mark.parametrize("eps", [0, 0.5, 1, 4.5, 6.375, 7.65, 8, 16])
 def test_sealed_linf_against_exact_arithmetic(eps):
-    levels, delta = (x[0] * 255).round(), Linf(eps).project(x, wild)[0] * 255
-    sealed = Linf(eps).seal(levels, delta)
+    levels, delta = (x[0] * 255).round(), LinfConstraint(eps).project(x, wild)[0] * 255
+    sealed = LinfConstraint(eps).seal(levels, delta)
     assert torch.equal(sealed, sealed.round())
     assert int(sealed.abs().max()) <= math.floor(eps)
-    full = Linf(eps).seal(torch.full_like(levels, 128), torch.full_like(levels, eps))
+    full = LinfConstraint(eps).seal(torch.full_like(levels, 128), torch.full_like(levels, eps))
     assert (full == math.floor(eps)).all(), "a whole budget must not lose a level to round-off"
 
 
@@ -63,7 +68,9 @@ def test_mask_and_transparent_parts_do_not_change():
     alpha = np.full((20, 30), 255, np.uint8)
     alpha[:, :10] = 0
     picture = Picture(pixels, alpha=alpha)
-    after = work.seal(picture, torch.full((3, 20, 30), 0.5), work.allowed(picture, None, quiet=False), Linf(8))
+    after = work.seal(
+        picture, torch.full((3, 20, 30), 0.5), work.allowed(picture, None, quiet=False), LinfConstraint(8)
+    )
     assert (after.pixels[:, :10] == 100).all() and (after.pixels[:, 10:] == 108).all()
 
 
@@ -74,22 +81,29 @@ def test_smooth_parts_get_less_of_the_budget():
     free = work.allowed(Picture(pixels), None, quiet=True)
     assert float(free[:, :, :30].max()) == pytest.approx(work.SMOOTH)
     assert float(free[:, :, 50:].min()) == pytest.approx(1)
-    after = work.seal(Picture(pixels), torch.full((3, 40, 80), 0.5), free, Linf(8))
+    after = work.seal(Picture(pixels), torch.full((3, 40, 80), 0.5), free, LinfConstraint(8))
     change = after.pixels.astype(int) - pixels
     assert (change[:, :30] == 2).all() and (change[:, 50:] == 8).all() and change.max() == 8
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
-    assert (Linf(8).project(x, torch.ones_like(x), free[None]) * 255 <= 8 * free + 1e-3).all()
+    assert (LinfConstraint(8).project(x, torch.ones_like(x), free[None]) * 255 <= 8 * free + 1e-3).all()
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Linf(-1), lambda: Linf(256), lambda: L2(-1), lambda: psnr(5), lambda: psnr(200)]
+    "make",
+    [
+        lambda: LinfConstraint(-1),
+        lambda: LinfConstraint(256),
+        lambda: L2Constraint(-1),
+        lambda: psnr(5),
+        lambda: psnr(200),
+    ],
 )
 def test_impossible_budgets_are_refused(make):
     with pytest.raises(UsageError, match="out of range: give"):
         make()
 
 
-@pytest.mark.parametrize("constraint", [L2(4.0), Linf(4)])
+@pytest.mark.parametrize("constraint", [L2Constraint(4.0), LinfConstraint(4)])
 def test_a_projection_of_no_change_has_a_gradient(constraint):
     delta = torch.zeros(2, 3, 4, 4, requires_grad=True)
     constraint.project(torch.full_like(delta, 0.5), delta).sum().backward()

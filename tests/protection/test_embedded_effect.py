@@ -8,7 +8,7 @@ from unlearnable import load_model
 from unlearnable.images.tensors import tensor
 from unlearnable.protection import strengths
 from unlearnable.protection.adjust import adjusted
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.transforms import scale
 
 
@@ -17,8 +17,8 @@ def test_loss_rises_well_above_the_random_control(name):
     model = load_model("embedded", device="cpu", dtype="float32")
     crops = [data.astronaut()[:256, 120:376], data.cat()[20:276, 100:356]]
     x = torch.cat([scale(tensor(crop)[None] / 255, [128, 128]) for crop in crops])
-    settings = adjusted(strengths.protection(name, "paper"), constraint=Linf(8), rounds=2, steps=8)
-    control = adjusted(strengths.protection("random", "paper"), constraint=Linf(8))
+    settings = adjusted(strengths.protection(name, "paper"), constraint=LinfConstraint(8), rounds=2, steps=8)
+    control = adjusted(strengths.protection("random", "paper"), constraint=LinfConstraint(8))
     clean, noisy, ours = (
         settings.evaluate(model, y, prompt="a photo", draws=8)
         for y in (x, control(model, x), settings(model, x, prompt="a photo"))

@@ -13,7 +13,7 @@ from unlearnable.models import base
 from unlearnable.models.finetune.training import FineTune
 from unlearnable.protection import strengths, surrogates
 from unlearnable.protection.adjust import adjusted
-from unlearnable.protection.constraints import L2, Linf, psnr
+from unlearnable.protection.constraints import L2Constraint, LinfConstraint, psnr
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.methods import fsmg, udp
 from unlearnable.protection.objectives import Objective, denoising
@@ -22,7 +22,7 @@ from unlearnable.protection.timesteps import draw, probabilities
 from unlearnable.protection.transforms import EOT, fixed
 from unlearnable.rng import generator, image_keys, normal
 
-short = Protection("test", Objective(denoising), Linf(8), Pixels(0.2), steps=6)
+short = Protection("test", Objective(denoising), LinfConstraint(8), Pixels(0.2), steps=6)
 
 
 def test_ascent_against_the_textbook():
@@ -60,7 +60,7 @@ def test_batch_and_order_do_not_matter(settings):
 
 def test_zero_budget_gives_back_the_picture():
     model, x = fitted("sd1"), pictures(2)
-    for constraint in (Linf(0), L2(0)):
+    for constraint in (LinfConstraint(0), L2Constraint(0)):
         assert torch.equal(adjusted(short, constraint=constraint)(model, x), x)
 
 
@@ -144,7 +144,7 @@ def test_large_models_may_have_another_surrogate(monkeypatch):
 def test_transforms_in_the_loop_help_against_them():
     """What EOT is for: with blur in the loop, half as much again of the effect survives a blur."""
     model, x, soften = fitted("ddpm"), pictures(4, seed=30, side=16), fixed("blur", 0.7)
-    plain = adjusted(short, constraint=Linf(16), steps=25, step=0.15, span=(0.0, 0.3), eot_samples=2)
+    plain = adjusted(short, constraint=LinfConstraint(16), steps=25, step=0.15, span=(0.0, 0.3), eot_samples=2)
 
     def effect(settings: Protection) -> float:
         survived = soften(settings(model, x))

@@ -9,7 +9,7 @@ from tiny import PROMPT, adapt, build, pictures
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.models.finetune import checkpoint
 from unlearnable.protection.adjust import adjusted
-from unlearnable.protection.constraints import Linf, psnr
+from unlearnable.protection.constraints import LinfConstraint, psnr
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.estimator import Estimator
 from unlearnable.protection.game import GameSettings
@@ -18,7 +18,7 @@ from unlearnable.protection.methods import eudp, udp
 from unlearnable.protection.objectives import Objective, denoising
 from unlearnable.protection.parameterisation import Pixels
 from unlearnable.protection.probe import magnitudes, middle, spread
-from unlearnable.protection.shelf import NEVER, Deltas, Shelf, Views
+from unlearnable.protection.records import NEVER, Deltas, Records, Views
 from unlearnable.protection.surrogates import view
 from unlearnable.protection.timesteps import TimestepDistribution, draw, probabilities
 from unlearnable.rng import image_keys, name_seed, normal, uniform
@@ -26,7 +26,13 @@ from unlearnable.rng import image_keys, name_seed, normal, uniform
 TIMES = Estimator(TimestepDistribution("ab"))
 SETTINGS = GameSettings(train=2, learn=3, lr=2e-3, warmup=1)
 QUICK = Protection(
-    "quick", constraint=Linf(16), parameterisation=Pixels(0.3), estimator=TIMES, game=SETTINGS, steps=2, rounds=3
+    "quick",
+    constraint=LinfConstraint(16),
+    parameterisation=Pixels(0.3),
+    estimator=TIMES,
+    game=SETTINGS,
+    steps=2,
+    rounds=3,
 )
 SEED = 5
 
@@ -133,7 +139,7 @@ def test_killed_anywhere_ends_with_the_same_bits(tmp_path, monkeypatch):
 
         return burns
 
-    monkeypatch.setattr(Shelf, "write", burning(Shelf.write))
+    monkeypatch.setattr(Records, "write", burning(Records.write))
     monkeypatch.setattr(SetTrainer, "_step", burning(SetTrainer._step))
     while True:
         fuse[0] = 0
@@ -158,7 +164,7 @@ def test_a_later_picture_ascends_as_the_engine_would_against_the_last_surrogate(
     played = game(QUICK, model, pictures(4, seed=4, side=16), tmp_path, scratch=True)
     played.play()
     late, allowed = pictures(2, seed=99, side=16), torch.ones(2, 1, 16, 16)
-    engine = Protection("engine", Objective(denoising), Linf(16), Pixels(0.3), TIMES, steps=6)
+    engine = Protection("engine", Objective(denoising), LinfConstraint(16), Pixels(0.3), TIMES, steps=6)
     expected = engine(played.trainer.model, late, prompt=PROMPT, seed=SEED) - late
     assert torch.allclose(played.add(late, allowed, image_keys(late)), expected, atol=1e-6)
 
@@ -195,7 +201,7 @@ def test_measured_magnitudes_time_by_time():
 
 
 def test_records_that_were_cut_short_are_not_taken_for_whole(tmp_path):
-    shelf = Shelf(tmp_path / "shelf", [3, 5])
+    shelf = Records(tmp_path / "shelf", [3, 5])
     assert shelf.turn(0) == shelf.turn(1) == NEVER
     shelf.write(1, 7, b"12345")
     assert shelf.turn(0) == NEVER and shelf.turn(1) == 7 and bytes(shelf.read(1)) == b"12345"

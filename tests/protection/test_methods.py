@@ -15,7 +15,7 @@ from unlearnable.ldu.method import TrajectoryShift
 from unlearnable.protection import sealing as work
 from unlearnable.protection import strengths
 from unlearnable.protection.adjust import adjusted
-from unlearnable.protection.constraints import Linf, psnr
+from unlearnable.protection.constraints import LinfConstraint, psnr
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import ITSELF
 from unlearnable.protection.personalised import Personalised
@@ -48,14 +48,18 @@ def shortened(name: str, family: str) -> Protection:
     """The method's own settings at a length for small models; a pixel model feels small changes at small t only."""
     settings = strengths.protection(name, "paper")
     rounds = min(settings.rounds, 3)
-    settings = adjusted(settings, constraint=Linf(16), steps=24 // rounds, rounds=rounds, step=0.15)
+    settings = adjusted(settings, constraint=LinfConstraint(16), steps=24 // rounds, rounds=rounds, step=0.15)
     if isinstance(settings.parameterisation, TrajectoryShift):
         # by difference: a plain decode shows what these autoencoders lose, which alone breaks any budget
         quick = adjusted(settings, inversion=4, decode="difference", constraint=psnr(28))
         if isinstance(quick.surrogate, Personalised):
             quick = adjusted(quick, surrogate=adjusted(quick.surrogate, steps=8))
         return adjusted(quick, span=(0.0, 0.3), eot_samples=3) if family == "ddpm" else quick
-    return adjusted(settings, constraint=Linf(8), span=(0.0, 0.3), eot_samples=3) if family == "ddpm" else settings
+    return (
+        adjusted(settings, constraint=LinfConstraint(8), span=(0.0, 0.3), eot_samples=3)
+        if family == "ddpm"
+        else settings
+    )
 
 
 CASES = [(name, family) for name in MARGINS for family in FAMILIES if MARGINS[name][family == "ddpm"] is not None]
@@ -76,7 +80,7 @@ def test_method(name, family, tmp_path):
         files.write(sealed, tmp_path / "x.png")
         back = files.read(tmp_path / "x.png")
         measured = work.measure(picture, back)
-        assert measured["linf"] > 0 and protection.constraint.holds(tensor(back.pixels) - clean * 255)
+        assert measured["linf"] > 0 and protection.constraint.is_satisfied(tensor(back.pixels) - clean * 255)
         written.append(tensor(back.pixels) / 255)
 
     target = x if protection.objective.goal == ITSELF else None

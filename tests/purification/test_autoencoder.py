@@ -10,13 +10,13 @@ from tiny import adapt, build, fit_autoencoder, pictures
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.protection import strengths
 from unlearnable.protection.adjust import adjusted
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.purification.adaptive import Adaptive, adapted
 from unlearnable.purification.impress import Impress, dissimilarity, rms, within
 from unlearnable.purification.vae import RoundTrip
 
 PAIRS, HELD_OUT = slice(0, 24), slice(24, 32)
-BUDGET = Linf(16)
+BUDGET = LinfConstraint(16)
 
 
 @cache

@@ -84,7 +84,7 @@ def broken(known: Defender, pairs: list[Pair]) -> list[str]:
         constraint = known.constraints[pair.name]
         x = tensor(files.read(pair.clean).pixels)
         change = tensor(files.read(pair.protected).pixels) - x
-        if not constraint.holds(change, x):
+        if not constraint.is_satisfied(change, x):
             rms = float(change.square().mean().sqrt())
             moved = f"moves by up to {int(change.abs().max())}/255 ({rms:.2f} root mean square)"
             found.append(f"{shown(pair.name)} {moved}, and {constraint.describe()} was promised")

@@ -13,8 +13,8 @@ from typing import Any
 from unlearnable.bench import grid, rows
 from unlearnable.bench.claims import Claims
 from unlearnable.bench.executors import Executor
-from unlearnable.bench.executors.here import Here
-from unlearnable.bench.known import Known, inherited
+from unlearnable.bench.executors.serial import SerialExecutor
+from unlearnable.bench.index import CellIndex, inherited
 from unlearnable.bench.plan import ATTACK, Line, Plan, Task
 from unlearnable.bench.study import Study
 from unlearnable.bench.subjects import subjects
@@ -85,7 +85,7 @@ def bench(
     UsageError and SetupError for a study that does not fit, WriteError on a full disk.
     """
     out, started = Path(out), time.monotonic()
-    store, executor = Store(out / CELLS), executor or Here()
+    store, executor = Store(out / CELLS), executor or SerialExecutor()
     with alone(out, shared_by=hashed(study, only)):
         return _done(study, out, store, executor, threads, only, retry, minutes, started, command, progress)
 
@@ -104,7 +104,7 @@ def _done(
         plan, lines = prepare(study, only, store, claims)
         until = None if minutes is None else started + 60 * minutes
         tell = progress or (lambda done, total, what: None)
-        run = Run(Known(plan, store, retry), out, executor, claims, threads, until, command, tell)
+        run = Run(CellIndex(plan, store, retry), out, executor, claims, threads, until, command, tell)
         try:
             run.all(lines)
         finally:
@@ -118,14 +118,14 @@ def _done(
 def pending(study: Study, out: Path, only: Sequence[str] = ()) -> tuple[list[Task], int]:
     """The tasks that a run would do, and how many rows the study has; nothing is written."""
     plan, lines = prepare(study, only)
-    return [plan.tasks[key] for key in Known(plan, Store(out / CELLS)).todo(lines)], len(lines)
+    return [plan.tasks[key] for key in CellIndex(plan, Store(out / CELLS)).todo(lines)], len(lines)
 
 
 @dataclass
 class Run:
     """A run: what it knows, where it works, whom it tells."""
 
-    known: Known
+    known: CellIndex
     out: Path
     executor: Executor
     claims: Claims

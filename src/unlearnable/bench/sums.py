@@ -45,7 +45,7 @@ class Unlearned:
 
 
 @dataclass(frozen=True)
-class Ground:
+class Baseline:
     """What is compared with what: attackers' gains from the clean pictures, of one model under one prompt.
 
     `gains` holds the sum of losses under the clean pictures' attacker, and how far the untouched model's is above it.
@@ -57,7 +57,7 @@ class Ground:
     gains: Mapping[Place, tuple[float, float]]
     unlearned: tuple[Unlearned, ...]
 
-    def among(self, rows: Iterable[Row]) -> Ground:
+    def among(self, rows: Iterable[Row]) -> Baseline:
         """What remains where only these were tried: cells that nobody has are compared with nothing."""
         tried = {place(r) for r in rows}
         gains = {where: gain for where, gain in self.gains.items() if where in tried}
@@ -69,7 +69,7 @@ def place(row: Row) -> Place:
     return row["subject"], row["attack"], row["purify"], row["seed"]
 
 
-def ground(rows: Iterable[Row], model: str, prompt: str, judged: str, attack: str = "") -> Ground:
+def ground(rows: Iterable[Row], model: str, prompt: str, judged: str, attack: str = "") -> Baseline:
     """Gains from the clean pictures of a model's subjects under one prompt; of one attacker, or with "" of all."""
     mine = [r for r in rows if r["model"] == model and attack in ("", r["attack"] or attack)]
     known = [r for r in mine if r["purify"]]
@@ -85,7 +85,7 @@ def ground(rows: Iterable[Row], model: str, prompt: str, judged: str, attack: st
             unlearned.append(Unlearned(*place(r), (start - lost) / start if start else 0.0))
         else:
             found[place(r)] = (lost, start - lost)
-    return Ground(judged, tuple(dict.fromkeys(r["subject"] for r in known)), tuple(purifies), found, tuple(unlearned))
+    return Baseline(judged, tuple(dict.fromkeys(r["subject"] for r in known)), tuple(purifies), found, tuple(unlearned))
 
 
 def total(row: Row, judged: str) -> float | None:
@@ -94,7 +94,7 @@ def total(row: Row, judged: str) -> float | None:
     return sum(losses) if losses and all(x is not None and math.isfinite(x) for x in losses) else None
 
 
-def pairs(rows: Sequence[Row], bare: Ground) -> Pair:
+def pairs(rows: Sequence[Row], bare: Baseline) -> Pair:
     """L - L_clean and L_untouched - L_clean, ``[subjects, purifies]`` each, summed over attackers and seeds.
 
     NaN in both: no attacker learned the clean pictures. NaN in the first alone: a cell of the method is lacking.

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from unlearnable.bench import sums
 from unlearnable.bench.study import CLEAN, CONTROLS, RANDOM, SAME, UNTOUCHED
-from unlearnable.bench.sums import HELD_OUT, OWN, SHARED, Ground, Row
+from unlearnable.bench.sums import HELD_OUT, OWN, SHARED, Baseline, Row
 from unlearnable.evaluation.rates import Estimate
 from unlearnable.metrics.worst import widening
 
@@ -57,7 +57,7 @@ class Table:
     budget: str
     attack: str
     variant: Variant
-    ground: Ground
+    ground: Baseline
     lines: tuple[Line, ...]
     pairs: Mapping[str, sums.Pair] = field(repr=False)
     rows: tuple[Row, ...] = field(repr=False)
@@ -119,7 +119,7 @@ def table(
     return Table(model, budget, attack, v, bare, (*bounds, *lines), pairs, tuple(tried))
 
 
-def line(rows: Sequence[Row], bare: Ground, pair: sums.Pair, control: sums.Pair | None) -> Line:
+def line(rows: Sequence[Row], bare: Baseline, pair: sums.Pair, control: sums.Pair | None) -> Line:
     """One method's line at one budget, compared with the control, unless it is that."""
     part, whole = pair
     cells = {}
@@ -141,7 +141,7 @@ def line(rows: Sequence[Row], bare: Ground, pair: sums.Pair, control: sums.Pair 
     )  # fmt: skip
 
 
-def fixed(name: str, rate: float, rows: Sequence[Row], bare: Ground) -> Line:
+def fixed(name: str, rate: float, rows: Sequence[Row], bare: Baseline) -> Line:
     """The ends of the scale, which are what they are by definition."""
     found = Estimate(rate, note="by definition")
     cells = dict.fromkeys(bare.purifies, found)

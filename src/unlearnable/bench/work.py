@@ -36,7 +36,7 @@ Inputs = Mapping[str, Tensor]
 Made = tuple[dict[str, Any], Tensor]
 
 
-class Late(UnlearnableError):
+class TimeUp(UnlearnableError):
     """A cell took longer than it may."""
 
 
@@ -197,7 +197,7 @@ def do(job: Job) -> Outcome:
             where = getattr(job.order, "model", None)
             with going_offline(where is not None and where.offline):
                 facts, pictures = job.order(job.inputs, job.checkpoint)
-    except Late as error:
+    except TimeUp as error:
         return Outcome(TIMEOUT, str(error))
     except UnlearnableError as error:
         small = isinstance(error.__cause__, torch.OutOfMemoryError)
@@ -221,7 +221,7 @@ def limited(seconds: float) -> Iterator[None]:
         return
 
     def ring(number: int, frame: Any) -> None:
-        raise Late(f"the cell took longer than {seconds:g} s: raise the recipe's timeout, or leave the cell out")
+        raise TimeUp(f"the cell took longer than {seconds:g} s: raise the recipe's timeout, or leave the cell out")
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -151,9 +151,9 @@ def place(jobs: int, threads: int, ray: str | None, gpus: float) -> Executor:
         from unlearnable.bench.executors.pool import Pool
 
         return Pool(jobs)
-    from unlearnable.bench.executors.here import Here
+    from unlearnable.bench.executors.serial import SerialExecutor
 
-    return Here()
+    return SerialExecutor()
 
 
 def shared_out(jobs: int) -> int:

@@ -54,7 +54,7 @@ def train_shortcut(
 ) -> None:
     """Train a shortcut model, a LoRA that samples in 1 to 8 steps; the method ldu denoises with it."""
     from unlearnable.ldu import train
-    from unlearnable.ldu.teach import Teaching
+    from unlearnable.ldu.teach import ShortcutConfig
 
     given: dict[str, Any] = {"steps": steps, "lr": lr, "batch": batch, "rank": rank, "share": share, "ema": ema}
     where: dict[str, Any] = {
@@ -62,7 +62,7 @@ def train_shortcut(
         "checkpointing": checkpointing,
     }  # fmt: skip
     with learning() as tell:
-        settings = Teaching(**{name: value for name, value in given.items() if value is not None})
+        settings = ShortcutConfig(**{name: value for name, value in given.items() if value is not None})
         report = train.train_shortcut(
             inputs, out, prompt=prompt, settings=settings, seed=seed, recursive=recursive, progress=tell, **where
         )
@@ -99,7 +99,7 @@ def train_ldu(
 ) -> None:
     """Train the network of ldu-fast, which protects a picture it never saw in one pass."""
     from unlearnable.ldu import train
-    from unlearnable.ldu.amortise import Amortising
+    from unlearnable.ldu.amortise import RhoConfig
     from unlearnable.recipe import Recipe
 
     given: dict[str, Any] = {"steps": steps, "lr": lr, "batch": batch, "width": width}
@@ -111,7 +111,7 @@ def train_ldu(
     budget = 36.1 if psnr is eps is perceptual is None else psnr
     method: Any = Recipe(method="ldu", psnr=budget, eps=eps, perceptual=perceptual, options=options).protection()
     with learning() as tell:
-        settings = Amortising(**{name: value for name, value in given.items() if value is not None})
+        settings = RhoConfig(**{name: value for name, value in given.items() if value is not None})
         report = train.train_rho(
             inputs, out, method, prompt=prompt, settings=settings, seed=seed, recursive=recursive,
             progress=tell, **where,

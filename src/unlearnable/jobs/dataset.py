@@ -25,8 +25,8 @@ from unlearnable.models.base import Model
 from unlearnable.models.fresh import PREFIX
 from unlearnable.parallel.workers import Workers, workers
 from unlearnable.protection.maxmin import Game
+from unlearnable.protection.records import Views
 from unlearnable.protection.sealing import Job, sizes
-from unlearnable.protection.shelf import Views
 from unlearnable.storage.atomic import write_text
 
 LEAST = 2  # pictures that make a data set

@@ -29,7 +29,7 @@ TAUGHT = 8  # pictures of a group that its surrogate learns
 
 
 @dataclass(frozen=True)
-class Amortising:
+class RhoConfig:
     """`steps` of AdamW at `lr` on `batch` pictures; `rate` is that of the dual ascent; `width` that of the network.
 
     `groups` folders of pictures (subjects, the largest first) get `surrogate` attackers that have learnt some of their
@@ -72,7 +72,7 @@ class RhoTrainer(Trainer):
 
     def __init__(
         self, method: Protection, course: Course, rho: Rho, pictures: Pictures, targets: Sequence[Target],
-        settings: Amortising, workers: Workers, seed: int,
+        settings: RhoConfig, workers: Workers, seed: int,
     ) -> None:  # fmt: skip
         s = settings
         fine = FineTune(s.steps, s.lr, s.batch, weight_decay=0.0, clip=1.0, ema=s.ema)
@@ -138,7 +138,7 @@ class RhoTrainer(Trainer):
         self.dual.ascend(self.workers.average(self.used.detach().mean(1, keepdim=True)))
 
 
-def attackers(model: Any, pictures: Pictures, prompt: str, settings: Amortising, seed: int) -> list[Target]:
+def attackers(model: Any, pictures: Pictures, prompt: str, settings: RhoConfig, seed: int) -> list[Target]:
     """The model as it is for all pictures, and personalised ones for the largest groups."""
     found = [Target(view(model, prompt), torch.arange(len(pictures)))]
     sizes = {group: pictures.groups.count(group) for group in dict.fromkeys(pictures.groups)}

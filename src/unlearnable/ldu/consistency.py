@@ -48,7 +48,7 @@ def drawn(table: Tensor, count: int, rng: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def landing(schedule: Schedule, teacher: Network, z_t: Tensor, chosen: Tensor) -> Tensor:
+def consistency_target(schedule: Schedule, teacher: Network, z_t: Tensor, chosen: Tensor) -> Tensor:
     """What a network must answer at ``z_t`` so that one jump lands where two half jumps of the teacher do.
 
     Section 3.2, equation 4, for any prediction: `jump` is linear in the answer, so the answer follows from its end.
@@ -73,5 +73,5 @@ def shortcut_loss(
     h = torch.cat([chosen[:, 0], torch.full_like(t[count:], ordinary)])
     z_t, target = schedule.noised(z, noise, t), schedule.target(z, noise, t)
     if count:
-        target = torch.cat([landing(schedule, teacher, z_t[:count], chosen), target[count:]])
+        target = torch.cat([consistency_target(schedule, teacher, z_t[:count], chosen), target[count:]])
     return (student(z_t, t, h) - target).square().flatten(1).mean(1)

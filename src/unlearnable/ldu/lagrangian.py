@@ -13,8 +13,8 @@ from torch import Tensor
 
 from unlearnable.errors import UsageError
 from unlearnable.models.features import distance
-from unlearnable.protection.constraints import GRID, Constraint, Linf
-from unlearnable.protection.perceptual import Perceptual, network
+from unlearnable.protection.constraints import GRID, Constraint, LinfConstraint
+from unlearnable.protection.perceptual import PerceptualConstraint, network
 
 LARGEST = 0.01  # share of the samples, those that moved most, which stand for the L-inf distance
 LEAST = 0.1  # in 1/255: the root mean square below which rounding to the 8-bit grid leaves nothing
@@ -28,12 +28,12 @@ def spent(constraint: Constraint, x: Tensor, delta: Tensor, mask: Tensor | None 
     ``[b 1 h w]`` of 0 and 1 lets change.
     """
     share = torch.ones(len(x), device=x.device) if mask is None else mask.flatten(1).mean(1).clamp_min(1e-6)
-    if isinstance(constraint, Linf):
+    if isinstance(constraint, LinfConstraint):
         flat = delta.abs().flatten(1)
         most = flat.topk(max(1, int(LARGEST * flat.shape[1])), 1).values.mean(1)
         return (most * (GRID / constraint.eps))[None]
-    mean_square = delta.square().flatten(1).mean(1) / share * (GRID / constraint.size) ** 2
-    if isinstance(constraint, Perceptual):
+    mean_square = delta.square().flatten(1).mean(1) / share * (GRID / constraint.radius) ** 2
+    if isinstance(constraint, PerceptualConstraint):
         y = (x + delta).clamp(0, 1)
         return torch.stack([distance(x, y, network(x.device)) / constraint.bound / share, mean_square])
     return mean_square[None]
@@ -41,9 +41,9 @@ def spent(constraint: Constraint, x: Tensor, delta: Tensor, mask: Tensor | None 
 
 def check(constraint: Constraint) -> None:
     """Raise UsageError for a budget that no change on the 8-bit grid can meet and still be one."""
-    least = 1.0 if isinstance(constraint, Linf) else LEAST
-    if 0 < constraint.size < least:
-        give = "an eps of 1 or more" if isinstance(constraint, Linf) else "a PSNR of 60 dB or less"
+    least = 1.0 if isinstance(constraint, LinfConstraint) else LEAST
+    if 0 < constraint.radius < least:
+        give = "an eps of 1 or more" if isinstance(constraint, LinfConstraint) else "a PSNR of 60 dB or less"
         said = constraint.describe()
         raise UsageError(f"the budget {said} cannot be met by any change of 8-bit pictures: give {give}")
 
@@ -56,7 +56,7 @@ def steepest(constraint: Constraint, gradient: Tensor) -> Tensor:
     """
     flat = gradient.flatten(1)
     samples = gradient[0].numel()
-    scale = 2 / ((constraint.size / GRID) * samples**0.5) / flat.norm(dim=1).clamp_min(1e-20)
+    scale = 2 / ((constraint.radius / GRID) * samples**0.5) / flat.norm(dim=1).clamp_min(1e-20)
     return gradient * scale.view(-1, *[1] * (gradient.ndim - 1))
 
 

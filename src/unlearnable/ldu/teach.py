@@ -17,7 +17,7 @@ from unlearnable.rng import generator
 
 
 @dataclass(frozen=True)
-class Teaching:
+class ShortcutConfig:
     """How a shortcut is trained: `steps` of AdamW at `lr` on `batch` pictures, of which `share` learn self-consistency.
 
     The paper's `share` is 1/8, for a network that starts from nothing and learns the pictures' own noise with the rest
@@ -44,14 +44,14 @@ class Teaching:
                 raise UsageError(f"{name} {getattr(self, name):g} is out of range: give a share from 0 to 1")
 
 
-class Teacher(Trainer):
+class ShortcutTrainer(Trainer):
     """Trains a `Shortcut`, or anything with its `model`, `parameters` and `predict`.
 
     `run(latents, texts)` takes latents ``[n, ...]`` in place of pictures, and a condition whose row ``captions[i]`` is
     latent i's text and whose last row is the empty text (a condition without tensors for a model without text).
     """
 
-    def __init__(self, shortcut: Any, settings: Teaching, captions: Sequence[int] = (), seed: int = 0) -> None:
+    def __init__(self, shortcut: Any, settings: ShortcutConfig, captions: Sequence[int] = (), seed: int = 0) -> None:
         s = settings
         fine = FineTune(s.steps, s.lr, s.batch, weight_decay=0.0, clip=s.clip, ema=s.ema)
         super().__init__(shortcut.model, fine, seed, [{"params": shortcut.parameters}])

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 
 from unlearnable.errors import SetupError, UsageError, shown
-from unlearnable.ldu.amortise import Amortising, RhoTrainer, attackers
+from unlearnable.ldu.amortise import RhoConfig, RhoTrainer, attackers
 from unlearnable.ldu.course import Course
 from unlearnable.ldu.method import TrajectoryShift
 from unlearnable.ldu.phi import Phi, load_phi
 from unlearnable.ldu.pictures import Pictures, load, texts
 from unlearnable.ldu.shift import Rho
 from unlearnable.ldu.shortcut import Shortcut, fingerprint
-from unlearnable.ldu.teach import Teacher, Teaching
+from unlearnable.ldu.teach import ShortcutConfig, ShortcutTrainer
 from unlearnable.models.base import Condition, Model
 from unlearnable.models.finetune.checkpoint import Checkpoint
 from unlearnable.models.finetune.training import Trainer
@@ -42,7 +42,7 @@ def train_shortcut(
     *,
     model: Model | str = EMBEDDED,
     prompt: str = "a photo",
-    settings: Teaching | None = None,
+    settings: ShortcutConfig | None = None,
     seed: int = 0,
     recursive: bool = False,
     progress: Progress | None = None,
@@ -55,12 +55,12 @@ def train_shortcut(
     steps, how far samples end from those of 64 DDIM steps, for plain DDIM and for the shortcut (spread of latents = 1).
     Raises UsageError, SetupError, PictureError where no picture can be read.
     """
-    out, settings, started = file(out), settings or Teaching(), time.monotonic()
+    out, settings, started = file(out), settings or ShortcutConfig(), time.monotonic()
     model = load_model(model, **options) if isinstance(model, str) else model
     pictures = load(inputs, model.size, prompt, recursive)
     shortcut = Shortcut(model, settings.rank, seed)
     table, captions = texts(model, pictures.captions)
-    teacher = Teacher(shortcut, settings, captions, seed)
+    teacher = ShortcutTrainer(shortcut, settings, captions, seed)
     store = Checkpoint(beside(out), identity("shortcut", model, pictures, asdict(settings), seed))
 
     def run(after: Any, left: int) -> object:
@@ -81,7 +81,7 @@ def train_rho(
     *,
     model: Model | str = EMBEDDED,
     prompt: str = "a photo",
-    settings: Amortising | None = None,
+    settings: RhoConfig | None = None,
     seed: int = 0,
     recursive: bool = False,
     progress: Progress | None = None,
@@ -94,7 +94,7 @@ def train_rho(
     of the same budget, and as rho protects them. Raises UsageError, SetupError, PictureError where no picture can be
     read.
     """
-    out, settings, started = file(out), settings or Amortising(), time.monotonic()
+    out, settings, started = file(out), settings or RhoConfig(), time.monotonic()
     crew = workers(settings.batch)
     if isinstance(model, str):
         model = load_model(model, **options | ({"device": crew.device} if crew.device else {}))

@@ -12,7 +12,7 @@ from unlearnable import rng
 from unlearnable.ldu.course import Course
 from unlearnable.ldu.lagrangian import Dual, spent, steepest
 from unlearnable.ldu.shift import Free, Rho
-from unlearnable.protection.constraints import L2, Constraint, Linf, masked
+from unlearnable.protection.constraints import Constraint, L2Constraint, LinfConstraint, masked
 from unlearnable.protection.parameterisation import Scene, tied
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Trajectory:
         if self.settings.optimiser == "normalised" and isinstance(self.shift, Free):
             g = self.shift.value.grad
             assert g is not None
-            self.shift.value.grad = L2(1.0).direction(g)
+            self.shift.value.grad = L2Constraint(1.0).direction(g)
         self.optimiser.step()
         self.dual.ascend(self.used.detach())
         if self.settings.residual:
@@ -96,17 +96,17 @@ class Trajectory:
         noise = rng.normal(self.scene.keys, self.z.shape[1:], "probe", device=self.z.device)
         plain, moved = (self.course.model.decode(self.course.arrive(z)) for z in (self.z, self.z + PROBE * noise))
         change = (moved - plain).square().flatten(1).mean(1).sqrt().view(-1, 1, 1, 1)
-        return s.step * self.scene.constraint.size / 255 * PROBE / change.clamp_min(1e-6)
+        return s.step * self.scene.constraint.radius / 255 * PROBE / change.clamp_min(1e-6)
 
     def _move_residual(self, gradient: Tensor) -> None:
         """The pixels' own small share of the budget, by the same ascent as pixel methods take."""
         scene, part = self.scene, scaled(self.scene.constraint, self.settings.residual)
-        move = part.direction(tied(gradient, scene.grey) * scene.allowed) * (self.settings.step * part.size / 255)
+        move = part.direction(tied(gradient, scene.grey) * scene.allowed) * (self.settings.step * part.radius / 255)
         self.residual = part.project(scene.x, self.residual + move, scene.allowed)
 
 
 def scaled(constraint: Constraint, share: float) -> Constraint:
     """A share of a budget, as root mean square where it is one of looks."""
-    if isinstance(constraint, Linf):
+    if isinstance(constraint, LinfConstraint):
         return replace(constraint, eps=share * constraint.eps)
-    return L2(share * constraint.size)
+    return L2Constraint(share * constraint.radius)

@@ -25,10 +25,10 @@ ROUND_OFF = 1e-4  # in 1/255: a level that float32 arithmetic put this close bel
 
 
 class Constraint(Protocol):
-    """`size` is the budget in 1/255; `step` below is a fraction of it."""
+    """`radius` is the budget in 1/255."""
 
     @property
-    def size(self) -> float: ...
+    def radius(self) -> float: ...
     def start(self, noise: Tensor) -> Tensor:
         """A perturbation on the boundary in the direction of `noise`."""
         ...
@@ -45,7 +45,7 @@ class Constraint(Protocol):
         """An allowed perturbation in whole levels, for `x` in whole levels (both ``[3 h w]`` float, 0 .. 255)."""
         ...
 
-    def holds(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
+    def is_satisfied(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
         """Whether a change of `x` in levels, as measured on a written file, is within the budget."""
         ...
 
@@ -53,7 +53,7 @@ class Constraint(Protocol):
 
 
 @dataclass(frozen=True)
-class Linf:
+class LinfConstraint:
     """No sample moves by more than `eps`/255."""
 
     eps: float
@@ -63,7 +63,7 @@ class Linf:
             raise UsageError(f"eps {self.eps:g} is out of range: give 0 to 255, in levels of 8-bit output")
 
     @property
-    def size(self) -> float:
+    def radius(self) -> float:
         return self.eps
 
     def start(self, noise: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class Linf:
         whole = (torch.minimum(delta.abs(), bound) + ROUND_OFF).floor() * delta.sign()
         return (x + whole).clamp(0, GRID) - x
 
-    def holds(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
+    def is_satisfied(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
         return bool(change.abs().max() <= self.eps)
 
     def describe(self) -> str:
@@ -90,7 +90,7 @@ class Linf:
 
 
 @dataclass(frozen=True)
-class L2:
+class L2Constraint:
     """The root mean square change of the samples that may change is at most `rms`/255, whatever the picture's size.
 
     With `local` it is bounded everywhere by what people see, too (`visibility`).
@@ -104,7 +104,7 @@ class L2:
             raise UsageError(f"rms {self.rms:g} is out of range: give 0 to 255, in levels of 8-bit output")
 
     @property
-    def size(self) -> float:
+    def radius(self) -> float:
         return self.rms
 
     def start(self, noise: Tensor) -> Tensor:
@@ -138,13 +138,13 @@ class L2:
                 high = scale
         return best
 
-    def holds(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
+    def is_satisfied(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
         return self._within(change, None if x is None else self._limits(x), masked(free, change))
 
     def _within(self, change: Tensor, bound: Limits | None, mask: Tensor) -> bool:
         if float(rms(change[None].double(), mask[None])) > self.rms:
             return False
-        return bound is None or bound.holds(change[None] / GRID, SLACK / GRID)
+        return bound is None or bound.is_satisfied(change[None] / GRID, SLACK / GRID)
 
     def _limits(self, x: Tensor) -> Limits | None:
         return limits(x[None] / GRID, self.rms / GRID) if self.local else None
@@ -153,11 +153,11 @@ class L2:
         return f"PSNR >= {psnr_of(self.rms):.2f} dB" if self.rms else "no change"
 
 
-def psnr(decibel: float, local: bool = False) -> L2:
+def psnr(decibel: float, local: bool = False) -> L2Constraint:
     """Peak signal-to-noise ratio of at least `decibel`: an L2 ball of radius ``255 * 10^(-dB/20)``."""
     if not 10 <= decibel <= 100:
         raise UsageError(f"PSNR {decibel:g} dB is out of range: give 10 to 100 (36 is hard to see, 30 is visible)")
-    return L2(GRID * 10 ** (-decibel / 20), local)
+    return L2Constraint(GRID * 10 ** (-decibel / 20), local)
 
 
 def psnr_of(rms_levels: float) -> float:

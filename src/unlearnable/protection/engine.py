@@ -16,7 +16,7 @@ from unlearnable import rng
 from unlearnable.errors import UsageError
 from unlearnable.models.base import Model, in_latents
 from unlearnable.protection.against import Against
-from unlearnable.protection.constraints import Constraint, Linf
+from unlearnable.protection.constraints import Constraint, LinfConstraint
 from unlearnable.protection.estimator import Estimator
 from unlearnable.protection.game import GameSettings
 from unlearnable.protection.objectives import Batch, Objective, denoising
@@ -38,7 +38,7 @@ class Protection:
 
     name: str
     objective: Objective | None = field(default_factory=lambda: Objective(denoising))
-    constraint: Constraint = field(default_factory=lambda: Linf(8))
+    constraint: Constraint = field(default_factory=lambda: LinfConstraint(8))
     parameterisation: Parameterisation = field(default_factory=Pixels)
     estimator: Estimator = field(default_factory=Estimator)
     surrogate: Surrogate = field(default_factory=Frozen)
@@ -75,7 +75,7 @@ class Protection:
         scene = self.scene(model, images, prompt, mask, seed, keys)
         x, total, done = scene.x, self.rounds * self.steps, 0
         change = self.parameterisation.begin(model, scene, self.steps)
-        if not total or not self.constraint.size:
+        if not total or not self.constraint.radius:
             return x + change.delta
         gradient = self._gradient(model, scene, target)
         state = self.surrogate.begin(model, prompt, seed) if self.objective else Still()

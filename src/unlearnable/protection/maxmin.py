@@ -23,11 +23,11 @@ from unlearnable.models.base import Model
 from unlearnable.models.finetune.checkpoint import Checkpoint, read, write
 from unlearnable.models.finetune.training import Trainer
 from unlearnable.parallel.workers import Workers, workers
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.parameterisation import PixelPerturbation, Pixels
 from unlearnable.protection.probe import measured
-from unlearnable.protection.shelf import Deltas, Views
+from unlearnable.protection.records import Deltas, Views
 from unlearnable.protection.surrogates import view
 from unlearnable.protection.timesteps import MEASURED
 
@@ -83,7 +83,7 @@ class Game:
         run: str = "",
         crew: Workers | None = None,
     ) -> None:
-        if not isinstance(settings.constraint, Linf):
+        if not isinstance(settings.constraint, LinfConstraint):
             said = settings.constraint.describe()
             raise UsageError(f"a data set is protected within a largest change, not {said}: give eps instead")
         pixels = settings.parameterisation
@@ -95,7 +95,7 @@ class Game:
         self.trainer = SetTrainer(model.copy(scratch=scratch, seed=seed), fit, seed)
         self.view = view(self.trainer.model, prompt)
         self.prompt, self.crew = prompt, crew or workers(0)
-        self.deltas = Deltas(folder, views.shapes, settings.constraint.size / 255)
+        self.deltas = Deltas(folder, views.shapes, settings.constraint.radius / 255)
         self.store, self.law = Checkpoint(folder / "surrogate.safetensors", run), folder / "law.safetensors"
 
     def play(self, progress: Progress | None = None) -> None:

@@ -124,7 +124,7 @@ class PixelPerturbation:
 
     def move(self, gradient: Tensor) -> None:
         scene, budget = self.scene, self.scene.constraint
-        move = budget.direction(tied(gradient, scene.grey) * scene.allowed) * (self.step * budget.size / 255)
+        move = budget.direction(tied(gradient, scene.grey) * scene.allowed) * (self.step * budget.radius / 255)
         self.delta = scene.project(self.delta + move)
 
     def _start(self, start: str) -> Tensor:
@@ -135,7 +135,7 @@ class PixelPerturbation:
             return x.mean(1, keepdim=True) - x
         noise = 2 * rng.uniform(scene.keys, x.shape[1:], "start", scene.seed, device=x.device) - 1
         noise = tied(noise, scene.grey)
-        return scene.constraint.start(noise) if start == "sign" else noise * (scene.constraint.size / 255)
+        return scene.constraint.start(noise) if start == "sign" else noise * (scene.constraint.radius / 255)
 
 
 def tied(delta: Tensor, grey: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.models.features import FOLDER, FeatureNetwork, distance
-from unlearnable.protection.constraints import GRID, L2, masked, psnr_of
+from unlearnable.protection.constraints import GRID, L2Constraint, masked, psnr_of
 
 ROUNDS = 12  # of bisection
 
@@ -24,7 +24,7 @@ def network(device: torch.device) -> FeatureNetwork:
 
 
 @dataclass(frozen=True)
-class Perceptual:
+class PerceptualConstraint:
     """The perceptual distance is at most `bound`, and the root mean square change at most `rms`/255 (10: 28 dB)."""
 
     bound: float
@@ -38,17 +38,17 @@ class Perceptual:
             )
 
     @property
-    def size(self) -> float:
+    def radius(self) -> float:
         return self.rms
 
     def start(self, noise: Tensor) -> Tensor:
-        return L2(self.rms, self.local).start(noise)
+        return L2Constraint(self.rms, self.local).start(noise)
 
     def direction(self, gradient: Tensor) -> Tensor:
-        return L2(self.rms, self.local).direction(gradient)
+        return L2Constraint(self.rms, self.local).direction(gradient)
 
     def project(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
-        delta = L2(self.rms, self.local).project(x, delta, free)
+        delta = L2Constraint(self.rms, self.local).project(x, delta, free)
         return delta * self._fitting(x, delta.detach(), masked(free, delta)).view(-1, 1, 1, 1)
 
     @torch.no_grad()
@@ -71,19 +71,19 @@ class Perceptual:
         low, high, best = 0.0, self.rms, torch.zeros_like(delta)
         for _ in range(ROUNDS):
             middle = (low + high) / 2
-            whole = L2(middle, self.local).seal(x, delta, free)
-            if self.holds(whole, x, free):
+            whole = L2Constraint(middle, self.local).seal(x, delta, free)
+            if self.is_satisfied(whole, x, free):
                 best, low = whole, middle
             else:
                 high = middle
         return best
 
-    def holds(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
+    def is_satisfied(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
         assert x is not None, "how a change looks depends on the picture"
         one, other = x[None] / GRID, (x + change)[None] / GRID
         bound = self.bound * float(masked(free, change).mean())
         near = bool(self._distance(one, other) <= bound)
-        return near and L2(self.rms, self.local).holds(change, x, free)
+        return near and L2Constraint(self.rms, self.local).is_satisfied(change, x, free)
 
     def describe(self) -> str:
         return f"perceptual distance <= {self.bound:g}, PSNR >= {psnr_of(self.rms):.2f} dB"

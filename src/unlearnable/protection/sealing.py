@@ -145,7 +145,7 @@ def verify(
     if not lossless:
         lost = measure(sealed, written)
         notes.append(f"lossy: saving changed the protected picture by up to {lost['linf']}/255 ({lost['psnr']:.1f} dB)")
-    elif not constraint.holds(tensor(written.pixels) - tensor(before.pixels), tensor(before.pixels), free):
+    elif not constraint.is_satisfied(tensor(written.pixels) - tensor(before.pixels), tensor(before.pixels), free):
         path.unlink()
         raise PictureError(f"{shown(path)} broke its budget when it was saved ({measured}): please report this")
     return measured, notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from unlearnable import registry
 from unlearnable.errors import UsageError, suggestion
 from unlearnable.protection.adjust import adjusted
-from unlearnable.protection.constraints import L2, Constraint, Linf
+from unlearnable.protection.constraints import Constraint, L2Constraint, LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.transforms import EOT
 from unlearnable.registry import PAPER
@@ -32,6 +32,8 @@ def protection(name: str, strength: str = "standard") -> Protection:
         raise UsageError(f"unknown strength {strength!r}: {suggestion(strength, [*STRENGTHS, PAPER])}")
     budget, own = STRENGTHS[strength], settings.constraint
     scaled: Constraint = (
-        L2(own.rms * budget / STRENGTHS["standard"], local=True) if isinstance(own, L2) else Linf(budget)
+        L2Constraint(own.rms * budget / STRENGTHS["standard"], local=True)
+        if isinstance(own, L2Constraint)
+        else LinfConstraint(budget)
     )
     return adjusted(settings, constraint=scaled, transforms=settings.estimator.transforms or EOT)

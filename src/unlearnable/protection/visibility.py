@@ -38,7 +38,7 @@ class Limits:
             delta = (delta - (slow - self._slow(slow))).clamp(-self.sample, self.sample)
         return delta
 
-    def holds(self, delta: Tensor, slack: float) -> bool:
+    def is_satisfied(self, delta: Tensor, slack: float) -> bool:
         """Whether samples and means are within the limits, with `slack` for rounding."""
         slow = box(delta, WIDE)
         within = (delta.abs() <= self.sample + slack).all() and (slow.abs() <= self.mean + slack).all()

@@ -6,7 +6,7 @@ pictures. 4/255. Deviations: our own pattern as the target; 10 rounds of 5 LoRA 
 """
 
 from unlearnable.models.finetune.training import FineTune
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import Objective, consistent_error
 from unlearnable.protection.parameterisation import Pixels
@@ -14,4 +14,4 @@ from unlearnable.protection.surrogates import Training
 
 LORA = Training(before="protected", fit=FineTune(5, lr=1e-4, rank=4))
 DRAWN = Objective(consistent_error, goal="pattern")
-PAPER = Protection("ace", DRAWN, Linf(4), Pixels(1 / 10), steps=10, rounds=10, surrogate=LORA)
+PAPER = Protection("ace", DRAWN, LinfConstraint(4), Pixels(1 / 10), steps=10, rounds=10, surrogate=LORA)

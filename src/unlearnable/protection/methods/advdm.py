@@ -5,9 +5,9 @@ Liang et al., "Adversarial Example Does Good", ICML 2023, arXiv 2302.04578, algo
 The paper's 16/255 counts 8-bit levels, 100 steps of 1/255. Deviation: none known.
 """
 
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import Objective, denoising
 from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("advdm", Objective(denoising), Linf(16), Pixels(1 / 16), steps=100)
+PAPER = Protection("advdm", Objective(denoising), LinfConstraint(16), Pixels(1 / 16), steps=100)

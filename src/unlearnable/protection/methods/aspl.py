@@ -8,10 +8,12 @@ authors' scripts have other pictures (set A) and can train the text encoder: ``-
 No prior-preservation pictures; the surrogate's rate is `Model.fine_tune_lr` (5e-7 on Stable Diffusion).
 """
 
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import Objective, denoising
 from unlearnable.protection.parameterisation import Pixels
 from unlearnable.protection.surrogates import ALTERNATING
 
-PAPER = Protection("aspl", Objective(denoising), Linf(6.375), Pixels(1 / 10), surrogate=ALTERNATING, steps=6, rounds=50)
+PAPER = Protection(
+    "aspl", Objective(denoising), LinfConstraint(6.375), Pixels(1 / 10), surrogate=ALTERNATING, steps=6, rounds=50
+)

@@ -8,11 +8,11 @@ It learns for 100 steps at the model's own rate (`Model.fine_tune_lr`).
 """
 
 from unlearnable.models.finetune.training import FineTune
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import Objective, denoising
 from unlearnable.protection.parameterisation import Pixels
 from unlearnable.protection.surrogates import Training
 
 LEARNED = Training(before="clean", fit=FineTune(100))
-PAPER = Protection("fsmg", Objective(denoising), Linf(6.375), Pixels(1 / 10), surrogate=LEARNED, steps=100)
+PAPER = Protection("fsmg", Objective(denoising), LinfConstraint(6.375), Pixels(1 / 10), surrogate=LEARNED, steps=100)

@@ -6,9 +6,9 @@ Liang and Wu, "Mist: Towards Improved Adversarial Examples for Diffusion Models"
 weight of 1 gives the two terms comparable gradients. Deviation: the pattern is our own, not the authors' picture.
 """
 
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import Mist, Objective
 from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("mist", Objective(Mist(), goal="pattern"), Linf(16), Pixels(1 / 16), steps=100)
+PAPER = Protection("mist", Objective(Mist(), goal="pattern"), LinfConstraint(16), Pixels(1 / 16), steps=100)

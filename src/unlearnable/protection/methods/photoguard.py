@@ -6,9 +6,9 @@ Deviations: 200 steps where the authors' notebooks take up to 1000, and a consta
 same paper (through a whole sampling run) is not part of this method.
 """
 
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import Objective, encoder
 from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("photoguard", Objective(encoder, goal="grey"), Linf(7.65), Pixels(1 / 3), steps=200)
+PAPER = Protection("photoguard", Objective(encoder, goal="grey"), LinfConstraint(7.65), Pixels(1 / 3), steps=200)

@@ -6,9 +6,9 @@ prompt is asked. 0.05 of [0, 1] is 12.75 of 255, 1,000 steps of 1/255. On pixel 
 picture itself is the code.
 """
 
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import ITSELF, Objective, posterior
 from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("pid", Objective(posterior, goal=ITSELF), Linf(12.75), Pixels(1 / 12.75), steps=1000)
+PAPER = Protection("pid", Objective(posterior, goal=ITSELF), LinfConstraint(12.75), Pixels(1 / 12.75), steps=1000)

@@ -4,8 +4,8 @@ Each sample moves by plus or minus the whole budget, at random. Whatever a prote
 the method; what this row achieves is due to degrading the picture.
 """
 
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("random", constraint=Linf(8), parameterisation=Pixels(start="sign"), steps=0)
+PAPER = Protection("random", constraint=LinfConstraint(8), parameterisation=Pixels(start="sign"), steps=0)

@@ -6,9 +6,11 @@ This is the "minus" variant (SDS-, smooths details); `sds-plus` ascends.
 16/255, 100 steps of 1/255. Deviation: none known.
 """
 
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import Objective, ScoreDistillation, negative
 from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("sds", Objective(ScoreDistillation(-1), score=negative), Linf(16), Pixels(1 / 16), steps=100)
+PAPER = Protection(
+    "sds", Objective(ScoreDistillation(-1), score=negative), LinfConstraint(16), Pixels(1 / 16), steps=100
+)

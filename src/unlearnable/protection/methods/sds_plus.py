@@ -4,9 +4,11 @@ The other sign of `sds` (arXiv 2311.12832, eq. 8): AdvDM without the gradient th
 100 steps of 1/255.
 """
 
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import Objective, ScoreDistillation, denoising
 from unlearnable.protection.parameterisation import Pixels
 
-PAPER = Protection("sds-plus", Objective(ScoreDistillation(+1), score=denoising), Linf(16), Pixels(1 / 16), steps=100)
+PAPER = Protection(
+    "sds-plus", Objective(ScoreDistillation(+1), score=denoising), LinfConstraint(16), Pixels(1 / 16), steps=100
+)

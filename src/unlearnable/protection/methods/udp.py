@@ -8,7 +8,7 @@ from the loaded weights, and 50 for a whole data set (`--surrogate scratch` or `
 """
 
 from unlearnable.models.finetune.training import FineTune
-from unlearnable.protection.constraints import Linf
+from unlearnable.protection.constraints import LinfConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.game import GameSettings
 from unlearnable.protection.objectives import Objective, denoising
@@ -17,6 +17,6 @@ from unlearnable.protection.surrogates import Training
 
 IN_TRAINING = Training(before="protected", fit=FineTune(5))
 PAPER = Protection(
-    "udp", Objective(denoising), Linf(8), Pixels(1 / 10), surrogate=IN_TRAINING, game=GameSettings(),
+    "udp", Objective(denoising), LinfConstraint(8), Pixels(1 / 10), surrogate=IN_TRAINING, game=GameSettings(),
     steps=10, rounds=10,
 )  # fmt: skip

@@ -12,7 +12,7 @@ from unlearnable.evaluation.store import Store
 
 
 @dataclass
-class Known:
+class CellIndex:
     """`results` of cells, and the `failed` ones; with `retry`, failures of earlier runs do not count."""
 
     plan: Plan

@@ -22,7 +22,7 @@ LEVELS = 127  # a delta's 8 bits hold -127 .. 127, the budget's bound being 127
 NEVER = -1
 
 
-class Shelf:
+class Records:
     """Records of `lengths` bytes in the file `path`, which is made if need be."""
 
     def __init__(self, path: Path, lengths: Sequence[int]) -> None:
@@ -82,7 +82,7 @@ class Deltas:
     def __init__(self, folder: Path, shapes: Sequence[tuple[int, int, int]], bound: float) -> None:
         self.shapes, self.bound = list(shapes), bound
         lengths = [c * h * w for c, h, w in self.shapes]
-        self.files = [Shelf(folder / f"deltas.{i}", lengths) for i in range(2)]
+        self.files = [Records(folder / f"deltas.{i}", lengths) for i in range(2)]
 
     def has(self, i: int, turn: int) -> bool:
         return self.files[turn % 2].turn(i) == turn
@@ -109,7 +109,7 @@ class Views:
 
     def __init__(self, path: Path, keys: Sequence[str], shapes: Sequence[tuple[int, int, int]]) -> None:
         self.keys, self.shapes = list(keys), list(shapes)
-        self.file = Shelf(path, [4 * h * w for _, h, w in self.shapes])
+        self.file = Records(path, [4 * h * w for _, h, w in self.shapes])
 
     def __len__(self) -> int:
         return len(self.keys)

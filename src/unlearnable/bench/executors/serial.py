@@ -8,7 +8,7 @@ from unlearnable.bench.work import Job, Outcome, do
 
 
 @dataclass
-class Here:
+class SerialExecutor:
     """See `Executor`."""
 
     shared: bool = True
