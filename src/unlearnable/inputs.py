@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Iterable
+from dataclasses import field
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -63,3 +65,33 @@ def type_name(hint: Any) -> str:
     words = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false"}
     words |= {"Attack": "a name or a table", "Prompt": "a table"}
     return words[str(getattr(hint, "__name__", hint)).split(" ")[0]] if hint else ""
+
+
+STRENGTH, METHOD, MODEL, FILES, TRAINING = (
+    "Strength",
+    "Method",
+    "Model",
+    "Files",
+    "Training",
+)  # panels of the command line's help
+
+
+def setting(default: Any, text: str, panel: str = METHOD) -> Any:
+    """A dataclass's field that is also a flag: its default and its help, said once."""
+    return field(default=default, metadata={"help": text, "panel": panel})
+
+
+def assignments(texts: Iterable[str], flag: str) -> dict[str, str]:
+    """``["k=4, depth=0.5", "rank=16"]`` as names and values; the one grammar of settings that are written as text.
+
+    Commas separate; a value that holds one is quoted. Raises UsageError for a part without a value.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        for row in csv.reader([text], skipinitialspace=True, quotechar="'"):
+            for part in filter(None, map(str.strip, row)):
+                name, equals, value = (piece.strip() for piece in part.partition("="))
+                if not equals or not name:
+                    raise UsageError(f"{flag} {part!r} has no value: write name=value, with commas between settings")
+                found[name] = value
+    return found

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnable.errors import UsageError, suggestion
+from unlearnable.inputs import assignments
 from unlearnable.protection.adjust import adjusted, values
 
 if TYPE_CHECKING:
@@ -18,10 +19,7 @@ HIDDEN = ("name", "before", "after", "aside", "scratch", "encoders", "span")  # 
 
 def applied(settings: Protection, text: str) -> Protection:
     """The settings with those of the text; raises UsageError for a name or a value that does not fit them."""
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals:
-            raise UsageError(f"option {part!r} has no value: write it as name=value, with commas between options")
+    for name, value in assignments([text], "option").items():
         settings = adjusted(settings, **changes(settings, name, value))
     return settings
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from unlearnable import registry
 from unlearnable.errors import UsageError, shown, suggestion
-from unlearnable.inputs import fits, type_name
+from unlearnable.inputs import FILES, METHOD, MODEL, STRENGTH, fits, setting, type_name
 
 if TYPE_CHECKING:
     from unlearnable.protection.engine import Protection
@@ -42,29 +42,29 @@ class Recipe:
     format for the results. `checkpointing` trades time for memory.
     """
 
-    method: str = DEFAULT_METHOD
-    strength: str = "standard"
-    eps: float | None = None
-    psnr: float | None = None
-    perceptual: float | None = None
-    steps: int | None = None
-    options: str = ""
-    surrogate: str | None = None
-    against: str | None = None
-    model: str = "embedded"
-    revision: str | None = None
-    prompt: str = "a photo"
-    seed: int = 0
-    resolution: int = 0
-    batch: int = 0
-    group: str = "picture"
-    format: str | None = None
-    quality: int | None = None
-    keep_metadata: bool = False
-    device: str = "auto"
-    dtype: str = "auto"
-    offline: bool = False
-    checkpointing: bool = False
+    method: str = setting(DEFAULT_METHOD, "Protection; see `unlearnable methods`.", METHOD)
+    strength: str = setting("standard", "subtle, standard, strong (40, 36, 30 dB) or paper.", STRENGTH)
+    eps: float | None = setting(None, "Largest change of a sample, in levels of 255.", STRENGTH)
+    psnr: float | None = setting(None, "Least PSNR in dB, in place of eps.", STRENGTH)
+    perceptual: float | None = setting(None, "Largest distance in embedded features.", STRENGTH)
+    steps: int | None = setting(None, "Ascent steps, at least one a round of the method.", STRENGTH)
+    options: str = setting("", "More settings of the method, as in k=4,depth=0.5.", METHOD)
+    surrogate: str | None = setting(None, "udp, eudp: scratch or checkpoint, for a whole set.", METHOD)
+    against: str | None = setting(None, "Encoders to move too, as in flux2,sd1; see `encoders list`.", METHOD)
+    model: str = setting("embedded", "embedded, a diffusers folder or a hub id.", MODEL)
+    revision: str | None = setting(None, "Revision of a hub model.", MODEL)
+    prompt: str = setting("a photo", "What the pictures show, as an attacker would put it.", METHOD)
+    seed: int = setting(0, "Seed of all randomness.", METHOD)
+    resolution: int = setting(0, "Scale in px at which larger pictures are protected.", METHOD)
+    batch: int = setting(0, "Views worked on at once; 0: those of one picture.", MODEL)
+    group: str = setting("picture", "What surrogates learn at once: picture or folder.", METHOD)
+    format: str | None = setting(None, "File format of the results, e.g. png, jpeg.", FILES)
+    quality: int | None = setting(None, "Quality of a lossy format, 1 to 100.", FILES)
+    keep_metadata: bool = setting(False, "Keep EXIF (GPS too) and XMP.", FILES)
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.", MODEL)
+    dtype: str = setting("auto", "auto, float32 or bfloat16.", MODEL)
+    offline: bool = setting(False, "Never touch the network.", MODEL)
+    checkpointing: bool = setting(False, "Less memory, more time.", MODEL)
 
     def __post_init__(self) -> None:
         budgets = {name: getattr(self, name) for name in BUDGETS if getattr(self, name) is not None}

@@ -16,7 +16,7 @@ import tiny
 from unlearnable.cli import app
 from unlearnable.errors import UsageError
 from unlearnable.ldu import train
-from unlearnable.ldu.amortise import RhoConfig
+from unlearnable.ldu.config import RhoConfig
 from unlearnable.parallel.workers import Workers, workers
 from unlearnable.protection import strengths
 from unlearnable.protection.adjust import adjusted

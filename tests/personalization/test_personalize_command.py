@@ -112,7 +112,7 @@ def test_an_unreadable_picture_is_named_and_the_others_go_on(photos, model, tmp_
         (["--set", "stepps=3"], "UsageError: dreambooth has no setting 'stepps': did you mean 'steps'"),
         (["--set", "text_lr=fast"], "UsageError: setting 'text_lr' of dreambooth is 'fast': give a number"),
         (["--set", "augment=1"], "UsageError: setting 'augment' of dreambooth is 1: give true or false"),
-        (["--set", "rank"], "UsageError: --set 'rank' has no value: give name=value"),
+        (["--set", "rank"], "UsageError: --set 'rank' has no value: write name=value"),
         (["--attack", "lora", "--set", "rank=0"], "UsageError: rank 0 is too small"),
         (["--model", "no/such", "--offline"], "SetupError: model 'no/such' is not on this machine"),
         (["--held-out", "nowhere"], "PictureError: none of the pictures can be read: nowhere"),

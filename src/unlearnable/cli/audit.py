@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unlearnable.cli import flags
 from unlearnable.cli.lists import show_all
 from unlearnable.errors import UsageError
 
@@ -50,13 +51,13 @@ def audit(
     steps: Annotated[int | None, typer.Option(help="Training steps, in place of the preset's.")] = None,
     generated: Annotated[int, typer.Option(help="Pictures to draw from each attacker's model.")] = 8,
     features: Annotated[str, typer.Option(help="Network that judges similarity.")] = "embedded-features",
-    model: Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.")] = "embedded",
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    model: flags.Model = "embedded",
+    revision: flags.Revision = None,
+    dry_run: flags.DryRun = False,
+    as_json: flags.Json = False,
+    device: flags.Device = "auto",
+    dtype: flags.Dtype = "auto",
+    offline: flags.Offline = False,
     show: Annotated[
         bool, typer.Option("--list", callback=choices, is_eager=True, help="List attackers, countermeasures; stop.")
     ] = False,

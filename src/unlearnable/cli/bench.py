@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unlearnable.cli import flags
 from unlearnable.errors import UsageError, shown
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="Some cells: axis=value, or axis=one|other.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try again what failed.")] = False,
     minutes: Annotated[float | None, typer.Option(help="Begin no cell after that time.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    dry_run: flags.DryRun = False,
 ) -> None:
     """Protect, purify and attack all that a recipe names; finished cells are kept and never computed twice."""
     from unlearnable.bench.study import load

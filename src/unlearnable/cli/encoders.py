@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unlearnable.cli import flags
+
 if TYPE_CHECKING:
     from unlearnable.evaluation.shifts import Report, Shift
 
@@ -47,10 +49,10 @@ def check(
     purify: Annotated[str, typer.Option(help="Countermeasures, joined by commas.")] = "none,resize:0.5+jpeg:75",
     least: Annotated[float, typer.Option(help="Ratio to random noise below which the exit code is 1.")] = 2.0,
     side: Annotated[int, typer.Option(help="Shorter side in px that pictures are scaled to, at most.")] = 512,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
+    recursive: flags.Recursive = False,
     seed: Annotated[int, typer.Option(help="Seed of the noise and the countermeasures.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    as_json: flags.Json = False,
+    offline: flags.Offline = False,
 ) -> None:
     """Compare how far protected files move each encoder's latents with random noise of the same size."""
     from unlearnable.cli.protect import bar, talk

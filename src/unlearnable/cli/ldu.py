@@ -11,6 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from unlearnable.cli import flags
+from unlearnable.cli.flags import with_settings
+from unlearnable.ldu.config import RhoConfig, ShortcutConfig
+
 SHORTCUT_EXAMPLES = """[bold]Examples[/bold]
 
 unlearnable train-shortcut pictures -r -o shortcut.safetensors
@@ -32,37 +36,31 @@ Each folder inside is one subject. The same command goes on where it was interru
 INTERRUPTED = 130
 
 
+@with_settings(lambda: ShortcutConfig)
 def train_shortcut(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
     prompt: Annotated[str, typer.Option(help="Text of pictures that have no caption of their own.")] = "a photo",
-    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
-    rank: Annotated[int | None, typer.Option(help="Rank of the LoRA.")] = None,
-    share: Annotated[float | None, typer.Option(help="Share of a batch that learns self-consistency.")] = None,
-    ema: Annotated[float | None, typer.Option(help="Decay of the running average that teaches.")] = None,
-    model: Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.")] = "embedded",
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, more time.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    model: flags.Model = "embedded",
+    revision: flags.Revision = None,
+    seed: flags.Seed = 0,
+    recursive: flags.Recursive = False,
+    as_json: flags.Json = False,
+    device: flags.Device = "auto",
+    dtype: flags.Dtype = "auto",
+    checkpointing: flags.Checkpointing = False,
+    offline: flags.Offline = False,
+    given: Any = None,
 ) -> None:
     """Train a shortcut model, a LoRA that samples in 1 to 8 steps; the method ldu denoises with it."""
     from unlearnable.ldu import train
-    from unlearnable.ldu.teach import ShortcutConfig
 
-    given: dict[str, Any] = {"steps": steps, "lr": lr, "batch": batch, "rank": rank, "share": share, "ema": ema}
     where: dict[str, Any] = {
         "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
         "checkpointing": checkpointing,
     }  # fmt: skip
     with learning() as tell:
-        settings = ShortcutConfig(**{name: value for name, value in given.items() if value is not None})
+        settings = ShortcutConfig(**given)
         report = train.train_shortcut(
             inputs, out, prompt=prompt, settings=settings, seed=seed, recursive=recursive, progress=tell, **where
         )
@@ -72,6 +70,7 @@ def train_shortcut(
     say(report, as_json, ["distance from the samples of 64 DDIM steps, their spread being 1:", *told])
 
 
+@with_settings(lambda: RhoConfig)
 def train_ldu(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures, a subject a folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
@@ -80,30 +79,21 @@ def train_ldu(
     eps: Annotated[float | None, typer.Option(help="Largest change of a sample instead, in levels of 255.")] = None,
     perceptual: Annotated[float | None, typer.Option(help="Largest distance in embedded features instead.")] = None,
     options: Annotated[str, typer.Option(help="Settings of the method ldu, as in k=4,depth=0.5.")] = "",
-    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Pictures a step, over all processes.")] = None,
-    width: Annotated[int | None, typer.Option(help="Channels of the network.")] = None,
-    surrogate: Annotated[str | None, typer.Option(help="Attackers of a subject: lora, token or lora+token.")] = None,
-    groups: Annotated[int | None, typer.Option(help="Subjects that get attackers of their own.")] = None,
-    taught: Annotated[int | None, typer.Option(help="Training steps of each of these attackers.")] = None,
-    model: Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.")] = "embedded",
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, more time.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    model: flags.Model = "embedded",
+    revision: flags.Revision = None,
+    seed: flags.Seed = 0,
+    recursive: flags.Recursive = False,
+    as_json: flags.Json = False,
+    device: flags.Device = "auto",
+    dtype: flags.Dtype = "auto",
+    checkpointing: flags.Checkpointing = False,
+    offline: flags.Offline = False,
+    given: Any = None,
 ) -> None:
     """Train the network of ldu-fast, which protects a picture it never saw in one pass."""
     from unlearnable.ldu import train
-    from unlearnable.ldu.amortise import RhoConfig
     from unlearnable.recipe import Recipe
 
-    given: dict[str, Any] = {"steps": steps, "lr": lr, "batch": batch, "width": width}
-    given |= {"surrogate": surrogate, "groups": groups, "taught": taught}
     where: dict[str, Any] = {
         "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
         "checkpointing": checkpointing,
@@ -111,7 +101,7 @@ def train_ldu(
     budget = 36.1 if psnr is eps is perceptual is None else psnr
     method: Any = Recipe(method="ldu", psnr=budget, eps=eps, perceptual=perceptual, options=options).protection()
     with learning() as tell:
-        settings = RhoConfig(**{name: value for name, value in given.items() if value is not None})
+        settings = RhoConfig(**given)
         report = train.train_rho(
             inputs, out, method, prompt=prompt, settings=settings, seed=seed, recursive=recursive,
             progress=tell, **where,

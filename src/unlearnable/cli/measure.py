@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unlearnable.cli import flags
+
 if TYPE_CHECKING:
     from unlearnable.metrics.base import Score
     from unlearnable.metrics.folders import Report
@@ -46,11 +48,11 @@ def measure(
     features: Annotated[
         str, typer.Option(help="embedded-features, clip, dinov2 or inception; name:source takes other weights.")
     ] = "embedded-features",
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
+    recursive: flags.Recursive = False,
     seed: Annotated[int, typer.Option(help="Seed of the intervals.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    as_json: flags.Json = False,
+    device: flags.Device = "auto",
+    offline: flags.Offline = False,
     show: Annotated[
         bool, typer.Option("--list", callback=listed, is_eager=True, help="Explain the metrics and stop.")
     ] = False,

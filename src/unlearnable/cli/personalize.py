@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unlearnable.cli import flags
 from unlearnable.cli.lists import listing
-from unlearnable.errors import UsageError
-from unlearnable.inputs import paths
+from unlearnable.inputs import assignments, paths
 
 if TYPE_CHECKING:
     from unlearnable.jobs.personalize import Learned
@@ -42,15 +42,15 @@ def personalize(
     held_out: Annotated[Path | None, typer.Option(help="Other clean pictures of the subject, to test on.")] = None,
     class_images: Annotated[Path | None, typer.Option(help="Pictures of the class, for prior preservation.")] = None,
     samples: Annotated[int, typer.Option(min=0, help="How many pictures to generate.")] = 8,
-    model: Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.")] = "embedded",
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON on stdout.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, more time.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    model: flags.Model = "embedded",
+    revision: flags.Revision = None,
+    seed: flags.Seed = 0,
+    recursive: flags.Recursive = False,
+    as_json: flags.Json = False,
+    device: flags.Device = "auto",
+    dtype: flags.Dtype = "auto",
+    checkpointing: flags.Checkpointing = False,
+    offline: flags.Offline = False,
     show: Annotated[
         bool, typer.Option("--list", callback=listing("attacker"), is_eager=True, help="List the attackers and stop.")
     ] = False,
@@ -87,10 +87,7 @@ def personalize(
 def parsed(settings: list[str]) -> dict[str, Any]:
     """``["rank=16", "initial=red dog"]`` as names and values."""
     found: dict[str, Any] = {}
-    for text in settings:
-        name, mark, value = text.partition("=")
-        if not mark:
-            raise UsageError(f"--set {text!r} has no value: give name=value, such as rank=16")
+    for name, value in assignments(settings, "--set").items():
         try:
             found[name] = json.loads(value)
         except json.JSONDecodeError:

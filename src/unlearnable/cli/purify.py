@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from unlearnable.cli import flags
 from unlearnable.cli.lists import listing
 from unlearnable.inputs import paths
 
@@ -21,18 +21,18 @@ A purifier is its name, or name:strength, or name:strength:setting=value; + join
 
 def purify(
     inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],
+    out: flags.Out,
     how: Annotated[str, typer.Option(help="Chain such as jpeg:75+resize:0.5; see --list.")] = "jpeg:75",
     model: Annotated[str, typer.Option(help="For those that need one: embedded, a folder or a hub id.")] = "embedded",
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
-    keep_metadata: Annotated[bool, typer.Option("--keep-metadata", help="Keep EXIF (GPS too) and XMP.")] = False,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished files again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture on stdout.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    revision: flags.Revision = None,
+    seed: flags.Seed = 0,
+    keep_metadata: flags.KeepMetadata = False,
+    recursive: flags.Recursive = False,
+    overwrite: flags.Overwrite = False,
+    as_json: flags.JsonLines = False,
+    device: flags.Device = "auto",
+    dtype: flags.Dtype = "auto",
+    offline: flags.Offline = False,
     show: Annotated[
         bool, typer.Option("--list", callback=listing("purifier"), is_eager=True, help="List the purifiers and stop.")
     ] = False,

@@ -17,12 +17,14 @@ import typer
 
 from unlearnable.cli import audit as cli_audit
 from unlearnable.cli import bench as cli_bench
-from unlearnable.cli import encoders, lists
+from unlearnable.cli import encoders, flags, lists
 from unlearnable.cli import ldu as cli_ldu
 from unlearnable.cli import measure as cli_measure
 from unlearnable.cli import personalize as cli_personalize
 from unlearnable.cli import purify as cli_purify
 from unlearnable.errors import SetupError, UnlearnableError, UsageError, shown
+from unlearnable.inputs import FILES
+from unlearnable.recipe import BUDGETS, Recipe, load
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,64 +52,37 @@ To resume an interrupted run, give the same command again."""
 
 
 @app.command(epilog=EXAMPLES)
+@flags.with_settings(lambda: Recipe)
 def protect(
     inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures; with --ray, URLs too.")],
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],
-    method: Annotated[str | None, typer.Option(help="Protection; see `unlearnable methods`.")] = None,
-    strength: Annotated[str | None, typer.Option(help="subtle, standard, strong (40, 36, 30 dB) or paper.")] = None,
-    eps: Annotated[float | None, typer.Option(help="Largest change of a sample, in levels of 255.")] = None,
-    psnr: Annotated[float | None, typer.Option(help="Least PSNR in dB, in place of eps.")] = None,
-    perceptual: Annotated[float | None, typer.Option(help="Largest distance in embedded features.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Ascent steps, at least one a round of the method.")] = None,
-    options: Annotated[str | None, typer.Option(help="More settings of the method, as in k=4,depth=0.5.")] = None,
-    surrogate: Annotated[str | None, typer.Option(help="udp, eudp: scratch or checkpoint, for a whole set.")] = None,
-    against: Annotated[
-        str | None, typer.Option(help="Encoders to move too, as in flux2,sd1; see `encoders list`.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="embedded, a diffusers folder or a hub id.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="What the pictures show, as an attacker would put it.")] = None,
-    mask: Annotated[Path | None, typer.Option(help="Picture or folder: light parts may change.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
-    resolution: Annotated[int | None, typer.Option(help="Scale in px at which larger pictures are protected.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Views worked on at once; 0: those of one picture.")] = None,
-    group: Annotated[str | None, typer.Option(help="What surrogates learn at once: picture or folder.")] = None,
-    format: Annotated[str | None, typer.Option(help="File format of the results, e.g. png, jpeg.")] = None,
-    quality: Annotated[int | None, typer.Option(help="Quality of a lossy format, 1 to 100.")] = None,
-    keep_metadata: Annotated[bool | None, typer.Option("--keep-metadata", help="Keep EXIF (GPS too) and XMP.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="TOML file of these settings; flags win over it.")] = None,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
-    compare: Annotated[bool, typer.Option("--compare", help="Also write a side-by-side PNG of each picture.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished files again.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture on stdout.")] = False,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
-    checkpointing: Annotated[bool | None, typer.Option("--checkpointing", help="Less memory, more time.")] = None,
-    offline: Annotated[bool | None, typer.Option("--offline", help="Never touch the network.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Picture or folder: light parts may change.", rich_help_panel=FILES)
+    ] = None,
+    recursive: flags.Recursive = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also write a side-by-side PNG of each picture.", rich_help_panel=FILES)
+    ] = False,
+    overwrite: flags.Overwrite = False,
+    dry_run: flags.DryRun = False,
+    as_json: flags.JsonLines = False,
     ray: Annotated[
         str | None, typer.Option(help="auto or an address: let a Ray cluster do it, for huge folders.")
     ] = None,
+    given: Any = None,
 ) -> None:
     """Write protected twins of pictures: same size, same colours, looking unchanged."""
     from unlearnable.cli.protect import run
-    from unlearnable.recipe import BUDGETS, Recipe, load
 
-    flags: dict[str, Any] = {
-        "method": method, "strength": strength, "eps": eps, "psnr": psnr, "perceptual": perceptual, "steps": steps,
-        "options": options, "surrogate": surrogate, "against": against, "model": model, "revision": revision,
-        "prompt": prompt, "seed": seed, "resolution": resolution, "batch": batch, "group": group, "format": format,
-        "quality": quality,
-        "keep_metadata": keep_metadata, "device": device, "dtype": dtype, "offline": offline,
-        "checkpointing": checkpointing,
-    }  # fmt: skip
-    given = {name: value for name, value in flags.items() if value is not None}
     base = Recipe(**load(recipe)) if recipe else Recipe()
     if given.keys() & BUDGETS:  # a budget on the command line replaces the recipe's, of any kind
         base = replace(base, eps=None, psnr=None, perceptual=None)
-    if strength is not None and given.keys() & {*BUDGETS}:
+    if "strength" in given and given.keys() & {*BUDGETS}:
         which = ", ".join(f"--{name}" for name in BUDGETS if name in given)
-        typer.echo(f"note: {which} replaces the budget of --strength {strength}; its other settings stay", err=True)
+        typer.echo(
+            f"note: {which} replaces the budget of --strength {given['strength']}; its other settings stay", err=True
+        )
     failed = run(
         inputs, out, replace(base, **given), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
         dry_run=dry_run, as_json=as_json, ray=ray,
@@ -127,7 +102,7 @@ app.command(epilog=cli_ldu.LDU_EXAMPLES)(cli_ldu.train_ldu)
 @app.command()
 def methods(
     name: Annotated[str | None, typer.Argument(help="Say all about this one.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    as_json: flags.Json = False,
 ) -> None:
     """List the protections, or explain one: paper, equation, budget, deviations."""
     from unlearnable import registry
@@ -167,7 +142,7 @@ def models_path(name: Annotated[str, typer.Argument(help="embedded, a folder or 
 
 
 @app.command()
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False) -> None:
+def doctor(as_json: flags.Json = False) -> None:
     """Explain this machine: versions, device, memory, offline mode, and what is wrong with them."""
     from unlearnable.cli.doctor import examine
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unlearnable.errors import UsageError
+from unlearnable.ldu.config import RhoConfig
 from unlearnable.ldu.course import Course
 from unlearnable.ldu.lagrangian import Dual, spent
 from unlearnable.ldu.pictures import Pictures
@@ -26,33 +27,6 @@ from unlearnable.rng import generator, normal, plain
 
 CHUNK = 8  # pictures whose trajectories are followed at once ahead of the training
 TAUGHT = 8  # pictures of a group that its surrogate learns
-
-
-@dataclass(frozen=True)
-class RhoConfig:
-    """`steps` of AdamW at `lr` on `batch` pictures; `rate` is that of the dual ascent; `width` that of the network.
-
-    `groups` folders of pictures (subjects, the largest first) get `surrogate` attackers that have learnt some of their
-    pictures in `taught` steps; a `plain` share of the steps sees the model as it is, and so do all other pictures.
-    """
-
-    steps: int = 1500
-    lr: float = 5e-4
-    batch: int = 8
-    rate: float = 0.02
-    width: int = 32
-    groups: int = 8
-    surrogate: str = "lora"
-    taught: int = 100
-    plain: float = 0.25
-    ema: float = 0.99
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "lr", "batch", "rate", "width", "taught"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} {getattr(self, name):g} is too small: give more than 0")
-        if self.width % 8:
-            raise UsageError(f"width {self.width} is not a multiple of 8: give 16, 32, 48 or so")
 
 
 @dataclass(frozen=True)

@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from unlearnable.errors import UsageError
+from unlearnable.ldu.config import ShortcutConfig
 from unlearnable.ldu.consistency import drawn, finest, jumps, shortcut_loss
 from unlearnable.models.base import Condition
 from unlearnable.models.finetune.training import FineTune, Text, Trainer
 from unlearnable.rng import generator
-
-
-@dataclass(frozen=True)
-class ShortcutConfig:
-    """How a shortcut is trained: `steps` of AdamW at `lr` on `batch` pictures, of which `share` learn self-consistency.
-
-    The paper's `share` is 1/8, for a network that starts from nothing and learns the pictures' own noise with the rest
-    of its batch; its running average's decay `ema` is 0.999 (section 4.1, table 4). At a `share` of 1 the frozen base
-    itself answers for d -> 0, so that all of a batch teaches jumps and many steps stay the base's. `empty` is the share
-    of pictures shown without their caption. `rank` is that of the LoRA.
-    """
-
-    steps: int = 4000
-    lr: float = 1e-3
-    batch: int = 16
-    share: float = 1.0
-    ema: float = 0.999
-    empty: float = 0.1
-    rank: int = 32
-    clip: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "lr", "batch", "rank"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name} {getattr(self, name):g} is too small: give more than 0")
-        for name in ("share", "empty", "ema"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} {getattr(self, name):g} is out of range: give a share from 0 to 1")
 
 
 class ShortcutTrainer(Trainer):

@@ -142,7 +142,7 @@ class L2Constraint:
         return self._within(change, None if x is None else self._limits(x), masked(free, change))
 
     def _within(self, change: Tensor, bound: Limits | None, mask: Tensor) -> bool:
-        if float(rms(change[None].double(), mask[None])) > self.rms:
+        if change.any() and float(rms(change[None].double(), mask[None])) > self.rms:
             return False
         return bound is None or bound.is_satisfied(change[None] / GRID, SLACK / GRID)
 
