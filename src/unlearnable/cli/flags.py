@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import Field, fields
+from dataclasses import Field, dataclass, fields
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from unlearnable.inputs import FILES, METHOD, MODEL
+from unlearnable.inputs import FILES, METHOD, MODEL, setting
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if need be.")]
 Model = Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.", rich_help_panel=MODEL)]
 Revision = Annotated[str | None, typer.Option(help="Revision of a hub model.", rich_help_panel=MODEL)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)]
 Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel=MODEL)]
-Checkpointing = Annotated[bool, typer.Option("--checkpointing", help="Less memory, more time.", rich_help_panel=MODEL)]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.", rich_help_panel=MODEL)]
 Seed = Annotated[int, typer.Option(help="Seed of all randomness.", rich_help_panel=METHOD)]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.", rich_help_panel=FILES)]
@@ -30,32 +29,47 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a picture on stdout.")]
 
-GIVEN = "given"
+
+@dataclass(frozen=True)
+class Loading:
+    """Which model, and how it is loaded: options of `models.load.load_model`."""
+
+    model: str = setting("embedded", "embedded, a diffusers folder or a hub id.", MODEL)
+    revision: str | None = setting(None, "Revision of a hub model.", MODEL)
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.", MODEL)
+    dtype: str = setting("auto", "auto, float32 or bfloat16.", MODEL)
+    offline: bool = setting(False, "Never touch the network.", MODEL)
+    checkpointing: bool = setting(False, "Less memory, more time.", MODEL)
 
 
-def with_settings(kind: Callable[[], type]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator for commands: a flag for each `inputs.setting` of a dataclass, which `kind` imports.
+def with_settings(**kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator for commands: a flag for each `inputs.setting` of dataclasses.
 
-    The command is called with `given`, the fields that somebody named and their values.
+    ``with_settings(given=Recipe)`` calls the command with `given`, the fields that somebody named and their values.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        settings = kind()
-        hints = get_type_hints(settings)
-        made = {f.name: flag(f, hints[f.name]) for f in fields(settings) if "help" in f.metadata}
-        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != GIVEN]
+        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name not in kinds]
+        made = {name: flags_of(kind) for name, kind in kinds.items()}
+        flags = [flag for group in made.values() for flag in group.values()]
 
         @wraps(command)
         def call(**values: Any) -> None:
-            given = {name: values.pop(name) for name in made}
-            command(**values, given={name: value for name, value in given.items() if value is not None})
+            taken = {name: {flag: values.pop(flag) for flag in group} for name, group in made.items()}
+            named = {name: {k: v for k, v in group.items() if v is not None} for name, group in taken.items()}
+            command(**values, **named)
 
         found: Any = call
-        found.__signature__ = inspect.Signature([*own, *made.values()])
-        found.__annotations__ = {p.name: p.annotation for p in (*own, *made.values())}
+        found.__signature__ = inspect.Signature([*own, *flags])
+        found.__annotations__ = {p.name: p.annotation for p in (*own, *flags)}
         return call
 
     return decorate
+
+
+def flags_of(kind: type) -> dict[str, inspect.Parameter]:
+    hints = get_type_hints(kind)
+    return {f.name: flag(f, hints[f.name]) for f in fields(kind) if "help" in f.metadata}
 
 
 def flag(found: Field[Any], hint: Any) -> inspect.Parameter:

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from unlearnable.cli import flags
-from unlearnable.cli.flags import with_settings
 from unlearnable.ldu.config import RhoConfig, ShortcutConfig
 
 SHORTCUT_EXAMPLES = """[bold]Examples[/bold]
@@ -36,29 +35,20 @@ Each folder inside is one subject. The same command goes on where it was interru
 INTERRUPTED = 130
 
 
-@with_settings(lambda: ShortcutConfig)
+@flags.with_settings(given=ShortcutConfig, where=flags.Loading)
 def train_shortcut(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
     prompt: Annotated[str, typer.Option(help="Text of pictures that have no caption of their own.")] = "a photo",
-    model: flags.Model = "embedded",
-    revision: flags.Revision = None,
     seed: flags.Seed = 0,
     recursive: flags.Recursive = False,
     as_json: flags.Json = False,
-    device: flags.Device = "auto",
-    dtype: flags.Dtype = "auto",
-    checkpointing: flags.Checkpointing = False,
-    offline: flags.Offline = False,
     given: Any = None,
+    where: Any = None,
 ) -> None:
     """Train a shortcut model, a LoRA that samples in 1 to 8 steps; the method ldu denoises with it."""
     from unlearnable.ldu import train
 
-    where: dict[str, Any] = {
-        "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
-        "checkpointing": checkpointing,
-    }  # fmt: skip
     with learning() as tell:
         settings = ShortcutConfig(**given)
         report = train.train_shortcut(
@@ -70,7 +60,7 @@ def train_shortcut(
     say(report, as_json, ["distance from the samples of 64 DDIM steps, their spread being 1:", *told])
 
 
-@with_settings(lambda: RhoConfig)
+@flags.with_settings(given=RhoConfig, where=flags.Loading)
 def train_ldu(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures, a subject a folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
@@ -79,25 +69,16 @@ def train_ldu(
     eps: Annotated[float | None, typer.Option(help="Largest change of a sample instead, in levels of 255.")] = None,
     perceptual: Annotated[float | None, typer.Option(help="Largest distance in embedded features instead.")] = None,
     options: Annotated[str, typer.Option(help="Settings of the method ldu, as in k=4,depth=0.5.")] = "",
-    model: flags.Model = "embedded",
-    revision: flags.Revision = None,
     seed: flags.Seed = 0,
     recursive: flags.Recursive = False,
     as_json: flags.Json = False,
-    device: flags.Device = "auto",
-    dtype: flags.Dtype = "auto",
-    checkpointing: flags.Checkpointing = False,
-    offline: flags.Offline = False,
     given: Any = None,
+    where: Any = None,
 ) -> None:
     """Train the network of ldu-fast, which protects a picture it never saw in one pass."""
     from unlearnable.ldu import train
     from unlearnable.recipe import Recipe
 
-    where: dict[str, Any] = {
-        "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
-        "checkpointing": checkpointing,
-    }  # fmt: skip
     budget = 36.1 if psnr is eps is perceptual is None else psnr
     method: Any = Recipe(method="ldu", psnr=budget, eps=eps, perceptual=perceptual, options=options).protection()
     with learning() as tell:

@@ -26,6 +26,7 @@ A run that was interrupted goes on when the same command is given again."""
 INTERRUPTED = 130
 
 
+@flags.with_settings(where=flags.Loading)
 def personalize(
     inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures of one subject.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is learned; made if need be.")],
@@ -42,28 +43,19 @@ def personalize(
     held_out: Annotated[Path | None, typer.Option(help="Other clean pictures of the subject, to test on.")] = None,
     class_images: Annotated[Path | None, typer.Option(help="Pictures of the class, for prior preservation.")] = None,
     samples: Annotated[int, typer.Option(min=0, help="How many pictures to generate.")] = 8,
-    model: flags.Model = "embedded",
-    revision: flags.Revision = None,
     seed: flags.Seed = 0,
     recursive: flags.Recursive = False,
     as_json: flags.Json = False,
-    device: flags.Device = "auto",
-    dtype: flags.Dtype = "auto",
-    checkpointing: flags.Checkpointing = False,
-    offline: flags.Offline = False,
     show: Annotated[
         bool, typer.Option("--list", callback=listing("attacker"), is_eager=True, help="List the attackers and stop.")
     ] = False,
+    where: Any = None,
 ) -> None:
     """Train an attacker on pictures, to see what it learns from them; on your own pictures only."""
     from unlearnable.cli import protect as cli_protect
     from unlearnable.jobs import personalize as personalizing
 
     given = {"steps": steps, "lr": lr, "batch": batch, "token": token}
-    where: dict[str, Any] = {
-        "model": model, "revision": revision, "device": device, "dtype": dtype, "offline": offline,
-        "checkpointing": checkpointing,
-    }  # fmt: skip
     seen = [*paths(inputs), *(folder for folder in (held_out, class_images) if folder)]
     cli_protect.tell_unaccepted(seen, recursive, out, False)
     try:

@@ -52,7 +52,7 @@ To resume an interrupted run, give the same command again."""
 
 
 @app.command(epilog=EXAMPLES)
-@flags.with_settings(lambda: Recipe)
+@flags.with_settings(given=Recipe)
 def protect(
     inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures; with --ray, URLs too.")],
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],

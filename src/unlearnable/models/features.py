@@ -73,7 +73,8 @@ class FeatureNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[n, labels]`` of pictures scaled to 64 px."""
-        return self.head(self.pooled(images))
+        embedded: Tensor = self.head(self.pooled(images))
+        return embedded
 
     def embed(self, images: Tensor) -> Tensor:
         """``[n, dim]``: what the logits are made from, standardised on the training pictures."""

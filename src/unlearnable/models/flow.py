@@ -45,7 +45,8 @@ class StableDiffusion3(LatentModel):
                 encoder_hidden_states=c.tensors["text"].to(kind),
                 pooled_projections=c.tensors["pooled"].to(kind),
             )
-        return answer.sample.float()
+        answered: Tensor = answer.sample.float()
+        return answered
 
 
 class Flux(LatentModel):
@@ -64,7 +65,7 @@ class Flux(LatentModel):
     @property
     def text_tokens(self) -> int:
         """Length of the T5 text."""
-        return min(512, self.pipe.tokenizer_2.model_max_length)
+        return min(512, int(self.pipe.tokenizer_2.model_max_length))
 
     def condition(self, prompts: Sequence[str]) -> Condition:
         most = self.text_tokens

@@ -14,7 +14,7 @@ from unlearnable.models.schedule import from_scheduler
 
 def reduction(vae: Mapping[str, Any]) -> int:
     """How many pixels make one row of latents."""
-    return 2 ** (len(vae["block_out_channels"]) - 1)
+    return int(2 ** (len(vae["block_out_channels"]) - 1))
 
 
 class LatentModel(Model):
@@ -33,7 +33,8 @@ class LatentModel(Model):
         return denoiser["sample_size"] * reduction(vae), reduction(vae)
 
     def encode(self, x: Tensor) -> Tensor:
-        return (self._distribution(x).mode().float() - self.shift) * self.factor
+        answered: Tensor = (self._distribution(x).mode().float() - self.shift) * self.factor
+        return answered
 
     def posterior(self, x: Tensor) -> Tensor:
         found = self._distribution(x)
@@ -46,7 +47,8 @@ class LatentModel(Model):
     def decode(self, z: Tensor) -> Tensor:
         with self.autocast():
             x = self.vae.decode((z / self.factor + self.shift).to(weight_dtype(self.vae))).sample
-        return (x.float() + 1) / 2
+        answered: Tensor = (x.float() + 1) / 2
+        return answered
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         return self.vae.config.latent_channels, height // self.reduction, width // self.reduction
@@ -72,7 +74,8 @@ class StableDiffusion(LatentModel):
         with self.autocast():
             kind = weight_dtype(self.denoiser)
             text = c.expand(len(z_t)).tensors["text"].to(kind)
-            return self.denoiser(z_t.to(kind), self.schedule.timestep[t], text).sample.float()
+            answered: Tensor = self.denoiser(z_t.to(kind), self.schedule.timestep[t], text).sample.float()
+            return answered
 
 
 class StableDiffusionXL(LatentModel):
@@ -98,4 +101,5 @@ class StableDiffusionXL(LatentModel):
             extra = {"text_embeds": c.tensors["pooled"].to(kind), "time_ids": sizes}
             text = c.tensors["text"].to(kind)
             answer = self.denoiser(z_t.to(kind), self.schedule.timestep[t], text, added_cond_kwargs=extra)
-        return answer.sample.float()
+        answered: Tensor = answer.sample.float()
+        return answered

@@ -112,7 +112,7 @@ def has_text(name: str) -> bool:
         kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_class_name")
     except (OSError, ValueError, AttributeError):
         return True  # loading has the sentence for that
-    return kind != "DDPMPipeline"
+    return bool(kind != "DDPMPipeline")
 
 
 def checked(name: str, device: str, dtype: str, revision: str | None) -> None:

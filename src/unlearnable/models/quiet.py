@@ -18,7 +18,7 @@ def quiet() -> Iterator[None]:
     import diffusers.utils.logging as first
     import huggingface_hub.utils.logging as hub
     import transformers.utils.logging as second
-    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
 
     downloads = not are_progress_bars_disabled()
     with_bars = [library for library in (first, second) if library.is_progress_bar_enabled()]

@@ -28,7 +28,8 @@ def jpeg(x: Tensor, rng: random.Random, quality: tuple[int, int] = (60, 95)) -> 
     h, w = x.shape[-2:]
     padded = F.pad(x, (0, -w % 16, 0, -h % 16), mode="replicate")
     chosen = torch.full([len(x)], float(rng.randint(*quality)), device=x.device)
-    return jpeg_codec_differentiable(padded.clamp(0, 1), chosen)[..., :h, :w]
+    changed: Tensor = jpeg_codec_differentiable(padded.clamp(0, 1), chosen)[..., :h, :w]
+    return changed
 
 
 def blur(x: Tensor, rng: random.Random, sigma: tuple[float, float] = (0.4, 1.2)) -> Tensor:
@@ -36,7 +37,8 @@ def blur(x: Tensor, rng: random.Random, sigma: tuple[float, float] = (0.4, 1.2))
     from kornia.filters import gaussian_blur2d
 
     s = rng.uniform(*sigma)
-    return gaussian_blur2d(x, (7, 7), (s, s), border_type="replicate")
+    changed: Tensor = gaussian_blur2d(x, (7, 7), (s, s), border_type="replicate")
+    return changed
 
 
 def resize(x: Tensor, rng: random.Random, factor: tuple[float, float] = (0.5, 0.9)) -> Tensor:

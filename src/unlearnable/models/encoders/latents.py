@@ -20,8 +20,11 @@ def scaled(vae: Any, x: Tensor) -> Tensor:
     """`AutoencoderKL` (SD 1, SDXL, SD3, FLUX.1): shifted and scaled by one number, or by one a channel (some SDXL)."""
     z, config = vae.encode(2 * x - 1).latent_dist.mode(), vae.config
     if config.get("latents_mean") and config.get("latents_std"):
-        return (z - per_channel(config.latents_mean, z)) * config.scaling_factor / per_channel(config.latents_std, z)
-    return (z - (config.get("shift_factor") or 0.0)) * config.scaling_factor
+        latents: Tensor = z - per_channel(config.latents_mean, z)
+        latents = latents * config.scaling_factor / per_channel(config.latents_std, z)
+    else:
+        latents = (z - (config.get("shift_factor") or 0.0)) * config.scaling_factor
+    return latents
 
 
 def patched(vae: Any, x: Tensor) -> Tensor:
@@ -34,17 +37,20 @@ def patched(vae: Any, x: Tensor) -> Tensor:
 def framed(vae: Any, x: Tensor) -> Tensor:
     """`AutoencoderKLQwenImage`, `AutoencoderKLWan`: a picture is a video of one frame; each channel has statistics."""
     z = vae.encode((2 * x - 1).unsqueeze(2)).latent_dist.mode().squeeze(2)
-    return (z - per_channel(vae.config.latents_mean, z)) / per_channel(vae.config.latents_std, z)
+    latents: Tensor = (z - per_channel(vae.config.latents_mean, z)) / per_channel(vae.config.latents_std, z)
+    return latents
 
 
 def deep(vae: Any, x: Tensor) -> Tensor:
     """`AutoencoderDC` (Sana): no posterior, one scale."""
-    return vae.encode(2 * x - 1).latent * vae.config.scaling_factor
+    latents: Tensor = vae.encode(2 * x - 1).latent * vae.config.scaling_factor
+    return latents
 
 
 def tiny(vae: Any, x: Tensor) -> Tensor:
     """`AutoencoderTiny`: gives what the large one's scaled latents would be."""
-    return vae.encode(2 * x - 1).latents * (vae.config.get("scaling_factor") or 1.0)
+    latents: Tensor = vae.encode(2 * x - 1).latents * (vae.config.get("scaling_factor") or 1.0)
+    return latents
 
 
 def per_channel(values: Any, z: Tensor) -> Tensor:

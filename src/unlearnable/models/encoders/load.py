@@ -103,7 +103,8 @@ def built(kind: str, config: dict[str, Any], weights: Path) -> nn.Module:
         raise SetupError(f"{shown(weights)} is no whole safetensors file of a {kind}: fetch it again") from error
     if left.missing_keys:
         raise SetupError(f"{shown(weights)} lacks {left.missing_keys[0]!r} of a {kind}: fetch it again")
-    return network.eval().requires_grad_(False)
+    frozen: nn.Module = network.eval().requires_grad_(False)
+    return frozen
 
 
 def multiple(config: dict[str, Any]) -> int:
