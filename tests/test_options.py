@@ -8,6 +8,7 @@ from unlearnable.errors import UsageError
 from unlearnable.options import applied
 from unlearnable.protection import strengths
 from unlearnable.protection.adjust import values
+from unlearnable.protection.against import Against
 from unlearnable.protection.objectives import Objective, denoising
 from unlearnable.protection.perceptual import PerceptualConstraint
 from unlearnable.protection.personalised import Personalised
@@ -27,6 +28,8 @@ def test_what_options_set(tmp_path):
     targeted = applied(LDU, "objective=mist")
     assert targeted.objective.goal == "pattern" and applied(targeted, "objective=mist-grey") == LDU
     assert applied(LDU, "") is LDU
+    several = applied(LDU, "'against=flux2,sd1', k=2")
+    assert several.against == Against("flux2,sd1") and values(several)["k"] == 2
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     taught = applied(strengths.protection("aspl"), f"clean={tmp_path}, text=true").surrogate
     assert taught == replace(ALTERNATING, clean=str(tmp_path), text=True)

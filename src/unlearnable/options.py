@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from unlearnable.protection.engine import Protection
 
 WORDS = {"true": True, "false": False}
+AGAINST = "against"  # encoders by their names, as the flag has them
 FOLDER = "clean"  # the folder of a surrogate's clean pictures
 HIDDEN = ("name", "before", "after", "aside", "scratch", "encoders", "span")  # not a user's to change, or a flag's
 
@@ -26,6 +28,10 @@ def applied(settings: Protection, text: str) -> Protection:
 
 def changes(settings: Protection, name: str, value: str) -> dict[str, Any]:
     """The fields that one option sets."""
+    if name == AGAINST:
+        from unlearnable.protection.against import Against
+
+        return {name: replace(settings.against or Against(), encoders=value)}
     named = tables()
     if name in named:
         if name == "surrogate" and value not in named[name]:
@@ -37,7 +43,7 @@ def changes(settings: Protection, name: str, value: str) -> dict[str, Any]:
         return dict(named[name][value])
     plain = {k: v for k, v in values(settings).items() if k not in HIDDEN}
     if name not in plain:
-        known = sorted([*plain, *named])
+        known = sorted([AGAINST, *plain, *named])
         raise UsageError(f"{settings.name} has no option {name!r}: {suggestion(name, known)}")
     return {name: fitting(name, value, Path(plain[name]) if name == FOLDER else plain[name])}
 

@@ -32,7 +32,7 @@ def test_a_recipe_says_what_is_tried(tmp_path):
     assert found.attackers == (Attack("lora", "lora"), Attack("short", "dreambooth", settings={"steps": 9}))
     assert found.prompts[1] == Prompt("other", "one {token}", "xyz")
     made = found.recipe("ldu:k=4,depth=0.5", "perceptual:0.2", "embedded", "x").protection()
-    assert (made.k, made.depth, made.constraint.bound) == (4, 0.5, 0.2)
+    assert (made.parameterisation.k, made.parameterisation.depth, made.constraint.bound) == (4, 0.5, 0.2)
 
 
 @pytest.mark.parametrize(
