@@ -30,7 +30,9 @@ SHORT = {
     "bench": {"run": {"minutes": 1e-4, "data": "eval"}},
 }
 ELSEWHERE = {
-    r"\.{3}|^unlearnable\.|^unlearnable( audit| purify| protect| bench report| bench compare)?$": "no whole command",
+    r"\.{3}|^unlearnable\.|^unlearnable( audit| purify| protect| bench report| bench compare| encoders check)?$": (
+        "no whole command"
+    ),
     r"^make\b": "continuous integration runs `make lint` and `make test`; the others are made of these commands",
     r"^python (training|tests|benchmarks)/": "hours; tests/training and tests/benchmarks run their parts",
     r" --ray ": "tests/test_spread.py, on a cluster of one machine",
