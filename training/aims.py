@@ -12,10 +12,8 @@ from pathlib import Path
 
 import unlearnable
 from data import DEFAULT_DATA
-from teachers import CHANNELS, teacher
-from transfer import NAMES
+from transfer import encoders
 from unlearnable.evaluation.shifts import CHAINS, compare
-from unlearnable.models.encoders.load import Encoder
 from unlearnable.protection.against import AIMS, JOINS
 
 
@@ -29,11 +27,8 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256, help="shorter side in px at which the teachers look")
     parser.add_argument("--teachers", type=Path, default=DEFAULT_DATA.parent.parent / "weights")
     args = parser.parse_args()
-    encoders = [
-        Encoder(NAMES[name], str(args.teachers), True, teacher(name, args.teachers), lambda network, x: network(x), 8)
-        for name in CHANNELS
-    ]
-    head = [f"{encoder.name}, {chain}" for encoder in encoders for chain in CHAINS]
+    judges = encoders(args.teachers)
+    head = [f"{encoder.name}, {chain}" for encoder in judges for chain in CHAINS]
     sys.stdout.write("| aim | join | " + " | ".join(head) + " |\n" + "|---" * (len(head) + 2) + "|\n")
     for aim, join in [(AIMS[0], join) for join in JOINS] + [(aim, JOINS[0]) for aim in AIMS[1:]]:
         out = args.out / f"{aim}-{join}"
@@ -43,9 +38,9 @@ def main() -> None:
         for result in unlearnable.protect(args.photos, out, recipe):
             if result.status == "failed":
                 raise SystemExit(result.message)
-        report = compare(args.photos, out, encoders, purify=CHAINS, side=args.side)
+        report = compare(args.photos, out, judges, purify=CHAINS, side=args.side)
         found = {(shift.encoder, shift.purify): shift.ratio.value for shift in report.shifts}
-        ratios = " | ".join(f"{found[encoder.name, chain]:.2f}" for encoder in encoders for chain in CHAINS)
+        ratios = " | ".join(f"{found[encoder.name, chain]:.2f}" for encoder in judges for chain in CHAINS)
         sys.stdout.write(f"| {aim} | {join} | {ratios} |\n")
         sys.stdout.flush()
 

@@ -18,6 +18,14 @@ from unlearnable.models.encoders.load import Encoder
 NAMES = {"flux2": "TAEF2", "sd1": "SD-1 light"}
 
 
+def encoders(folder: Path) -> list[Encoder]:
+    """The teachers in `folder`, as encoders that a check can ask."""
+    return [
+        Encoder(NAMES[name], str(folder), True, teacher(name, folder), lambda network, x: network(x), 8)
+        for name in CHANNELS
+    ]
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -26,11 +34,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=512, help="shorter side in px that pictures are scaled to, at most")
     parser.add_argument("--teachers", type=Path, default=DEFAULT_DATA.parent.parent / "weights")
     args = parser.parse_args()
-    encoders = [
-        Encoder(NAMES[name], str(args.teachers), True, teacher(name, args.teachers), lambda network, x: network(x), 8)
-        for name in CHANNELS
-    ]
-    report = compare(args.clean, args.protected, encoders, purify=CHAINS, side=args.side)
+    report = compare(args.clean, args.protected, encoders(args.teachers), purify=CHAINS, side=args.side)
     sys.stdout.write(table(report))
 
 
