@@ -164,5 +164,7 @@ def test_bad_input_is_one_sentence():
         adjusted(short, objective=Objective(lambda model, x, batch: x.flatten(1).sum(1) * float("nan")))(
             model, pictures(1)
         )
+    with pytest.raises(UsageError, match=r"wrap the function, as in Objective\(denoising\)"):
+        Protection("bare", denoising)
     with pytest.raises(UsageError, match="holds no time"):
         adjusted(short, span=(0.5, 0.5))(model, pictures(1))

@@ -49,6 +49,9 @@ class Protection:
     side: int = 0
 
     def __post_init__(self) -> None:
+        if self.objective is not None and not isinstance(self.objective, Objective):
+            named = getattr(self.objective, "__name__", self.objective)
+            raise UsageError(f"the objective of {self.name!r} is {named}: wrap the function, as in Objective({named})")
         self.parameterisation.check(self.constraint)
         if self.against and self.parameterisation.latent:
             raise UsageError(f"encoders ({self.against.encoders}) see pictures, not latents: use latent=false")
