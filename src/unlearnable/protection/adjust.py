@@ -25,6 +25,7 @@ def adjusted(settings: T, **changes: Any) -> T:
     if changes:
         wrong = next(iter(changes))
         raise UsageError(f"no setting {wrong!r}: {suggestion(wrong, sorted(names(settings)))}")
+    # `own` has found its fields, so this is a dataclass; T, which keeps the caller's type, cannot say so
     return replace(settings, **changed)  # type: ignore[type-var]
 
 
