@@ -37,7 +37,6 @@ class LoRA(Personalizer):
 
     def begin(self, model: Model, prompt: str, seed: int) -> Student:
         new = self.token_lr and model.family in UNETS
-        # shared weights: only the LoRA and, in text encoders of the copy's own, what `text` stands for are trained
         # the weights are shared and only read: a LoRA of the twin's own learns, and text encoders of its own if at all
         twin = model.copy(share=True, text=bool(self.text_lr or new))
         student = Student(twin, [{"params": add_lora(twin, self.rank, seed), "lr": self.lr}])
