@@ -2,7 +2,7 @@
 
     python benchmarks/loss.py                      # photographs that scikit-image carries
     python benchmarks/loss.py FOLDER --model ID    # your own pictures, another model
-    python benchmarks/loss.py --psnr 36.1 --steps 30 --count 4 --methods "random,advdm+eot,ldu+eot,ldu:k=4;depth=1+eot"
+    python benchmarks/loss.py --psnr 36.1 --steps 30 --count 4 --methods "random,advdm+eot,ldu+eot,ldu:t_start=1+eot"
 
 This is the loss of a model that has not been fine-tuned. It says that the ascent works; it does not say what an
 attacker who trains on the pictures gets. Intervals are 95 % bootstrap intervals over pictures of the mean gain in loss.

@@ -59,7 +59,7 @@ def runs(folder: Path, out: Path, quick: bool) -> dict[str, str]:
         "perceptual": {"method": "advdm", "steps": 3, "perceptual": 0.2},
         "group": {"method": "aspl", "steps": 1, "group": "folder"},
         "scratch": {"method": "eudp", "surrogate": "scratch", "options": "rounds=2,train=2,warmup=2,learn=2"},
-        "options": {"method": "ldu", "steps": 2, "options": "k=2,depth=0.5,surrogate=token"},
+        "options": {"method": "ldu", "steps": 2, "options": "k=2,t_start=0.5,surrogate=token"},
     }
     for name, fields in recipes.items():
         print(name, file=sys.stderr, flush=True)

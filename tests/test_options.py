@@ -19,9 +19,9 @@ LDU = strengths.protection("ldu")
 
 
 def test_what_options_set(tmp_path):
-    text = "k=4, depth=0.5,decode=plain,residual=0,latent=true,surrogate=lora+token,transforms=none"
+    text = "k=4, t_start=0.5,decode=plain,residual=0,latent=true,surrogate=lora+token,transforms=none"
     changed = applied(LDU, text)
-    assert [values(changed)[name] for name in ("k", "depth", "decode", "latent")] == [4, 0.5, "plain", True]
+    assert [values(changed)[name] for name in ("k", "t_start", "decode", "latent")] == [4, 0.5, "plain", True]
     assert changed.surrogate == Personalised(("lora", "token")) and not changed.estimator.transforms
     assert applied(LDU, "surrogate=base").surrogate == Frozen()
     assert applied(changed, "surrogate=alternating").surrogate == ALTERNATING
@@ -43,7 +43,7 @@ def test_what_options_set(tmp_path):
         ("k", "option 'k' has no value"),
         ("k=two", "option k is 'two': give a whole number"),
         ("latent=maybe", "option latent is 'maybe': give true or false"),
-        ("dept=1", "ldu has no option 'dept': did you mean 'depth'"),
+        ("t_strat=1", "ldu has no option 't_strat': did you mean 't_start'"),
         ("objective=mits", "unknown objective 'mits': did you mean 'mist'"),
         ("surrogate=lora+tokem", r"unknown surrogate 'lora\+tokem'"),
         ("decode=twice", "unknown decode 'twice'"),

@@ -82,7 +82,7 @@ def setting(default: Any, text: str, panel: str = METHOD) -> Any:
 
 
 def assignments(texts: Iterable[str], flag: str) -> dict[str, str]:
-    """``["k=4, depth=0.5", "rank=16"]`` as names and values; the one grammar of settings that are written as text.
+    """``["k=4, t_start=0.5", "rank=16"]`` as names and values; the one grammar of settings that are written as text.
 
     Commas separate; a part that holds one is quoted as a whole, as in ``'against=flux2,sd1', steps=9``. Raises
     UsageError for a part without a value.

@@ -1,4 +1,4 @@
-"""Settings of a method beyond its budget and steps, as text: ``k=4, depth=0.5, surrogate=lora+token``."""
+"""Settings of a method beyond its budget and steps, as text: ``k=4, t_start=0.5, surrogate=lora+token``."""
 
 from __future__ import annotations
 

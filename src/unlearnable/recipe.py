@@ -48,7 +48,7 @@ class Recipe:
     psnr: float | None = setting(None, "Least PSNR in dB, in place of eps.", STRENGTH)
     perceptual: float | None = setting(None, "Largest distance in embedded features.", STRENGTH)
     steps: int | None = setting(None, "Ascent steps, at least one a round of the method.", STRENGTH)
-    options: str = setting("", "More settings of the method, as in k=4,depth=0.5.", METHOD)
+    options: str = setting("", "More settings of the method, as in k=4,t_start=0.5.", METHOD)
     surrogate: str | None = setting(None, "udp, eudp: scratch or checkpoint, for a whole set.", METHOD)
     against: str | None = setting(None, "Encoders to move too, as in flux2,sd1; see `encoders list`.", METHOD)
     model: str = setting("embedded", "embedded, a diffusers folder or a hub id.", MODEL)

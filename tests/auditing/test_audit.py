@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 import torch
-from audited import PROMPT, QUICK, features, guarded, save, unfitted
 
 import tiny
+from audited import PROMPT, QUICK, features, guarded, save, unfitted
 from unlearnable import audit
 from unlearnable.auditing.settings import Settings
 from unlearnable.auditing.tasks import tasks

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from audited import PROMPT, guarded, network, save, unfitted
 
 import tiny
+from audited import PROMPT, guarded, network, save, unfitted
 from unlearnable import cli
 
 

@@ -5,9 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
-from audited import NAMES, guarded, save, unfitted
 from PIL import Image
 
+from audited import NAMES, guarded, save, unfitted
 from unlearnable.auditing import defender as defending
 from unlearnable.auditing.run import apart
 from unlearnable.errors import UsageError

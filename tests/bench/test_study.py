@@ -22,17 +22,17 @@ def test_a_recipe_says_what_is_tried(tmp_path):
     found = load(
         recipe(
             tmp_path,
-            'methods = ["ldu:k=4,depth=0.5"]\npurify = ["resize:0.50"]\nshares = [1, 0.5]\n'
+            'methods = ["ldu:k=4,t_start=0.5"]\npurify = ["resize:0.50"]\nshares = [1, 0.5]\n'
             'attackers = ["lora", {name = "dreambooth", label = "short", steps = 9}]\n'
             'prompts = [{label = "same"}, {label = "other", prompt = "one {token}", token = "xyz"}]\n',
         )
     )
-    assert found.methods == ("random", "ldu:k=4,depth=0.5")  # the control is in every benchmark
+    assert found.methods == ("random", "ldu:k=4,t_start=0.5")  # the control is in every benchmark
     assert found.purify == ("resize:0.5",)  # canonical
     assert found.attackers == (Attack("lora", "lora"), Attack("short", "dreambooth", settings={"steps": 9}))
     assert found.prompts[1] == Prompt("other", "one {token}", "xyz")
-    made = found.recipe("ldu:k=4,depth=0.5", "perceptual:0.2", "embedded", "x").protection()
-    assert (made.parameterisation.k, made.parameterisation.depth, made.constraint.bound) == (4, 0.5, 0.2)
+    made = found.recipe("ldu:k=4,t_start=0.5", "perceptual:0.2", "embedded", "x").protection()
+    assert (made.parameterisation.k, made.parameterisation.t_start, made.constraint.bound) == (4, 0.5, 0.2)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_linear_velocity_tends_to_the_exponential(linear):
     assert all(4.5 > a / b > 3.5 for a, b in pairwise(errors[1:])), errors  # first order: a quarter each time
 
 
-def test_depth_and_other_ends(linear):
+def test_t_start_and_other_ends(linear):
     model, _, z = linear
     half = [*descent(model.schedule, 4, 511)[:-1], CLEAN]
     assert half == [511, 383, 255, 127, CLEAN]
@@ -67,7 +67,7 @@ def test_coefficients_are_those_of_jump(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_there_and_back_and_the_error_falls_with_steps(family):
     model, z, c = latents(family)
-    # A random eps network's mistakes grow by 1 / signal: full depth is for networks that see the whole latent.
+    # A random eps network's mistakes grow by 1 / signal: t_start=1 is for networks that see the whole latent.
     top, errors = 449 if model.schedule.prediction == "eps" else None, {}
     for steps in (4, 16, 64):
         times = descent(model.schedule, steps, top)

@@ -39,10 +39,10 @@ def test_plain_ddim_is_the_stock_schedulers(model):
 @pytest.mark.parametrize("k", [1, 2, 4, 8])
 def test_times_of_a_shortcut_are_on_its_grid(model, k):
     phi = Phi("shortcut", model, Shortcut(model, 2).step)
-    for depth in (1.0, 0.5, 0.125):
-        times = phi.times(k, depth)
-        assert len(times) == k + 1 and times[-1] == CLEAN and abs(times[0] + 1 - 1000 * depth) < 2
-        assert times == phi.times(int(k / depth), 1.0)[-k - 1 :]
+    for t_start in (1.0, 0.5, 0.125):
+        times = phi.times(k, t_start)
+        assert len(times) == k + 1 and times[-1] == CLEAN and abs(times[0] + 1 - 1000 * t_start) < 2
+        assert times == phi.times(int(k / t_start), 1.0)[-k - 1 :]
 
 
 def test_times_of_lcm_are_those_of_its_scheduler(model):
@@ -55,20 +55,20 @@ def test_times_of_lcm_are_those_of_its_scheduler(model):
 
 
 @pytest.mark.parametrize(
-    "k, depth, sentence",
+    "k, t_start, sentence",
     [
         (3, 1.0, "k 3 is not a power of two: give 1, 2, 4 or 8"),
         (0, 1.0, "k 0 is not a power of two"),
-        (4, 0.0, "depth 0 is out of range"),
-        (4, 1.5, "depth 1.5 is out of range"),
-        (4, 0.001, "too few for 4 steps: go deeper"),
-        (4, 0.3, "has no 4 jumps from depth 0.3: give 1, 0.5, 0.25 and so on down to 0.03125"),
+        (4, 0.0, "t_start 0 is out of range"),
+        (4, 1.5, "t_start 1.5 is out of range"),
+        (4, 0.001, "too few for 4 steps: give a larger one"),
+        (4, 0.3, "has no 4 jumps from t_start 0.3: give 1, 0.5, 0.25 and so on down to 0.03125, or"),
         (8, 0.03125, "has no 8 jumps"),
     ],
 )
-def test_bad_steps_and_depths_are_one_sentence(model, k, depth, sentence):
+def test_bad_steps_and_starts_are_one_sentence(model, k, t_start, sentence):
     with pytest.raises(UsageError, match=sentence):
-        Phi("shortcut", model).times(k, depth)
+        Phi("shortcut", model).times(k, t_start)
 
 
 @pytest.mark.parametrize("text", ["dim", "shortcut", "ddim:x", "auto:x", "lcm", ""])

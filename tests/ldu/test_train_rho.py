@@ -23,7 +23,7 @@ from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.constraints import psnr
 
 QUICK = RhoConfig(steps=4, batch=2, width=8, groups=1, taught=2)
-METHOD = adjusted(strengths.protection("ldu"), inversion=3, k=2, depth=0.25)
+METHOD = adjusted(strengths.protection("ldu"), inversion=3, k=2, t_start=0.25)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from unlearnable.protection.surrogates import Frozen
 from unlearnable.rng import generator
 
 SHORT = adjusted(ldu.PAPER, steps=3, surrogate=Frozen(), inversion=4)
-ROUTE = Route(k=2, depth=0.25, inversion=4)
+ROUTE = Route(k=2, t_start=0.25, inversion=4)
 
 
 def tiny(family="sd1", seed=0):
@@ -56,15 +56,15 @@ def test_no_shift_gives_back_identical_pixels(family, phi, tmp_path):
         Shortcut(model, 2).save(tmp_path / "s.safetensors")
         phi = f"shortcut:{tmp_path / 's.safetensors'}"
     still = adjusted(SHORT, steps=0, start="zero", phi=phi)
-    for k, depth in ((1, 0.125), (4, 1.0)):
+    for k, t_start in ((1, 0.125), (4, 1.0)):
         x = seen_by(model)
-        y = adjusted(still, k=k, depth=depth)(model, x, prompt=PROMPT)
+        y = adjusted(still, k=k, t_start=t_start)(model, x, prompt=PROMPT)
         assert all((before == after).all() for before, after in sealed(still.constraint, x, y))
 
 
 def test_an_untrained_rho_gives_back_identical_pixels(tmp_path):
     model = tiny()
-    facts = {"route": {"k": 2, "depth": 0.25, "inversion": 3}, "prompt": "a photo", "phi": "ddim"}
+    facts = {"route": {"k": 2, "t_start": 0.25, "inversion": 3}, "prompt": "a photo", "phi": "ddim"}
     Rho(4).save(tmp_path / "rho.safetensors", model, **facts)
     fast = adjusted(strengths.protection("ldu-fast", "paper"), rho=str(tmp_path / "rho.safetensors"))
     x = seen_by(model)
@@ -102,7 +102,7 @@ def test_rho_gets_its_gradient_through_all_k_steps(family):
     """Finite differences of the whole objective in a weight of rho's last layer, k = 4."""
     model = tiny(family)
     x = seen_by(model)
-    course = Course(replace(ROUTE, k=4, depth=0.5), model, PROMPT)
+    course = Course(replace(ROUTE, k=4, t_start=0.5), model, PROMPT)
     z, rho, c = course.start(x), Rho(model.latent_shape(32, 32)[0], width=8), model.condition([PROMPT])
     rho.network.conv_out.weight.data.normal_(0, 0.02, generator=generator("rho"))
     origin = course.origin(x, z)

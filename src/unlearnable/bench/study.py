@@ -45,7 +45,7 @@ class Study:
 
     `subjects` are names of `data` (a folder in one of the `subjects.LAYOUTS`), patterns such as ``objects/*`` too.
     `photos` of each are protected and learned, as many others held out. `methods` are names of the registry with
-    options, ``ldu:k=4,depth=0.5``; `budgets` are ``linf:8`` (levels of 255), ``psnr:36.1`` (dB) or ``perceptual:0.2``;
+    options, ``ldu:k=4,t_start=0.5``; `budgets` are ``linf:8`` (levels of 255), ``psnr:36.1`` (dB), ``perceptual:0.2``;
     `steps` those of the ascent. `defenders` are the models that protections are computed against, ``same`` being the
     attacked one. `shares` say how much of what attackers train on is protected, the rest being clean. What departs from
     the first prompt, defender and share is tried one by one and behind the first countermeasure only, unless `cross`.

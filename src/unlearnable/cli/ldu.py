@@ -68,7 +68,7 @@ def train_ldu(
     psnr: Annotated[float | None, typer.Option(help="Least PSNR in dB; 36.1, the paper's, unless given.")] = None,
     eps: Annotated[float | None, typer.Option(help="Largest change of a sample instead, in levels of 255.")] = None,
     perceptual: Annotated[float | None, typer.Option(help="Largest distance in embedded features instead.")] = None,
-    options: Annotated[str, typer.Option(help="Settings of the method ldu, as in k=4,depth=0.5.")] = "",
+    options: Annotated[str, typer.Option(help="Settings of the method ldu, as in k=4,t_start=0.5.")] = "",
     seed: flags.Seed = 0,
     recursive: flags.Recursive = False,
     as_json: flags.Json = False,

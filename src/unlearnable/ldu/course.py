@@ -17,7 +17,7 @@ DECODES = ("difference", "plain")
 
 @dataclass(frozen=True)
 class Route:
-    """`k` steps of `phi` down from `depth`, a share of the schedule; up in `inversion` steps, each `refine`d.
+    """`k` steps of `phi` down from `t_start`, a share of the schedule; up in `inversion` steps, each `refine`d.
 
     `decode`: "difference" adds ``D(z'_0) - D(Phi(z_T))`` to the picture, so that no shift changes nothing; "plain" is
     the paper's ``D(z'_0)``, which also loses what the autoencoder loses.
@@ -25,7 +25,7 @@ class Route:
 
     phi: str = "auto"
     k: int = 1
-    depth: float = 0.125
+    t_start: float = 0.125
     inversion: int = 10
     refine: int = 0
     decode: str = "difference"
@@ -42,7 +42,7 @@ class Course:
 
     def __init__(self, route: Route, model: Model, prompt: str) -> None:
         self.route, self.model, self.phi = route, model, phi_of(route.phi, model)
-        self.times = self.phi.times(route.k, route.depth)
+        self.times = self.phi.times(route.k, route.t_start)
         self.up = descent(model.schedule, min(max(route.inversion, route.k), self.times[0] + 1), self.times[0])
         with torch.no_grad():
             self.c = model.condition([prompt])

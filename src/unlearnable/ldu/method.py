@@ -27,7 +27,7 @@ CHOICES = {
 class TrajectoryShift:
     """What moves is the start of each picture's denoising trajectory (LDU, arXiv 2510.03089).
 
-    `step` times the budget is one step's change. `phi`, `k`, `depth`, `inversion`, `refine`, `decode`: the way of the
+    `step` times the budget is one step's change. `phi`, `k`, `t_start`, `inversion`, `refine`, `decode`: the way of the
     trajectory, see `course.Route`.
     `shift`: "free" (one for each picture) or "network" (one rho for the group, trained here with Adam at `lr`).
     `start`: "noise", "zero", or "rho", the trained network of the file `rho` (auto: the one that ships).
@@ -40,7 +40,7 @@ class TrajectoryShift:
     start: str = "noise"
     phi: str = "auto"
     k: int = 1
-    depth: float = 0.125
+    t_start: float = 0.125
     inversion: int = 10
     refine: int = 0
     decode: str = "difference"

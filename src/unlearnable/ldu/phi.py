@@ -41,22 +41,22 @@ class Phi:
         """Latents ``[b c h w]`` at ``times[0]`` to those at ``times[-1]``; `c` comes from this model's `condition`."""
         return denoise(self.model, z, c, times, self.step)
 
-    def times(self, k: int, depth: float) -> list[int]:
-        """`k` times from `depth` (a share of the schedule) down, and `CLEAN`; raises UsageError where it cannot."""
+    def times(self, k: int, t_start: float) -> list[int]:
+        """`k` times from `t_start` (a share of the schedule) down, and `CLEAN`; raises UsageError where it cannot."""
         schedule = self.model.schedule
         if k < 1 or k & (k - 1):
             raise UsageError(f"k {k} is not a power of two: give 1, 2, 4 or 8 steps")
-        if not 0 < depth <= 1:
-            raise UsageError(f"depth {depth:g} is out of range: give a share of the schedule above 0 and up to 1")
-        top = round(depth * len(schedule)) - 1
+        if not 0 < t_start <= 1:
+            raise UsageError(f"t_start {t_start:g} is out of range: give a share of the schedule above 0 and up to 1")
+        top = round(t_start * len(schedule)) - 1
         if top + 1 < k:
-            raise UsageError(f"depth {depth:g} has {top + 1} times, too few for {k} steps: go deeper")
+            raise UsageError(f"t_start {t_start:g} has {top + 1} times, too few for {k} steps: give a larger one")
         if self.kind == "shortcut":
-            halved = math.log2(k / depth)
+            halved = math.log2(k / t_start)
             if not halved.is_integer() or halved > finest(schedule):
                 most = 2.0 ** (finest(schedule) - math.log2(k))
                 give = f"give 1, 0.5, 0.25 and so on down to {1 / most:g}"
-                raise UsageError(f"the shortcut has no {k} jumps from depth {depth:g}: {give} for that k, or phi=ddim")
+                raise UsageError(f"the shortcut has no {k} jumps from t_start {t_start:g}: {give}, or phi=ddim")
             return descent(schedule, 2 ** int(halved))[-k - 1 :]
         times = descent(schedule, k, top)
         if self.kind == "lcm":

@@ -12,7 +12,7 @@ from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import Objective, denoising
 from unlearnable.protection.personalised import Personalised
 
-TRAJECTORY = TrajectoryShift(start="zero", k=4, depth=1.0, inversion=20, decode="plain", shift="network", latent=True)
+TRAJECTORY = TrajectoryShift(start="zero", k=4, t_start=1.0, inversion=20, decode="plain", shift="network", latent=True)
 PAPER = Protection(
     "ldu-paper", Objective(denoising), psnr(36.1), TRAJECTORY, surrogate=Personalised(("lora",)), steps=200
 )

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from audited import PROMPT, unfitted
 
+from audited import PROMPT, unfitted
 from tiny import pictures
 from unlearnable.evaluation.attack import Pictures, Trial
 from unlearnable.models.finetune.training import fixed_losses

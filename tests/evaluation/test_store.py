@@ -5,8 +5,8 @@ import os
 
 import pytest
 import torch
-from audited import unfitted
 
+from audited import unfitted
 from tiny import pictures
 from unlearnable.errors import WriteError
 from unlearnable.evaluation.attack import Pictures, Trial
