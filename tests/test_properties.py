@@ -23,6 +23,7 @@ from unlearnable.storage.journal import NAME, Journal
 CALM = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 CONSTRAINTS = st.one_of(
     st.floats(0, 64).map(LinfConstraint),
+    st.floats(1, 64).map(lambda eps: LinfConstraint(eps, local=True)),
     st.floats(0, 40).map(L2Constraint),
     st.floats(0.5, 40).map(lambda rms: L2Constraint(rms, local=True)),
     st.floats(20, 60).map(psnr),

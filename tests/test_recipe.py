@@ -26,7 +26,9 @@ def test_the_hash_knows_what_decides_the_result():
 @pytest.mark.parametrize("name", registry.METHODS)
 def test_strengths_and_budgets(name):
     own = strengths.protection(name, "paper").constraint
-    subtle = L2Constraint(own.rms * 4 / 6, local=True) if isinstance(own, L2Constraint) else LinfConstraint(4)
+    subtle = LinfConstraint(4, local=True)
+    if isinstance(own, L2Constraint):
+        subtle = L2Constraint(own.rms * 4 / 6, local=True)
     assert Recipe(method=name, strength="subtle").protection().constraint == subtle
     assert Recipe(method=name, strength="strong").protection().estimator.transforms
     paper = Recipe(method=name, strength="paper").protection()
@@ -70,4 +72,4 @@ def test_third_party_methods_come_by_entry_point(tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text("[unlearnable.methods]\ndots = dots\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "dots" in registry.names() and registry.entry("dots").summary == "Dots: a third party's method"
-    assert strengths.protection("dots").constraint == LinfConstraint(6)
+    assert strengths.protection("dots").constraint == LinfConstraint(6, local=True)

@@ -113,11 +113,6 @@ class Recipe:
         return self.batch or 8
 
     @property
-    def quiet(self) -> bool:
-        """Whether smooth parts get less of the budget: in the strength presets, not in those named after papers."""
-        return self.strength != registry.PAPER
-
-    @property
     def hash(self) -> str:
         """Hex digest of everything that decides the result."""
         settings = {k: v for k, v in asdict(self).items() if k not in WHERE_ONLY}
@@ -131,17 +126,18 @@ class Recipe:
         from unlearnable.protection.against import Against
         from unlearnable.protection.constraints import LinfConstraint, psnr
 
-        settings = strengths.protection(self.method, self.strength)
+        # In the strength presets what people would see is bounded everywhere, not in those named after papers.
+        settings, local = strengths.protection(self.method, self.strength), self.strength != registry.PAPER
         if self.surrogate:
             settings = whole(settings) if settings.game else settings
         if self.eps is not None:
-            settings = replace(settings, constraint=LinfConstraint(self.eps))
+            settings = replace(settings, constraint=LinfConstraint(self.eps, local))
         if self.psnr is not None:
-            settings = replace(settings, constraint=psnr(self.psnr, local=self.quiet))
+            settings = replace(settings, constraint=psnr(self.psnr, local=local))
         if self.perceptual is not None:
             from unlearnable.protection.perceptual import PerceptualConstraint
 
-            settings = replace(settings, constraint=PerceptualConstraint(self.perceptual, local=self.quiet))
+            settings = replace(settings, constraint=PerceptualConstraint(self.perceptual, local=local))
         if self.against is not None:
             settings = replace(settings, against=replace(settings.against or Against(), encoders=self.against))
         if self.steps is not None and settings.steps:

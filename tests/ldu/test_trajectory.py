@@ -37,7 +37,7 @@ def seen_by(model, count=2):
 
 def scene(model, constraint=None, **changes):
     x = seen_by(model)
-    more = {"keys": ["a", "b"], "allowed": torch.ones_like(x[:, :1]), "prompt": PROMPT, "seed": 0}
+    more = {"keys": ["a", "b"], "mask": torch.ones_like(x[:, :1]), "prompt": PROMPT, "seed": 0}
     return Scene(x=x, constraint=constraint or psnr(36.1), **(more | changes))
 
 

@@ -3,11 +3,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from unlearnable.errors import UsageError
 from unlearnable.images.files import Picture
 from unlearnable.protection import sealing as work
 from unlearnable.protection.constraints import L2Constraint, LinfConstraint, psnr, psnr_of
+from unlearnable.protection.visibility import box, texture
 from unlearnable.rng import generator
 
 x = (torch.rand(2, 3, 12, 10, generator=generator("x")) * 255).round() / 255
@@ -68,24 +70,54 @@ def test_mask_and_transparent_parts_do_not_change():
     alpha = np.full((20, 30), 255, np.uint8)
     alpha[:, :10] = 0
     picture = Picture(pixels, alpha=alpha)
-    after = work.seal(
-        picture, torch.full((3, 20, 30), 0.5), work.allowed(picture, None, quiet=False), LinfConstraint(8)
-    )
+    after = work.seal(picture, torch.full((3, 20, 30), 0.5), work.masked(picture, None), LinfConstraint(8))
     assert (after.pixels[:, :10] == 100).all() and (after.pixels[:, 10:] == 108).all()
 
 
 def test_smooth_parts_get_less_of_the_budget():
-    """Left half flat, right half rough: a change of the whole budget stays whole where detail hides it."""
+    """Left half flat, right half rough: a change of the whole budget stays whole where texture hides it."""
     pixels = np.full((40, 80, 3), 120, np.uint8)
     pixels[:, 40:] = np.random.default_rng(0).integers(60, 180, (40, 40, 1))
-    free = work.allowed(Picture(pixels), None, quiet=True)
-    assert float(free[:, :, :30].max()) == pytest.approx(work.SMOOTH)
-    assert float(free[:, :, 50:].min()) == pytest.approx(1)
-    after = work.seal(Picture(pixels), torch.full((3, 40, 80), 0.5), free, LinfConstraint(8))
-    change = after.pixels.astype(int) - pixels
-    assert (change[:, :30] == 2).all() and (change[:, 50:] == 8).all() and change.max() == 8
+    wanted = 8 * torch.randn(3, 40, 80, generator=generator("d")).sign()
+    after = work.seal(Picture(pixels), wanted / 255, torch.ones(1, 40, 80), LinfConstraint(8, local=True))
+    change = np.abs(after.pixels.astype(int) - pixels)
+    assert change[:, :36].max() <= 0.8 * 8 * 2 / 3 + 1 < 6 < change[:, 50:].mean() <= change.max() <= 8
+    assert change[:, :36].mean() < 4
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
-    assert (LinfConstraint(8).project(x, torch.ones_like(x), free[None]) * 255 <= 8 * free + 1e-3).all()
+    once = LinfConstraint(8, local=True).project(x, wanted[None] / 255)
+    assert once.abs().max() <= 8 / 255 + 1e-6 and once[..., :36].abs().max() < once[..., 50:].abs().max()
+
+
+def test_texture_is_detail_that_has_detail_all_around():
+    """A flat place, an edge and the flat place beside it hide nothing; rough cloth does."""
+    x = torch.full((1, 3, 48, 96), 0.4)
+    x[..., 24:48] = 0.8  # an edge at 24
+    x[..., 48:] = torch.rand(1, 1, 48, 48, generator=generator("cloth"))
+    found = texture(x)
+    assert found[..., :40].max() < 1e-3, "not beside an edge, and not on it"
+    assert found[..., 60:84].min() > 25
+
+
+@pytest.mark.parametrize("side", [5, 17])
+def test_means_against_scipy(side):
+    picture = torch.randn(1, 3, 40, 33, generator=generator("b"))
+    expected = [ndimage.uniform_filter(channel, side, mode="nearest") for channel in picture[0].double().numpy()]
+    np.testing.assert_allclose(box(picture, side)[0].numpy(), np.stack(expected), atol=1e-6)
+
+
+def test_a_local_direction_gains_more_where_more_may_change():
+    """It is the steepest ascent in samples measured by what each may change, up to its length."""
+    pixels = torch.rand(1, 3, 32, 64, generator=generator("p"))
+    pixels[..., :32] = 0.5
+    constraint = psnr(36.1, local=True)
+    seen, gradient = constraint.limits(pixels), torch.randn(1, 3, 32, 64, generator=generator("g"))
+    ours = constraint.direction(gradient, seen)
+    unit = ours / seen.sample
+    for i in range(30):
+        other = torch.randn(gradient.shape, generator=generator("move", i))
+        other = other / other.norm() * unit.norm()
+        assert float((gradient * seen.sample * other).sum()) <= float((gradient * ours).sum())
+    assert 0.3 < float(ours.square().mean().sqrt()) < 10, "steps are in units of the budget"
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,8 @@ from torch import Tensor
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.evaluation.attack import Pictures, Trial
 from unlearnable.evaluation.material import METRICS
-from unlearnable.images.picture import Picture
 from unlearnable.models.base import Model
 from unlearnable.models.offline import going_offline
-from unlearnable.protection.sealing import allowed
 from unlearnable.recipe import Recipe
 from unlearnable.rng import image_keys
 
@@ -99,22 +97,15 @@ class Protecting:
 
         model, settings, started = model_at(self.model), self.recipe.protection(), time.monotonic()
         x, each = real(given["clean"]), settings.learns and self.recipe.group == "picture"
-        free = torch.stack([share(part, self.recipe.quiet) for part in given["clean"]])
         options: dict[str, Any] = {"prompt": self.recipe.prompt, "seed": self.recipe.seed}
         size = 1 if each else len(x) if settings.learns else self.recipe.views
-        parts = zip(x.split(size), free.split(size))
-        moved = torch.cat([settings(model, part, mask=m, **options).float().cpu() for part, m in parts])
+        moved = torch.cat([settings(model, part, **options).float().cpu() for part in x.split(size)])
         seal = settings.constraint.seal
-        y = x + torch.stack([seal(a * 255, (b - a) * 255, m) for a, b, m in zip(x, moved, free)]) / 255
+        y = x + torch.stack([seal(a * 255, (b - a) * 255) for a, b in zip(x, moved)]) / 255
         seconds = (time.monotonic() - started) / len(x)
         far = {name: mean(METRICS[name], y, x) for name in FIDELITY}
         far["perceptual"] = float(distance(x, y, network(torch.device("cpu"))).mean())
         return {"fidelity": far, "seconds each": round(seconds, 3)}, y
-
-
-def share(pixels: Tensor, quiet: bool) -> Tensor:
-    """How much of the budget each pixel of a picture ``[3 s s]`` in bytes may use, as `protect` has it; ``[1 s s]``."""
-    return allowed(Picture(pixels.permute(1, 2, 0).contiguous().numpy()), None, quiet)
 
 
 @dataclass(frozen=True)

@@ -127,8 +127,8 @@ class WholeSet:
         shapes = [(3, m.height, m.width) for m in members for _ in range(m.views)]
         views, row = Views(place / "views", [""] * len(shapes), shapes), 0
         for job in unique:
-            for x, allowed in zip(*job.cut()):
-                views.put(row, x, allowed)
+            for x, mask in zip(*job.cut()):
+                views.put(row, x, mask)
                 row += 1
         views.file.flush()
         views.close()
@@ -137,10 +137,10 @@ class WholeSet:
 
     def _later(self, game: Game, job: Job) -> Iterator[Tensor]:
         """The views of a picture that the set did not have; which others came with it changes nothing."""
-        x, allowed = job.cut()
+        x, mask = job.cut()
         keys, size = [f"{job.content}:{i}" for i in range(len(x))], self.run.recipe.views
         for part in (slice(i, i + size) for i in range(0, len(x), size)):
-            yield from game.add(x[part], allowed[part], keys[part])
+            yield from game.add(x[part], mask[part], keys[part])
 
 
 def count(job: Job) -> int:

@@ -61,7 +61,7 @@ class SerialExecutor:
         r, meter, protection = self.recipe, self.ledger.meter, self.recipe.protection()
         cuts, masks = zip(*[job.cut() for job in jobs])
         keys = [f"{job.content}:{i}" for job, cut in zip(jobs, cuts) for i in range(len(cut))]
-        x, free, parts = torch.cat(cuts), torch.cat(masks), []
+        x, mask, parts = torch.cat(cuts), torch.cat(masks), []
         size = len(x) if protection.learns else r.views  # what learns sees all views of its group
         work = sum(meter.work.get(job.source, 0.0) for job in jobs)
         for start in range(0, len(x), size):
@@ -74,7 +74,7 @@ class SerialExecutor:
             options: dict[str, Any] = {"prompt": r.prompt, "seed": r.seed, "callback": tell}
             try:
                 with going_offline(r.offline):
-                    y = protection(self.model, x[part], mask=free[part], keys=keys[part], **options)
+                    y = protection(self.model, x[part], mask=mask[part], keys=keys[part], **options)
             except torch.OutOfMemoryError as error:
                 remedy = "use --batch 1, a lower --resolution or --checkpointing"
                 raise UnlearnableError(f"{len(x[part])} views do not fit into memory at once: {remedy}") from error

@@ -85,16 +85,16 @@ class Planner:
     def _job(self, source: Path, name: Path) -> Job:
         self.ledger.spool.fetch(source)
         self.ledger.place.at(name)
-        mask, quiet = self._mask(name), self.recipe.quiet
+        mask = self._mask(name)
         digest = sealing.digest(source, mask)
         entry = self.ledger.finished(name, digest)
         if entry and all(type(entry.get(field)) is kind for field, kind in NEEDED):
             canvas = self.scale.plan(entry["height"], entry["width"])
-            return Job(source, name, mask, quiet, digest, entry["content"], canvas, done=True)
+            return Job(source, name, mask, digest, entry["content"], canvas, done=True)
         picture = files.read(source)
-        sealing.allowed(picture, mask, quiet=False)  # a mask that does not fit fails its own picture, not the group
+        sealing.masked(picture, mask)  # a mask that does not fit fails its own picture, not the group
         canvas = self.scale.plan(*picture.pixels.shape[:2])
-        return Job(source, name, mask, quiet, digest, files.content_hash(picture), canvas)
+        return Job(source, name, mask, digest, files.content_hash(picture), canvas)
 
     def _mask(self, name: Path) -> Path | None:
         if self.mask is None or not self.mask.is_dir():

@@ -37,13 +37,13 @@ def _save(job: Job, deltas: Tensor, r: Recipe, ledger: Ledger, seconds: float) -
     name = files.output_name(job.name, kind)
     path = Path(ledger.target(name))
     delta = views.merge(job.canvas, deltas)
-    free = sealing.allowed(picture, job.mask, job.quiet)
-    sealed = sealing.seal(picture, delta, free, constraint)
+    mask = sealing.masked(picture, job.mask)
+    sealed = sealing.seal(picture, delta, mask, constraint)
     mode = files.like(job.source)
     with uninterrupted():
         files.write(sealed, path, format=kind, quality=r.quality, keep_metadata=r.keep_metadata, mode=mode)
         lossless = files.is_lossless(kind, r.quality)
-        measured, notes = sealing.verify(picture, sealed, path, constraint, lossless, free)
+        measured, notes = sealing.verify(picture, sealed, path, constraint, lossless, mask)
         notes += files.lost(r.keep_metadata and bool(picture.text), kind)
         entry: dict[str, Any] = {
             "name": job.name.as_posix(), "input_sha256": job.digest, "content": job.content, "seed": r.seed,

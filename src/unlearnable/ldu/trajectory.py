@@ -34,6 +34,7 @@ class Trajectory:
         self.z = course.start(scene.x)
         self.origin = course.origin(scene.x, self.z)
         self.residual = torch.zeros_like(scene.x)
+        self.pixels = replace(scene, constraint=scaled(scene.constraint, settings.residual))
         shared = settings.shift == "network"
         if shared:
             self.shift: Free | Rho = Rho(self.z.shape[1], settings.width, scene.seed).to(self.z.device)
@@ -75,8 +76,8 @@ class Trajectory:
         with torch.set_grad_enabled(self.moves):
             self.z_0 = self.course.arrive(self.z + self.shift(self.z))
             change = self.course.change(self.z_0, self.origin)
-            self.raw = tied(change, self.scene.grey) * self.scene.allowed + self.residual
-            self.used = spent(self.scene.constraint, self.scene.x, self.raw, masked(self.scene.allowed, self.raw))
+            self.raw = tied(change, self.scene.grey) * self.scene.mask + self.residual
+            self.used = spent(self.scene.constraint, self.scene.x, self.raw, masked(self.scene.mask, self.raw))
         self.delta = self.scene.project(self.raw.detach())
 
     @torch.no_grad()
@@ -100,9 +101,8 @@ class Trajectory:
 
     def _move_residual(self, gradient: Tensor) -> None:
         """The pixels' own small share of the budget, by the same ascent as pixel methods take."""
-        scene, part = self.scene, scaled(self.scene.constraint, self.settings.residual)
-        move = part.direction(tied(gradient, scene.grey) * scene.allowed) * (self.settings.step * part.radius / 255)
-        self.residual = part.project(scene.x, self.residual + move, scene.allowed)
+        move = self.pixels.direction(gradient) * (self.settings.step * self.pixels.constraint.radius / 255)
+        self.residual = self.pixels.project(self.residual + move)
 
 
 def scaled(constraint: Constraint, share: float) -> Constraint:

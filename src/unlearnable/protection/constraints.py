@@ -1,14 +1,15 @@
 """How far a picture may move. Every constraint ends on the 8-bit grid, where the file will be written.
 
 Budgets are in units of 1/255 of 8-bit output, at the size at which the perturbation is added. Pictures `x` and
-perturbations `delta` are ``[b 3 h w]`` in [0, 1] units. `free` ``[b 1 h w]`` in [0, 1] says how much of the budget each
-pixel may use: 0 is a mask, values between are weights that make smooth parts quieter. L-inf scales its bound by it. L2
-and the perceptual distance keep what is masked at zero, and are means over the pixels that may change: a small mask
-leaves a small budget.
+perturbations `delta` are ``[b 3 h w]`` in [0, 1] units. `mask` ``[b 1 h w]`` is 0 where nothing may change. L2 and the
+perceptual distance are means over the pixels that may change: a small mask leaves a small budget. A budget that is
+`local` bounds a change everywhere by what people see as well; those bounds are a picture's `limits` (`visibility`),
+which whoever projects often computes once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +21,10 @@ from unlearnable.protection.visibility import Limits, limits
 
 GRID = 255.0
 LARGEST_GAIN = 4.0  # how far sealing may scale a perturbation up to use an L2 budget
+L2_OF_LINF = 2 / 3  # an L-inf budget of 6 of 255 and an L2 budget of 4 are about as visible
+SEALING = 8  # passes of clipping, once for a file
+FILLING, ENOUGH = 4, 1.01  # how often a clipped change is scaled up again, until this near to its budget
+SMALLER = 0.9  # until a change whose means a mask or rounding moved is within its limits again
 SLACK = 1.0  # in 1/255: what rounding to the 8-bit grid may add to a local bound
 ROUND_OFF = 1e-4  # in 1/255: a level that float32 arithmetic put this close below a whole number is that number
 
@@ -33,19 +38,23 @@ class Constraint(Protocol):
         """A perturbation on the boundary in the direction of `noise`."""
         ...
 
-    def direction(self, gradient: Tensor) -> Tensor:
-        """The steepest ascent of unit size in this geometry."""
+    def limits(self, x: Tensor) -> Limits | None:
+        """What people would see in `x`; None where the budget is for the picture as a whole."""
         ...
 
-    def project(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
-        """The nearest allowed perturbation that keeps ``x + delta`` a picture."""
+    def direction(self, gradient: Tensor, limits: Limits | None = None) -> Tensor:
+        """The steepest ascent of unit size in this geometry; with `limits`, longer where more may change."""
         ...
 
-    def seal(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
+    def project(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0, limits: Limits | None = None) -> Tensor:
+        """The nearest allowed perturbation that keeps ``x + delta`` a picture; `limits` are those of `x`, if known."""
+        ...
+
+    def seal(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0) -> Tensor:
         """An allowed perturbation in whole levels, for `x` in whole levels (both ``[3 h w]`` float, 0 .. 255)."""
         ...
 
-    def is_satisfied(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
+    def is_satisfied(self, change: Tensor, x: Tensor | None = None, mask: Tensor | float = 1.0) -> bool:
         """Whether a change of `x` in levels, as measured on a written file, is within the budget."""
         ...
 
@@ -54,9 +63,10 @@ class Constraint(Protocol):
 
 @dataclass(frozen=True)
 class LinfConstraint:
-    """No sample moves by more than `eps`/255."""
+    """No sample moves by more than `eps`/255; with `local`, by no more than people see, either."""
 
     eps: float
+    local: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.eps <= GRID:
@@ -69,21 +79,33 @@ class LinfConstraint:
     def start(self, noise: Tensor) -> Tensor:
         return torch.where(noise < 0, -1.0, 1.0) * (self.eps / GRID)
 
-    def direction(self, gradient: Tensor) -> Tensor:
+    def limits(self, x: Tensor) -> Limits | None:
+        return limits(x, L2_OF_LINF * self.eps / GRID) if self.local else None
+
+    def direction(self, gradient: Tensor, limits: Limits | None = None) -> Tensor:
         return gradient.sign()
 
-    def project(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
-        bound = torch.as_tensor(free) * (self.eps / GRID)
-        return (x + delta.clamp(-bound, bound)).clamp(0, 1) - x
+    def project(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0, limits: Limits | None = None) -> Tensor:
+        bound, mask, seen = self.eps / GRID, masked(mask, delta), limits or self.limits(x)
+        delta = seen.clip(delta * mask) if seen else delta
+        return (x + delta.clamp(-bound, bound) * mask).clamp(0, 1) - x
 
-    def seal(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
-        # Towards zero, never to the nearest: 4.5 rounded to 5 would break a budget of 4.5.
-        bound = torch.as_tensor(free) * self.eps
-        whole = (torch.minimum(delta.abs(), bound) + ROUND_OFF).floor() * delta.sign()
-        return (x + whole).clamp(0, GRID) - x
+    def seal(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0) -> Tensor:
+        mask, seen = masked(mask, delta), self.limits(x[None] / GRID)
+        delta = clipped(seen, delta * mask) * mask
 
-    def is_satisfied(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
-        return bool(change.abs().max() <= self.eps)
+        def whole(scale: float) -> Tensor:
+            # Towards zero, never to the nearest: 4.5 rounded to 5 would break a budget of 4.5.
+            levels = ((scale * delta).abs().clamp_max(self.eps) + ROUND_OFF).floor() * delta.sign()
+            return (x + levels).clamp(0, GRID) - x
+
+        return unseen(seen, whole, 1.0)
+
+    def is_satisfied(self, change: Tensor, x: Tensor | None = None, mask: Tensor | float = 1.0) -> bool:
+        seen = None if x is None else self.limits(x[None] / GRID)
+        return bool(change.abs().max() <= self.eps) and (
+            seen is None or seen.is_satisfied(change[None] / GRID, SLACK / GRID)
+        )
 
     def describe(self) -> str:
         return f"L-inf {self.eps:g}/255"
@@ -110,47 +132,78 @@ class L2Constraint:
     def start(self, noise: Tensor) -> Tensor:
         return self.direction(noise) * (self.rms / GRID)
 
-    def direction(self, gradient: Tensor) -> Tensor:
-        return gradient / rms(gradient).clamp_min(1e-12)
+    def limits(self, x: Tensor) -> Limits | None:
+        return limits(x, self.rms / GRID) if self.local else None
 
-    def project(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
-        mask = masked(free, delta)
+    def direction(self, gradient: Tensor, limits: Limits | None = None) -> Tensor:
+        if limits is None:
+            return gradient / rms(gradient).clamp_min(1e-12)
+        # In units of what each sample may change, so that a step gets there everywhere at once.
+        scaled = gradient * limits.sample
+        return scaled / rms(scaled).clamp_min(1e-12) * limits.sample / (self.rms / GRID)
+
+    def project(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0, limits: Limits | None = None) -> Tensor:
+        mask, seen = masked(mask, delta), limits or self.limits(x)
         delta = delta * mask
-        if self.local:
-            delta = limits(x, self.rms / GRID).clip(delta) * mask
+        if seen:
+            delta = seen.clip(delta) * mask
         scale = (self.rms / GRID / rms(delta, mask).clamp_min(1e-12)).clamp_max(1)
         return (x + delta * scale).clamp(0, 1) - x
 
-    def seal(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
-        mask = masked(free, delta)
-        delta, bound = delta * mask, self._limits(x)
+    def seal(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0) -> Tensor:
+        mask, seen = masked(mask, delta), self.limits(x[None] / GRID)
+        wanted = self._filled(delta * mask, mask, seen)
+
+        def whole(scale: float) -> Tensor:
+            return (x + (scale * wanted).round()).clamp(0, GRID) - x
+
         # Rounding changes the norm, so the largest scale that obeys is found on the rounded result itself. An ascent
         # that stopped inside the ball is scaled up to its boundary: the PSNR asked for is the PSNR of the file.
-        full = self.rms / max(float(rms(delta[None].double(), mask[None])), 1e-9)
-        low, high, best = 0.0, min(LARGEST_GAIN, 1.2 * full), torch.zeros_like(delta)
+        full = min(LARGEST_GAIN, 1.2 * self.rms / max(self._size(wanted, mask), 1e-9))
+        low, high = 0.0, min(1.0, full) if seen else full
         for _ in range(24):
             scale = (low + high) / 2
-            wanted = delta * scale if bound is None else bound.clip(delta[None] * (scale / GRID))[0] * mask * GRID
-            whole = (x + wanted.round()).clamp(0, GRID) - x
-            if self._within(whole, bound, mask):
-                best, low = whole, scale
-            else:
-                high = scale
-        return best
+            low, high = (scale, high) if self._size(whole(scale), mask) <= self.rms else (low, scale)
+        return unseen(seen, whole, low)
 
-    def is_satisfied(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
-        return self._within(change, None if x is None else self._limits(x), masked(free, change))
+    def _filled(self, delta: Tensor, mask: Tensor, seen: Limits | None) -> Tensor:
+        """A change within what people see, scaled up until it uses the budget or the limits bind everywhere."""
+        if seen is None:
+            return delta
+        gain = 1.0
+        for _ in range(FILLING):
+            wanted = clipped(seen, gain * delta) * mask
+            missing = self.rms / max(self._size(wanted, mask), 1e-9)
+            if missing < ENOUGH:
+                break
+            gain = min(LARGEST_GAIN, gain * missing)
+        return wanted
 
-    def _within(self, change: Tensor, bound: Limits | None, mask: Tensor) -> bool:
-        if change.any() and float(rms(change[None].double(), mask[None])) > self.rms:
-            return False
-        return bound is None or bound.is_satisfied(change[None] / GRID, SLACK / GRID)
+    @staticmethod
+    def _size(change: Tensor, mask: Tensor) -> float:
+        return float(rms(change[None].double(), mask[None])) if change.any() else 0.0
 
-    def _limits(self, x: Tensor) -> Limits | None:
-        return limits(x[None] / GRID, self.rms / GRID) if self.local else None
+    def is_satisfied(self, change: Tensor, x: Tensor | None = None, mask: Tensor | float = 1.0) -> bool:
+        seen = None if x is None else self.limits(x[None] / GRID)
+        within = self._size(change, masked(mask, change)) <= self.rms
+        return within and (seen is None or seen.is_satisfied(change[None] / GRID, SLACK / GRID))
 
     def describe(self) -> str:
         return f"PSNR >= {psnr_of(self.rms):.2f} dB" if self.rms else "no change"
+
+
+def clipped(seen: Limits | None, delta: Tensor) -> Tensor:
+    """A change ``[3 h w]`` in levels within what people see of it."""
+    return delta if seen is None else GRID * seen.clip(delta[None] / GRID, SEALING)[0]
+
+
+def unseen(seen: Limits | None, whole: Callable[[float], Tensor], scale: float) -> Tensor:
+    """`whole` of the first scale, from `scale` down, at which rounding and masks have left all means within limits."""
+    change = whole(scale)
+    while seen and not seen.is_satisfied(change[None] / GRID, SLACK / GRID):
+        scale *= SMALLER
+        change = whole(scale)
+    return change
 
 
 def psnr(decibel: float, local: bool = False) -> L2Constraint:
@@ -165,9 +218,9 @@ def psnr_of(rms_levels: float) -> float:
     return float(20 * torch.log10(torch.tensor(GRID / rms_levels, dtype=torch.float64)))
 
 
-def masked(free: Tensor | float, like: Tensor) -> Tensor:
+def masked(mask: Tensor | float, like: Tensor) -> Tensor:
     """1 where a sample may change and 0 elsewhere, of the shape of `like` but for its channels."""
-    return (torch.as_tensor(free, device=like.device) > 0).to(like.dtype).expand(*like.shape[:-3], 1, *like.shape[-2:])
+    return (torch.as_tensor(mask, device=like.device) > 0).to(like.dtype).expand(*like.shape[:-3], 1, *like.shape[-2:])
 
 
 def rms(delta: Tensor, mask: Tensor | None = None) -> Tensor:

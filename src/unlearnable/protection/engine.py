@@ -70,10 +70,9 @@ class Protection:
     ) -> Tensor:
         """Protect pictures ``[b 3 h w]`` in [0, 1]; the result is of the same shape and within the budget, in float.
 
-        `target` ``[1 3 h w]`` replaces the protection's own; `mask` ``[b 1 h w]`` in [0, 1] is the share of the
-        budget a pixel may use, 0 where nothing may change;
-        `keys` name the pictures' randomness (default: their content). Raises UnlearnableError on a gradient that is
-        not finite. Sealing onto the 8-bit grid is `constraint.seal`, at the size the file will have.
+        `target` ``[1 3 h w]`` replaces the protection's own; `mask` ``[b 1 h w]`` is 0 where nothing may change; `keys`
+        name the pictures' randomness (default: their content). Raises UnlearnableError on a gradient that is not
+        finite. Sealing onto the 8-bit grid is `constraint.seal`, at the size the file will have.
         """
         scene = self.scene(model, images, prompt, mask, seed, keys)
         x, total, done = scene.x, self.rounds * self.steps, 0
@@ -101,8 +100,8 @@ class Protection:
         if any(side % model.multiple for side in images.shape[-2:]):
             raise UsageError(f"pictures of {tuple(images.shape[-2:])} px: sides must be multiples of {model.multiple}")
         x = images.to(model.device, torch.float32)
-        allowed = torch.ones_like(x[:, :1]) if mask is None else mask.to(x)
-        return Scene(x, list(keys) if keys is not None else rng.image_keys(x), allowed, self.constraint, prompt, seed)
+        mask = torch.ones_like(x[:, :1]) if mask is None else mask.to(x)
+        return Scene(x, list(keys) if keys is not None else rng.image_keys(x), mask, self.constraint, prompt, seed)
 
     def _gradient(
         self, model: Model, scene: Scene, target: Tensor | None

@@ -124,14 +124,14 @@ class Game:
         """The perturbation of picture `i` at the end, ``[3 h w]``."""
         return self.deltas.get(i, self.settings.rounds)
 
-    def add(self, x: Tensor, allowed: Tensor, keys: Sequence[str]) -> Tensor:
+    def add(self, x: Tensor, mask: Tensor, keys: Sequence[str]) -> Tensor:
         """Perturbations of pictures that came later ``[b 3 h w]``: their ascent against the surrogate as it ended.
 
         As many steps as the others had; theta has seen the others' noise and stays as it is.
         """
         delta, p = None, read(self.law)[0]["p"]
         for turn in range(self.settings.rounds):
-            delta = self._climb(x, allowed, keys, delta, p, turn)
+            delta = self._climb(x, mask, keys, delta, p, turn)
         return torch.zeros_like(x) if delta is None else delta.cpu()
 
     def close(self) -> None:
@@ -144,8 +144,8 @@ class Game:
     def _start(self) -> None:
         for rows in self._share():
             if not all(self.deltas.has(i, 0) for i in rows):
-                x, allowed = self.views.get(rows)
-                self._keep(rows, 0, self._pixels(x, allowed, [self.views.keys[i] for i in rows]).delta)
+                x, mask = self.views.get(rows)
+                self._keep(rows, 0, self._pixels(x, mask, [self.views.keys[i] for i in rows]).delta)
         self.deltas.flush(0)
         self.crew.wait()
 
@@ -177,20 +177,20 @@ class Game:
         p, done = self._law(turn), 0
         for rows in self._share():
             if not all(self.deltas.has(i, turn + 1) for i in rows):
-                x, allowed = self.views.get(rows)
+                x, mask = self.views.get(rows)
                 delta = torch.stack([self.deltas.get(i, turn) for i in rows])
                 keys = [self.views.keys[i] for i in rows]
-                self._keep(rows, turn + 1, self._climb(x, allowed, keys, delta, p, turn))
+                self._keep(rows, turn + 1, self._climb(x, mask, keys, delta, p, turn))
             done += len(rows) * self.crew.count
             tell(min(1.0, done / len(self.views)))
         self.deltas.flush(turn + 1)
         self.crew.wait()
 
     def _climb(
-        self, x: Tensor, allowed: Tensor, keys: Sequence[str], delta: Tensor | None, p: Tensor, turn: int
+        self, x: Tensor, mask: Tensor, keys: Sequence[str], delta: Tensor | None, p: Tensor, turn: int
     ) -> Tensor:
         """One turn's ascent, from `delta` or from the start."""
-        s, change = self.settings, self._pixels(x, allowed, keys)
+        s, change = self.settings, self._pixels(x, mask, keys)
         if delta is not None:
             change.delta = change.scene.project(delta.to(change.scene.x))
         with torch.no_grad():
@@ -201,8 +201,8 @@ class Game:
             change.move(s.estimator.gradient(self.objective, [self.view], seen, size, *drawn, step))
         return change.delta
 
-    def _pixels(self, x: Tensor, allowed: Tensor, keys: Sequence[str]) -> PixelPerturbation:
-        scene = self.settings.scene(self.view.model, x, self.prompt, allowed, self.seed, keys)
+    def _pixels(self, x: Tensor, mask: Tensor, keys: Sequence[str]) -> PixelPerturbation:
+        scene = self.settings.scene(self.view.model, x, self.prompt, mask, self.seed, keys)
         return self.pixels.begin(self.view.model, scene)
 
     def _keep(self, rows: Sequence[int], turn: int, delta: Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Protocol
 
 import torch
@@ -13,19 +14,20 @@ from unlearnable import rng
 from unlearnable.errors import UsageError
 from unlearnable.models.base import Model
 from unlearnable.protection.constraints import Constraint
+from unlearnable.protection.visibility import Limits
 
 
 @dataclass(frozen=True)
 class Scene:
     """Pictures `x` ``[b 3 h w]`` in [0, 1] on the model's device, and what may be done to them.
 
-    `keys` name each picture's randomness; `allowed` ``[b 1 h w]`` is the share of the budget a pixel may use;
-    `constraint` the budget. Grey pictures (`grey` ``[b 1 1 1]``) stay grey.
+    `keys` name each picture's randomness; `mask` ``[b 1 h w]`` is 0 where nothing may change; `constraint` is the
+    budget. Grey pictures (`grey` ``[b 1 1 1]``) stay grey.
     """
 
     x: Tensor
     keys: Sequence[str]
-    allowed: Tensor
+    mask: Tensor
     constraint: Constraint
     prompt: str
     seed: int
@@ -34,8 +36,16 @@ class Scene:
     def grey(self) -> Tensor:
         return (self.x == self.x[:, :1]).flatten(1).all(1).view(-1, 1, 1, 1)
 
+    @cached_property
+    def limits(self) -> Limits | None:
+        return self.constraint.limits(self.x)
+
     def project(self, delta: Tensor) -> Tensor:
-        return self.constraint.project(self.x, delta, self.allowed)
+        return self.constraint.project(self.x, delta, self.mask, self.limits)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """A step of unit size up the gradient ``[b 3 h w]``, where something may change."""
+        return self.constraint.direction(tied(gradient, self.grey) * self.mask, self.limits)
 
 
 class Perturbation(Protocol):
@@ -123,9 +133,8 @@ class PixelPerturbation:
         return self.scene.x + self.delta
 
     def move(self, gradient: Tensor) -> None:
-        scene, budget = self.scene, self.scene.constraint
-        move = budget.direction(tied(gradient, scene.grey) * scene.allowed) * (self.step * budget.radius / 255)
-        self.delta = scene.project(self.delta + move)
+        move = self.scene.direction(gradient) * (self.step * self.scene.constraint.radius / 255)
+        self.delta = self.scene.project(self.delta + move)
 
     def _start(self, start: str) -> Tensor:
         x, scene = self.scene.x, self.scene

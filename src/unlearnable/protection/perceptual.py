@@ -11,6 +11,7 @@ from torch import Tensor
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.models.features import FOLDER, FeatureNetwork, distance
 from unlearnable.protection.constraints import GRID, L2Constraint, masked, psnr_of
+from unlearnable.protection.visibility import Limits
 
 ROUNDS = 12  # of bisection
 
@@ -44,12 +45,15 @@ class PerceptualConstraint:
     def start(self, noise: Tensor) -> Tensor:
         return L2Constraint(self.rms, self.local).start(noise)
 
-    def direction(self, gradient: Tensor) -> Tensor:
-        return L2Constraint(self.rms, self.local).direction(gradient)
+    def limits(self, x: Tensor) -> Limits | None:
+        return L2Constraint(self.rms, self.local).limits(x)
 
-    def project(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
-        delta = L2Constraint(self.rms, self.local).project(x, delta, free)
-        return delta * self._fitting(x, delta.detach(), masked(free, delta)).view(-1, 1, 1, 1)
+    def direction(self, gradient: Tensor, limits: Limits | None = None) -> Tensor:
+        return L2Constraint(self.rms, self.local).direction(gradient, limits)
+
+    def project(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0, limits: Limits | None = None) -> Tensor:
+        delta = L2Constraint(self.rms, self.local).project(x, delta, mask, limits)
+        return delta * self._fitting(x, delta.detach(), masked(mask, delta)).view(-1, 1, 1, 1)
 
     @torch.no_grad()
     def _fitting(self, x: Tensor, delta: Tensor, mask: Tensor) -> Tensor:
@@ -66,24 +70,24 @@ class PerceptualConstraint:
         return torch.where(inside, 1.0, low)
 
     @torch.no_grad()
-    def seal(self, x: Tensor, delta: Tensor, free: Tensor | float = 1.0) -> Tensor:
+    def seal(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0) -> Tensor:
         # The largest root mean square, of those L2 can make of this change, at which the file looks near enough.
         low, high, best = 0.0, self.rms, torch.zeros_like(delta)
         for _ in range(ROUNDS):
             middle = (low + high) / 2
-            whole = L2Constraint(middle, self.local).seal(x, delta, free)
-            if self.is_satisfied(whole, x, free):
+            whole = L2Constraint(middle, self.local).seal(x, delta, mask)
+            if self.is_satisfied(whole, x, mask):
                 best, low = whole, middle
             else:
                 high = middle
         return best
 
-    def is_satisfied(self, change: Tensor, x: Tensor | None = None, free: Tensor | float = 1.0) -> bool:
+    def is_satisfied(self, change: Tensor, x: Tensor | None = None, mask: Tensor | float = 1.0) -> bool:
         assert x is not None, "how a change looks depends on the picture"
         one, other = x[None] / GRID, (x + change)[None] / GRID
-        bound = self.bound * float(masked(free, change).mean())
+        bound = self.bound * float(masked(mask, change).mean())
         near = bool(self._distance(one, other) <= bound)
-        return near and L2Constraint(self.rms, self.local).is_satisfied(change, x, free)
+        return near and L2Constraint(self.rms, self.local).is_satisfied(change, x, mask)
 
     def describe(self) -> str:
         return f"perceptual distance <= {self.bound:g}, PSNR >= {psnr_of(self.rms):.2f} dB"

@@ -105,7 +105,7 @@ class Deltas:
 
 
 class Views:
-    """Pictures in 8 bits, ``[3 h w]`` each, and how much of the budget each pixel may use; `keys` name them."""
+    """Pictures in 8 bits, ``[3 h w]`` each, with their masks; `keys` name them."""
 
     def __init__(self, path: Path, keys: Sequence[str], shapes: Sequence[tuple[int, int, int]]) -> None:
         self.keys, self.shapes = list(keys), list(shapes)
@@ -114,13 +114,13 @@ class Views:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def put(self, i: int, x: Tensor, allowed: Tensor) -> None:
-        """A picture ``[3 h w]`` and its shares ``[1 h w]``, both in [0, 1]."""
-        levels = (torch.cat([x, allowed]) * 255).round().to(torch.uint8).cpu().contiguous()
+    def put(self, i: int, x: Tensor, mask: Tensor) -> None:
+        """A picture ``[3 h w]`` and its mask ``[1 h w]``, both in [0, 1]."""
+        levels = (torch.cat([x, mask]) * 255).round().to(torch.uint8).cpu().contiguous()
         self.file.write(i, 0, levels.numpy().tobytes())
 
     def get(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Pictures of one shape ``[b 3 h w]`` and their shares ``[b 1 h w]``, in [0, 1]."""
+        """Pictures of one shape ``[b 3 h w]`` and their masks ``[b 1 h w]``, in [0, 1]."""
         _, h, w = self.shapes[rows[0]]
         both = [torch.frombuffer(self.file.read(i), dtype=torch.uint8).view(4, h, w) for i in rows]
         levels = torch.stack(both).float() / 255

@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from unlearnable.models.base import Model
 
 
-AROUND = 9  # px
-ROUGH = 10.0  # levels of 255
-SMOOTH = 0.35  # of the budget, where a picture is flat
-
-
 @dataclass(frozen=True)
 class Sizes:
     """At what scale and in what tiles a model sees pictures; see `views.plan`."""
@@ -56,17 +51,15 @@ class Job:
     source: Path
     name: Path
     mask: Path | None
-    quiet: bool
     digest: str
     content: str
     canvas: views.Canvas
     done: bool = False
 
     def cut(self) -> tuple[Tensor, Tensor]:
-        """Views ``[n 3 h w]`` in [0, 1], and how much each pixel may change ``[n 1 h w]``."""
+        """Views ``[n 3 h w]`` in [0, 1], and their masks ``[n 1 h w]``, 0 where nothing may change."""
         picture = files.read(self.source)
-        free = views.cut(self.canvas, allowed(picture, self.mask, self.quiet))
-        return views.cut(self.canvas, tensor(picture.pixels) / 255), free
+        return views.cut(self.canvas, tensor(picture.pixels) / 255), views.cut(self.canvas, masked(picture, self.mask))
 
 
 def digest(source: Path, mask: Path | None = None) -> str:
@@ -84,15 +77,12 @@ def digest(source: Path, mask: Path | None = None) -> str:
     return total.hexdigest()
 
 
-def allowed(picture: files.Picture, mask: Path | None, quiet: bool) -> Tensor:
-    """The share of the budget that each pixel may use, ``[1 h w]`` in [0, 1].
-
-    0 outside the mask's light parts and where the picture is transparent; with `quiet`, less where it is smooth.
-    """
+def masked(picture: files.Picture, mask: Path | None) -> Tensor:
+    """1 where a picture may change, ``[1 h w]``: in the mask's light parts, where it is not transparent; else 0."""
     height, width = picture.pixels.shape[:2]
-    free = texture(picture) if quiet else torch.ones(1, height, width)
+    allowed = torch.ones(1, height, width)
     if picture.alpha is not None:
-        free *= torch.from_numpy(picture.alpha > 0)
+        allowed *= torch.from_numpy(picture.alpha > 0)
     if mask is not None:
         light = files.read(mask).pixels.max(2)
         if light.shape != (height, width):
@@ -100,33 +90,14 @@ def allowed(picture: files.Picture, mask: Path | None, quiet: bool) -> Tensor:
                 f"the mask {shown(mask)} is {light.shape[1]} x {light.shape[0]} px and the picture {width} x {height}: "
                 "make it the picture's size"
             )
-        free *= torch.from_numpy(light >= 128)
-    return free
+        allowed *= torch.from_numpy(light >= 128)
+    return allowed
 
 
-def texture(picture: files.Picture) -> Tensor:
-    """How much a change would be masked by the picture's own detail, ``[1 h w]`` from `SMOOTH` to 1.
-
-    Contrast masking in its simplest form: the standard deviation of the brightness around a pixel, `ROUGH` levels or
-    more being enough to hide the whole budget.
-    """
-    grey = tensor(picture.pixels).mean(0, keepdim=True)[None]
-    mean, square = box(grey), box(grey.square())
-    deviation = (square - mean.square()).clamp_min(0).sqrt()
-    return box((deviation / ROUGH).clamp(SMOOTH, 1))[0]
-
-
-def box(x: Tensor) -> Tensor:
-    """Mean over `AROUND` px squared."""
-    reach = AROUND // 2
-    padded = torch.nn.functional.pad(x, (reach, reach, reach, reach), mode="replicate")
-    return torch.nn.functional.avg_pool2d(padded, AROUND, stride=1)
-
-
-def seal(picture: files.Picture, delta: Tensor, free: Tensor, constraint: Constraint) -> files.Picture:
+def seal(picture: files.Picture, delta: Tensor, mask: Tensor, constraint: Constraint) -> files.Picture:
     """The picture with a perturbation ``[3 h w]`` (in [0, 1] units) put on the 8-bit grid within the budget."""
     x = tensor(picture.pixels)
-    levels = constraint.seal(x, delta.cpu() * 255, free)
+    levels = constraint.seal(x, delta.cpu() * 255, mask)
     pixels = (x + levels).round().to(torch.uint8).permute(1, 2, 0).numpy()
     return replace(picture, pixels=np.ascontiguousarray(pixels))
 
@@ -137,25 +108,25 @@ def verify(
     path: Path,
     constraint: Constraint,
     lossless: bool,
-    free: Tensor | float = 1.0,
+    mask: Tensor | float = 1.0,
 ) -> tuple[dict[str, float], list[str]]:
     """Read a written file again: what it carries, and remarks. One that breaks its budget is removed."""
     written = files.read(path)
-    measured, notes = measure(before, written, free), list(before.notes)
+    measured, notes = measure(before, written, mask), list(before.notes)
     if not lossless:
         lost = measure(sealed, written)
         notes.append(f"lossy: saving changed the protected picture by up to {lost['linf']}/255 ({lost['psnr']:.1f} dB)")
-    elif not constraint.is_satisfied(tensor(written.pixels) - tensor(before.pixels), tensor(before.pixels), free):
+    elif not constraint.is_satisfied(tensor(written.pixels) - tensor(before.pixels), tensor(before.pixels), mask):
         path.unlink()
         raise PictureError(f"{shown(path)} broke its budget when it was saved ({measured}): please report this")
     return measured, notes
 
 
-def measure(before: files.Picture, after: files.Picture, free: Tensor | float = 1.0) -> dict[str, float]:
+def measure(before: files.Picture, after: files.Picture, mask: Tensor | float = 1.0) -> dict[str, float]:
     """The change from one picture to another: L-inf and root mean square in 1/255, PSNR in dB, share of pixels.
 
     `local` is the largest mean change around a pixel, in 1/255, which shows as a stain. Where some pixels may not
-    change (`free` ``[1 h w]`` is 0), `psnr_inside` is the PSNR of the others.
+    change (`mask` ``[1 h w]`` is 0), `psnr_inside` is the PSNR of the others.
     """
     change = after.pixels.astype(np.int16) - before.pixels.astype(np.int16)
     rms = float(np.sqrt(np.square(change.astype(np.float64)).mean()))
@@ -166,7 +137,7 @@ def measure(before: files.Picture, after: files.Picture, free: Tensor | float = 
         "changed": round(float((change != 0).any(2).mean()), 4),
         "local": round(largest(tensor(change)[None]), 2),
     }
-    share = float((torch.as_tensor(free) > 0).float().mean())
+    share = float((torch.as_tensor(mask) > 0).float().mean())
     if 0 < share < 1 and rms:
         found["psnr_inside"] = round(found["psnr"] + 10 * float(np.log10(share)), 3)
     return found

@@ -34,6 +34,6 @@ def protection(name: str, strength: str = "standard") -> Protection:
     scaled: Constraint = (
         L2Constraint(own.rms * budget / STRENGTHS["standard"], local=True)
         if isinstance(own, L2Constraint)
-        else LinfConstraint(budget)
+        else LinfConstraint(budget, local=True)
     )
     return adjusted(settings, constraint=scaled, transforms=settings.estimator.transforms or EOT)
