@@ -38,6 +38,7 @@ lint: $(READY)
 
 speed: $(READY)
 	$(BIN)/python benchmarks/speed/step.py
+	$(BIN)/python benchmarks/speed/encoders.py
 
 # Stops after a while and goes on, as a long benchmark would; then the report. Under three minutes on two idle cores.
 SMOKE := out/smoke
