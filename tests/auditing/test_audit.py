@@ -56,6 +56,9 @@ def test_every_condition_is_tried_and_every_figure_kept(whole):
     )
     assert all((done.json.parent / path).is_file() for cell in report["cells"] for path in cell["pictures"])
     assert len(report["fidelity"]) == 4 and all(row["linf"] <= 8 and row["psnr"] > 30 for row in report["fidelity"])
+    seen = report["encoders"]
+    assert [(row["encoder"], row["purify"]) for row in seen["shifts"][::2]] == [("flux2", "none"), ("sd1", "none")]
+    assert seen["summary"] in done.page.read_text(encoding="utf-8")
     assert report["defender"]["method"] == "advdm" and report["objective"]["method"] == "advdm"
     assert {"few-pictures", "one-seed", "small-model", "defenders-model"} <= {check["id"] for check in report["checks"]}
     assert any("2 of 6 clean pictures were held out" in note for note in report["subject"]["notes"])

@@ -53,7 +53,8 @@ def test_results_on_stdout_progress_and_doubts_on_stderr(command, machine):
     code, out, err = command()
     (machine / "clean" / "5.png").unlink(), (machine / "protected" / "5.png").unlink()
     assert code == 1 and "left out: protected/5.png" in err
-    assert out.splitlines()[0] == report["verdict"]["headline"] and out.splitlines()[-1] == "report/report.html"
+    assert out.splitlines()[:2] == [report["encoders"]["summary"], report["verdict"]["headline"]]
+    assert out.splitlines()[-1] == "report/report.html"
 
 
 def test_a_dry_run_needs_no_model_and_writes_nothing(command, machine):

@@ -1,6 +1,7 @@
 """`encoders check`: shifts against a closed form, noise against noise, an ascent against both, and the command."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from typer.testing import CliRunner
 import tiny
 from unlearnable.cli import app
 from unlearnable.errors import PictureError, UsageError
-from unlearnable.evaluation.shifts import compare
+from unlearnable.evaluation.rates import Estimate
+from unlearnable.evaluation.shifts import compare, summary
 from unlearnable.models.encoders import load as encoders
 from unlearnable.models.encoders.load import Encoder
 
@@ -85,3 +87,16 @@ def test_the_command(clean, tmp_path):
     assert not found["shifts"][0]["real"] and len(found["shifts"][0]["protected"]) == 2
     listed = run(app, ["encoders", "list"]).stdout
     assert "flux2" in listed and "stand-in ships" in listed and "Ideogram 4" in listed
+
+
+def test_a_summary_is_one_sentence(clean, tmp_path):
+    moved = [np.where(x > 127, x - 4, x + 4).astype(np.uint8) for x in clean]
+    folder = write(tmp_path / "a", clean)
+    shifts = compare(folder, write(tmp_path / "b", moved), [IDENTITY], purify=["none"]).shifts
+    assert summary(shifts).endswith("random noise of the same size does: pixels 1.0.")
+    behind = replace(shifts[0], purify="jpeg:75", ratio=Estimate(2.345), real=False)
+    other = replace(shifts[0], encoder="other", real=False)
+    text = summary([shifts[0], behind, other, replace(other, purify="jpeg:75")])
+    assert text.endswith(": pixels 1.0, 2.3 behind jpeg:75; other (a stand-in) 1.0, 1.0 behind jpeg:75.")
+    same = compare(folder, folder, [IDENTITY], purify=["none"]).shifts
+    assert summary(same).endswith("pixels not at all.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnable.evaluation.rates import Row
+from unlearnable.evaluation.shifts import Shift
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Facts:
     """Of one audit. What the journal beside the protected files would know is None where there is none.
 
     `train` and `held_out` count photographs; `unchanged` and `broken` name protected files that equal their clean twin,
-    or break their budget (None: no budget is known).
+    or break their budget (None: no budget is known). `shifts` say how far encoders' latents are moved.
     """
 
     rows: tuple[Row, ...]
@@ -41,6 +42,7 @@ class Facts:
     defended_prompt: str | None = None
     defended_model: str | None = None
     objective: Objective | None = None
+    shifts: tuple[Shift, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from unlearnable.evaluation.machine import machine
 from unlearnable.evaluation.material import CLEAN, PROTECTED, Condition
 from unlearnable.evaluation.pairs import Subject
 from unlearnable.evaluation.rates import Row
+from unlearnable.evaluation.shifts import summary
 from unlearnable.evaluation.sources import sources
 from unlearnable.evaluation.store import finite
 from unlearnable.metrics.fidelity import psnr
@@ -50,6 +51,7 @@ def content(facts: Facts, run: Run, pictures: Subject, known: Defender | None, c
             "level": said.level, "headline": said.headline, "sentences": said.sentences,
             "worst": said.worst and line(said.worst), "rate": said.worst and asdict(said.rate),
         },
+        "encoders": {"summary": summary(facts.shifts), "shifts": [asdict(shift) for shift in facts.shifts]},
         "rows": [line(row) for row in facts.rows],
         "checks": [asdict(finding) | {"see": finding.see} for finding in findings(facts)],
         "not_checked": unmade(facts),

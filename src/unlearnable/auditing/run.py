@@ -14,9 +14,11 @@ from unlearnable.auditing.tasks import Run, tasks
 from unlearnable.errors import UsageError, shown
 from unlearnable.evaluation.material import collect, conditions
 from unlearnable.evaluation.pairs import Subject, subject
+from unlearnable.evaluation.shifts import compare_pairs
 from unlearnable.evaluation.store import Store
 from unlearnable.inputs import path
 from unlearnable.metrics.features import Features, features
+from unlearnable.models.encoders.load import load
 from unlearnable.models.load import load_model
 from unlearnable.models.offline import going_offline
 from unlearnable.storage.locks import alone
@@ -79,7 +81,7 @@ def audit(
                 tell(before + step / (steps + 1), len(todo), what)
 
             run.do(task, within)
-        tell(len(todo), len(todo), "report")
+        tell(len(todo), len(todo), "encoders and report")
         known = defending.defender(protected, pictures.train)
         command = s.command(clean, protected, out, held)
         return report.make(out, gather(run, pictures, known), run, pictures, known, command)
@@ -88,7 +90,10 @@ def audit(
 def gather(run: Run, pictures: Subject, known: defending.Defender | None) -> Facts:
     """What is known when all cells are done."""
     s, m = run.settings, run.material
+    encoders = load(s.against, device=run.model.device, offline=s.offline)
+    seen_by = compare_pairs({p.name: (p.clean, p.protected) for p in pictures.train}, encoders)
     facts: dict[str, Any] = {
+        "shifts": seen_by.shifts,
         "rows": tuple(run.rows()), "train": len(pictures.train), "held_out": len(pictures.held_out),
         "prompt": s.prompt, "tokens": tuple(a.token for a in run.attackers.values()), "seeds": s.seeds,
         "model": run.model.name, "large": run.model.large,

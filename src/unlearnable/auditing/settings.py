@@ -24,7 +24,8 @@ class Settings:
 
     `attacks` and `purify` are names as the commands `personalize` and `purify` know them; `steps` replaces the presets'
     training steps. `generated` pictures are drawn from each attacker's model in `sampling` steps. `features` is the
-    network that judges whether they show the subject. Losses are means over `draws` of time and noise.
+    network that judges whether they show the subject. Losses are means over `draws` of time and noise. `against` names
+    encoders that are asked how far the protection moves what they see (`evaluation.shifts`).
     """
 
     attacks: tuple[str, ...] = ("dreambooth",)
@@ -37,6 +38,7 @@ class Settings:
     sampling: int = 30
     draws: int = 32
     features: str = "embedded-features"
+    against: str = "flux2,sd1"
     model: str = "embedded"
     revision: str | None = None
     device: str = "auto"
@@ -58,12 +60,14 @@ class Settings:
     def check(self) -> None:
         """Raise UsageError or SetupError for what can be known to be wrong before any model is loaded."""
         from unlearnable.metrics.features import named
+        from unlearnable.models.encoders import load as encoders
         from unlearnable.models.load import checked, has_text
         from unlearnable.personalization.presets import presets
         from unlearnable.personalization.prompts import holding
 
         checked(self.model, self.device, self.dtype, self.revision)
         named(self.features)
+        encoders.named(self.against)
         for attack in self.attacks:
             known = presets(attack)
             if self.preset != "auto" and self.preset not in known:

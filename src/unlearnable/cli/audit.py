@@ -51,6 +51,9 @@ def audit(
     steps: Annotated[int | None, typer.Option(help="Training steps, in place of the preset's.")] = None,
     generated: Annotated[int, typer.Option(help="Pictures to draw from each attacker's model.")] = 8,
     features: Annotated[str, typer.Option(help="Network that judges similarity.")] = "embedded-features",
+    against: Annotated[
+        str, typer.Option(help="Encoders that are asked what models see; see `encoders list`.")
+    ] = "flux2,sd1",
     model: flags.Model = "embedded",
     revision: flags.Revision = None,
     dry_run: flags.DryRun = False,
@@ -68,8 +71,8 @@ def audit(
 
     settings = Settings(
         attacks=listed(attack), purify=listed(purify), prompt=prompt, seeds=numbers(seeds), preset=preset, steps=steps,
-        generated=generated, features=features, model=model, revision=revision, device=device, dtype=dtype,
-        offline=offline,
+        generated=generated, features=features, against=against, model=model, revision=revision, device=device,
+        dtype=dtype, offline=offline,
     )  # fmt: skip
     cli_protect.tell_unaccepted([clean, protected, *([held_out] if held_out else [])], True, None, False)
     if dry_run:
@@ -103,7 +106,8 @@ def report(done: Audit, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(facts) + "\n")
     else:
-        lines = [facts["verdict"]["headline"], *facts["verdict"]["sentences"], f"{shown(done.page)}"]
+        lines = [facts["encoders"]["summary"], facts["verdict"]["headline"], *facts["verdict"]["sentences"]]
+        lines.append(shown(done.page))
         sys.stdout.write("\n".join(lines) + "\n")
     for check in facts["checks"]:
         style = "red" if check["grave"] else "yellow"

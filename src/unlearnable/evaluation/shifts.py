@@ -6,7 +6,8 @@ not move the latents further than noise does cannot keep a model from learning t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,23 +58,46 @@ class Report:
     failed: tuple[str, ...]
 
 
-@torch.no_grad()
+def summary(shifts: Sequence[Shift]) -> str:
+    """One sentence: how far each encoder's latents moved, in multiples of what random noise of the same size does."""
+    parts = []
+    for name in dict.fromkeys(shift.encoder for shift in shifts):
+        mine = [shift for shift in shifts if shift.encoder == name]
+        kind = "" if mine[0].real else " (a stand-in)"
+        parts.append(f"{name}{kind} {', '.join(map(moved, mine))}")
+    return f"What models see moved, in multiples of what random noise of the same size does: {'; '.join(parts)}."
+
+
+def moved(shift: Shift) -> str:
+    value = f"{shift.ratio.value:.1f}" if math.isfinite(shift.ratio.value) else "not at all"
+    return value if shift.purify == CHAINS[0] else f"{value} behind {shift.purify}"
+
+
 def compare(
     clean: Path, protected: Path, encoders: Sequence[Encoder], *, purify: Sequence[str] = CHAINS, side: int = SIDE,
     recursive: bool = False, seed: int = 0, progress: Progress | None = None,
 ) -> Report:  # fmt: skip
-    """Compare two folders (or two files) whose pictures pair by name.
+    """`compare_pairs` for two folders (or two files) whose pictures pair by name; UsageError where none does."""
+    pairs = pair(clean, protected, recursive).pairs
+    if not pairs:
+        raise UsageError(f"no picture of {shown(clean)} has its name in {shown(protected)}: give the protected twins")
+    return compare_pairs(pairs, encoders, purify=purify, side=side, seed=seed, progress=progress)
 
-    Pictures are scaled so that the shorter side is at most `side` px, as trainers do. Raises UsageError where nothing
-    can be compared, and for a countermeasure that needs a model.
+
+@torch.no_grad()
+def compare_pairs(
+    pairs: Mapping[str, tuple[Path, Path]], encoders: Sequence[Encoder], *, purify: Sequence[str] = CHAINS,
+    side: int = SIDE, seed: int = 0, progress: Progress | None = None,
+) -> Report:  # fmt: skip
+    """Compare pictures and their protected twins, by name.
+
+    Pictures are scaled so that the shorter side is at most `side` px, as trainers do. Raises PictureError where nothing
+    can be compared, and UsageError for a countermeasure that needs a model.
     """
     chains = {text: parse(text) for text in dict.fromkeys(purify)}
     for text, chain in chains.items():
         if chain.needs_model:
             raise UsageError(f"countermeasure {text!r} needs a model: leave it to `unlearnable audit`")
-    pairs = pair(clean, protected, recursive).pairs
-    if not pairs:
-        raise UsageError(f"no picture of {shown(clean)} has its name in {shown(protected)}: give the protected twins")
     moved: dict[tuple[str, str], tuple[list[Tensor], list[Tensor]]] = {}
     moved |= {(encoder.name, text): ([], []) for encoder in encoders for text in chains}
     spreads: dict[tuple[str, str], list[Tensor]] = {key: [] for key in moved}
