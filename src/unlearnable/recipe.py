@@ -17,7 +17,7 @@ from unlearnable.inputs import FILES, METHOD, MODEL, STRENGTH, fits, setting, ty
 if TYPE_CHECKING:
     from unlearnable.protection.engine import Protection
 
-DEFAULT_METHOD = "ldu"  # leads at the standard fidelity, of what runs on any model, by its worst case (README.md)
+DEFAULT_METHOD = "encoders"  # moves what real models see, and asks for none (docs/decisions/022)
 SURROGATES = ("scratch", "checkpoint")
 GROUPS = ("picture", "folder")
 BUDGETS = ("eps", "psnr", "perceptual")

@@ -12,7 +12,6 @@ from unlearnable.bench import quote
 from unlearnable.bench.page import everything, load, overall
 from unlearnable.bench.tables import table
 from unlearnable.errors import UsageError
-from unlearnable.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -33,17 +32,17 @@ def test_no_document_here_is_stale():
     assert quote.update(script["DOCUMENTS"], script["RESULTS"], check=True) == []
 
 
-def test_the_default_leads_at_the_standard_fidelity_and_nothing_is_shown_to_be_better_at_any():
+def test_ldu_leads_on_the_embedded_model_and_nothing_is_shown_to_be_better_at_any_fidelity():
     rows = load(runpy.run_path(str(ROOT / "benchmarks" / "quote.py"))["RESULTS"])["rows"]
     tables = overall(everything(rows, "embedded"))
     assert {"psnr:36.1", "psnr:30.1", "perceptual:0.2"} <= {t.budget for t in tables}
     for t in tables:
-        default = t.line(Recipe().method)
-        assert default in t.rivals and len(t.rivals) > 3
-        assert all(t.apart(rival.method, default.method).low <= 0 for rival in t.rivals)
-        assert default.mean.low > t.line("random").mean.high
+        ldu = t.line("ldu")
+        assert ldu in t.rivals and len(t.rivals) > 3
+        assert all(t.apart(rival.method, ldu.method).low <= 0 for rival in t.rivals)
+        assert ldu.mean.low > t.line("random").mean.high
     standard = next(t for t in tables if t.budget == "psnr:36.1")  # of ldu-fast a model needs a network of its own
-    assert next(line for line in standard.rivals if line.method != "ldu-fast").method == Recipe().method
+    assert next(line for line in standard.rivals if line.method != "ldu-fast").method == "ldu"
 
 
 @pytest.mark.parametrize("name", ["headline", "methods", "attackers", "run", "psnr:36.1"])

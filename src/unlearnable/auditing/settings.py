@@ -60,14 +60,14 @@ class Settings:
     def check(self) -> None:
         """Raise UsageError or SetupError for what can be known to be wrong before any model is loaded."""
         from unlearnable.metrics.features import named
-        from unlearnable.models.encoders import load as encoders
+        from unlearnable.models.encoders import families
         from unlearnable.models.load import checked, has_text
         from unlearnable.personalization.presets import presets
         from unlearnable.personalization.prompts import holding
 
         checked(self.model, self.device, self.dtype, self.revision)
         named(self.features)
-        encoders.named(self.against)
+        families.check(self.against)
         for attack in self.attacks:
             known = presets(attack)
             if self.preset != "auto" and self.preset not in known:

@@ -58,6 +58,11 @@ def run(
         tell_unaccepted(paths(inputs), recursive, Path(out), as_json)
     if recipe.model == "embedded" and recipe.protection().asks_model:
         talk.print(EMBEDDED_WORTH, style="dim")
+    if recipe.model != "embedded" and recipe.protection().against and not recipe.protection().asks_model:
+        talk.print(
+            f"method {recipe.method} asks encoders alone, not {shown(recipe.model)}: name its autoencoder, as in "
+            "--against flux2,sd1,own=FOLDER, or choose a --method that asks it", style="dim", markup=False,
+        )  # fmt: skip
     counts, started = {"protected": 0, "skipped": 0, "failed": 0}, time.monotonic()
     with counted(out), bar() as tell:
 

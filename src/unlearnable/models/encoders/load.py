@@ -49,19 +49,11 @@ def load(names: str | Sequence[str], *, device: str | torch.device = "cpu", offl
     A plain name takes the real encoder where it is on this machine, else its stand-in; without either it is fetched,
     unless `offline`. Raises UsageError for unknown names and SetupError for what cannot be had.
     """
-    return [one(name, device, offline) for name in named(names)]
-
-
-def named(names: str | Sequence[str]) -> list[str]:
-    """The names that a text lists, each once; raises UsageError for one that nothing here knows."""
     parts = names.split(",") if isinstance(names, str) else list(names)
     wanted = [name for part in filter(None, map(str.strip, parts)) for name in (FAMILIES if part == ALL else [part])]
     if not wanted:
         raise UsageError("no encoder is named: give some of " + ", ".join(FAMILIES))
-    for name in wanted:
-        if "=" not in name:
-            family(name)
-    return list(dict.fromkeys(wanted))
+    return [one(name, device, offline) for name in dict.fromkeys(wanted)]
 
 
 def one(text: str, device: str | torch.device, offline: bool) -> Encoder:

@@ -15,5 +15,5 @@ from unlearnable.protection.transforms import identity, platform
 
 PAPER = Protection(
     "encoders", None, psnr(36.1), Pixels(1 / 4), Estimator(transforms=(identity, platform)), against=Against(),
-    steps=30, side=512,
+    steps=20, side=512,
 )  # fmt: skip
