@@ -18,9 +18,9 @@ from PIL import Image
 import unlearnable
 from tiny import PROMPT, fitted, pictures
 from unlearnable import registry
-from unlearnable.cli.protect import Eta
 from unlearnable.errors import DiskError, UsageError, WriteError
 from unlearnable.jobs import protect as batch
+from unlearnable.jobs.eta import Eta
 from unlearnable.protection import strengths
 from unlearnable.recipe import Recipe
 from unlearnable.storage import atomic

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from unlearnable.errors import DiskError, UsageError, shown
 from unlearnable.images.formats import ACCEPTED
 from unlearnable.inputs import paths
+from unlearnable.jobs.eta import Eta
 from unlearnable.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -181,24 +181,6 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, re
     )
     talk.print(recipe.toml(), style="dim", markup=False)
     return failed
-
-
-@dataclass
-class Eta:
-    """How long the rest takes, from the work that was done since the first report; `clock` gives seconds."""
-
-    clock: Callable[[], float] = time.monotonic
-    first: tuple[float, float] | None = None
-
-    def left(self, done: float, total: float) -> float | None:
-        """Seconds, or None while nothing is known: rates from before the first report do not count."""
-        now = self.clock()
-        if self.first is None:
-            self.first = now, done
-        began, before = self.first
-        if done <= before or now <= began:
-            return None
-        return (total - done) * (now - began) / (done - before)
 
 
 @contextmanager

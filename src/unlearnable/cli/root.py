@@ -22,6 +22,7 @@ from unlearnable.cli import ldu as cli_ldu
 from unlearnable.cli import measure as cli_measure
 from unlearnable.cli import personalize as cli_personalize
 from unlearnable.cli import purify as cli_purify
+from unlearnable.cli import web as cli_web
 from unlearnable.errors import SetupError, UnlearnableError, UsageError, shown
 from unlearnable.inputs import FILES
 from unlearnable.recipe import BUDGETS, Recipe, load
@@ -95,6 +96,7 @@ app.command(epilog=cli_purify.EXAMPLES)(cli_purify.purify)
 app.command(epilog=cli_personalize.EXAMPLES)(cli_personalize.personalize)
 app.command(epilog=cli_measure.EXAMPLES)(cli_measure.measure)
 app.command(epilog=cli_audit.EXAMPLES)(cli_audit.audit)
+app.command(epilog=cli_web.EXAMPLES)(cli_web.ui)
 app.command(epilog=cli_ldu.SHORTCUT_EXAMPLES)(cli_ldu.train_shortcut)
 app.command(epilog=cli_ldu.LDU_EXAMPLES)(cli_ldu.train_ldu)
 
@@ -144,7 +146,7 @@ def models_path(name: Annotated[str, typer.Argument(help="embedded, a folder or 
 @app.command()
 def doctor(as_json: flags.Json = False) -> None:
     """Explain this machine: versions, device, memory, offline mode, and what is wrong with them."""
-    from unlearnable.cli.doctor import examine
+    from unlearnable.doctor import examine
 
     findings = examine()
     if as_json:

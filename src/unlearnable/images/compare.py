@@ -15,10 +15,7 @@ FOLDER = "compare"  # in the output folder
 
 def sheet(before: np.ndarray, after: np.ndarray) -> Image.Image:
     """Three panels of uint8 ``[h w 3]`` pictures; the difference is centred on grey and amplified to be visible."""
-    change = after.astype(np.float32) - before.astype(np.float32)
-    largest = float(np.abs(change).max())
-    gain = max(1, round(100 / largest)) if largest else 1
-    difference = np.clip(128 + gain * change, 0, 255).astype(np.uint8)
+    difference, gain = amplified(before, after)
     titles = ("original", "protected", f"difference x {gain}")
     panels = [Image.fromarray(pixels) for pixels in (before, after, difference)]
     for panel in panels:
@@ -31,6 +28,14 @@ def sheet(before: np.ndarray, after: np.ndarray) -> Image.Image:
         page.paste(panel, (left, 0))
         pen.text((left + 4, height + 4), title, fill="black", font_size=13)
     return page
+
+
+def amplified(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, int]:
+    """The difference of two pictures on grey, and by how much it is amplified."""
+    change = after.astype(np.float32) - before.astype(np.float32)
+    largest = float(np.abs(change).max())
+    gain = max(1, round(100 / largest)) if largest else 1
+    return np.clip(128 + gain * change, 0, 255).astype(np.uint8), gain
 
 
 def page_for(out: Path, protected: Path) -> Path:

@@ -49,6 +49,11 @@ class Canvas:
         return (self.height, self.width) == (self.work_height, self.work_width)
 
     @property
+    def seen(self) -> int:
+        """Pixels of all tiles together, by which the work on pictures compares."""
+        return len(self.tiles) * self.tile_height * self.tile_width
+
+    @property
     def tops(self) -> tuple[int, ...]:
         return tuple(sorted({tile.top for tile in self.tiles}))
 

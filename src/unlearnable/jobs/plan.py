@@ -42,8 +42,7 @@ class Planner:
             for source, name in self.pairs:
                 again = self.ledger.overwrite or name.as_posix() not in done
                 size = dimensions(source) if again else None
-                canvas = self.scale.plan(*size) if size else None
-                meter.work[source] = len(canvas.tiles) * canvas.tile_height * canvas.tile_width if canvas else 0.0
+                meter.work[source] = self.scale.plan(*size).seen if size else 0.0
         meter.tell()
         return self
 

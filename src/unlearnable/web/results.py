@@ -1,0 +1,98 @@
+"""What a session's jobs came to, as the page shows it: HTML, files and nothing of the page itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from unlearnable.errors import UnlearnableError
+from unlearnable.jobs.result import Result
+from unlearnable.recipe import Recipe
+from unlearnable.web import running, shown, trying, words
+from unlearnable.web.files import Session
+from unlearnable.web.work import Job, follow
+
+Pictures = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Names and files of twins, their table, and all of them in a ZIP."""
+
+    names: list[str]
+    files: list[Path]
+    html: str
+    archive: Path | None
+
+
+def gathered(session: Session, folder: str = running.PROTECTED) -> Gathered:
+    """The results of a verb that a session remembers."""
+    results: Sequence[Result] = session.notes.get(folder, [])
+    files = [Path(str(result.output)) for result in results if result.output]
+    archive = shown.packed(files, session.shown / f"{folder}.zip") if files else None
+    return Gathered([path.name for path in files], files, table(results), archive)
+
+
+def table(results: Sequence[Result]) -> str:
+    """A row for each picture that became something, a sentence for each that did not."""
+    done = [result for result in results if result.output]
+    rows = [
+        [Path(str(r.output)).name, words.seen(r.measured), words.figures(r.measured), "; ".join(r.notes)] for r in done
+    ]
+    failed = [running.told(result) for result in results if result.status == "failed"]
+    head = ["Picture", "Can you see it?", "Measured", "Notes"]
+    made = words.table(head, rows, f"{words.count(len(done))} done") if done else ""
+    return made + words.listed(failed, f"{words.count(len(failed))} could not be used")
+
+
+def compared(session: Session, name: str | None) -> tuple[tuple[str, str] | None, str | None, str]:
+    """What the slider shows of one result, the difference, and a sentence about both."""
+    results: Sequence[Result] = session.notes.get(running.PROTECTED, [])
+    found = next((r for r in results if r.output and Path(str(r.output)).name == name), None)
+    if found is None:
+        return None, None, ""
+    try:
+        seen = shown.look(Path(str(found.source)), Path(str(found.output)), session.out(running.LOOKS))
+    except UnlearnableError as error:
+        return None, None, f"<p>{escape(str(error))}</p>"
+    reduced = f" Shown at {seen.scale:.0%} of its size; the download has all of it." if seen.scale < 1 else ""
+    text = (
+        f"Can you see it? {words.seen(found.measured)} ({words.figures(found.measured)}.) Below is the difference, "
+        f"amplified {seen.gain} times; grey means no change.{reduced}"
+    )
+    return (str(seen.before), str(seen.after)), str(seen.difference), f"<p>{escape(text)}</p>"
+
+
+def trial(session: Session, settings: Callable[[], Recipe]) -> Iterator[tuple[str, Pictures]]:
+    """The strengths on a piece of the first picture, as they come, and then how long the whole run will take."""
+    pictures: Pictures = []
+
+    def work(tell: Callable[..., None]) -> Iterator[Any]:
+        recipe, sources = settings(), session.pictures(running.ORIGINALS)
+        folder = session.out(running.TRIED)
+        cut = shown.piece(shown.first_readable(sources), folder)
+        yield "original", cut, None
+        yield from trying.strengths(cut, folder, recipe, tell)
+        yield "time", len(sources), trying.foretold(cut, folder, recipe, sources, tell)
+
+    for job in follow(work, session.begin()):
+        pictures = [
+            (str(path), f"{name}: {words.seen(measured)}" if measured else name)
+            for name, path, measured in job.results
+            if name != "time"
+        ]
+        yield job.html() if job.state != "done" else said(job), pictures
+
+
+def said(job: Job) -> str:
+    """What the trial found out."""
+    _, number, seconds = job.results[-1]
+    lasts = f"about {words.lasts(seconds)}" if seconds is not None else "a time that could not be estimated"
+    text = (
+        "Each strength on one piece of your first picture, by a fast method that changes it about as much as the one "
+        f"you chose. {words.count(number).capitalize()} will take {lasts} on this machine."
+    )
+    return f'<div role="status"><p>{escape(text)}</p></div>'
