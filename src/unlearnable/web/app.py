@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,15 @@ def page(room: Room, cookie: str) -> Any:
     def of(request: gr.Request) -> Session:
         return room.session(request.cookies.get(cookie, ""))
 
+    def entered(request: gr.Request) -> None:
+        of(request).enter()
+
+    def left(request: gr.Request) -> None:
+        of(request).leave()
+
+    def cleared(request: gr.Request) -> None:
+        of(request).clear()
+
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     job: dict[str, Any] = {**quiet, "concurrency_id": "job", "concurrency_limit": 1}
     gr.set_static_paths([room.shown])
@@ -39,6 +47,7 @@ def page(room: Room, cookie: str) -> Any:
         with gr.Tab("Protect"):
             back, parts = protect.build(room, of, job, quiet)
             blocks.load(back, None, parts, **quiet)
+            blocks.load(entered, None, None, **quiet)
         for name, build in (("Check", check.build), ("Purify", purify.build)):
             with gr.Tab(name) as tab:
                 opened, parts = build(room, of, job, quiet)
@@ -49,13 +58,6 @@ def page(room: Room, cookie: str) -> Any:
             opened, parts = doctor.build()
             tab.select(opened, None, parts, **quiet)
         forget = gr.Button(FORGET, size="sm", variant="secondary")
-
-        def cleared(request: gr.Request) -> None:
-            of(request).clear()
-
-        def left(request: gr.Request) -> None:
-            of(request).left = time.monotonic()
-            room.sweep()
 
         forget.click(cleared, None, None, **quiet).then(None, js="() => location.reload()")
         blocks.unload(left)
@@ -80,6 +82,7 @@ def theme() -> Any:
     """gradio's own, in the fonts of this machine: none is fetched."""
     fonts: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     strong = {"button_primary_background_fill": "*primary_700", "button_primary_background_fill_hover": "*primary_800"}
+    strong |= {"button_cancel_background_fill": "#b91c1c", "button_cancel_background_fill_hover": "#991b1b"}
     dark = {f"{name}_dark": value for name, value in strong.items()}
     return gr.themes.Default(primary_hue="blue", **fonts).set(
         **strong, **dark, color_accent="*primary_700", block_label_text_color="*neutral_700",

@@ -28,7 +28,17 @@ class Session:
     shown: Path
     stop: threading.Event = field(default_factory=threading.Event)
     notes: dict[str, Any] = field(default_factory=dict)  # what tabs remember: the last results
-    left: float | None = None
+    tabs: int = 0
+    left: float | None = field(default_factory=time.monotonic)
+
+    def enter(self) -> None:
+        """A tab was opened, or reloaded."""
+        self.tabs, self.left = self.tabs + 1, None
+
+    def leave(self) -> None:
+        """A tab was closed, or is being reloaded."""
+        self.tabs = max(0, self.tabs - 1)
+        self.left = None if self.tabs else time.monotonic()
 
     def begin(self) -> threading.Event:
         """What stops the next job; the one before is stopped."""
@@ -108,9 +118,7 @@ class Room:
         if cookie not in self.sessions:
             name = os.urandom(16).hex()
             self.sessions[cookie] = Session(self.inside / name, self.shown / name)
-        found = self.sessions[cookie]
-        found.left = None
-        return found
+        return self.sessions[cookie]
 
     def sweep(self, now: float | None = None) -> None:
         """Delete the pictures of those who left and did not come back."""

@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from unlearnable.web import words
+from unlearnable.web import html, words
 from unlearnable.web.files import Session
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def settings(attack: str, prompt: str, purify: str, steps: float | None) -> dict
 def encoders(report: Report, session: Session) -> str:
     """The table of a check, and what it does not say."""
     rows = [row(shift) for shift in report.shifts]
-    said = words.table(HEAD, rows, f"{words.count(len(report.names))} compared with random noise of the same size")
+    said = html.table(HEAD, rows, f"{words.count(len(report.names))} compared with random noise of the same size")
     small = sorted({shift.encoder for shift in report.shifts if not shift.real})
     if small:
         text = (
@@ -37,7 +37,7 @@ def encoders(report: Report, session: Session) -> str:
             "name them as NAME=FOLDER."
         )
         said += f"<p>{escape(text)}</p>"
-    return said + words.listed([private(text, session) for text in report.failed], "Not compared")
+    return said + html.listed([private(text, session) for text in report.failed], "Not compared")
 
 
 def row(shift: Shift) -> list[str]:
@@ -55,7 +55,7 @@ def audit(done: Audit, session: Session) -> str:
     left = [private(text, session) for text in done.problems]
     return (
         f"<p><strong>{escape(verdict['headline'])}</strong></p>{sentences}"
-        f"{words.listed(doubts, 'Doubts')}{words.listed(left, 'Left out')}"
+        f"{html.listed(doubts, 'Doubts')}{html.listed(left, 'Left out')}"
     )
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from unlearnable.errors import UnlearnableError
 from unlearnable.jobs.result import Result
 from unlearnable.recipe import Recipe
-from unlearnable.web import running, shown, trying, words
+from unlearnable.web import html, running, shown, trying, words
 from unlearnable.web.files import Session
 from unlearnable.web.work import Job, follow
 
-Pictures = list[tuple[str, str]]
+TIME = "time"
 
 
 @dataclass(frozen=True)
@@ -44,31 +44,34 @@ def table(results: Sequence[Result]) -> str:
     ]
     failed = [running.told(result) for result in results if result.status == "failed"]
     head = ["Picture", "Can you see it?", "Measured", "Notes"]
-    made = words.table(head, rows, f"{words.count(len(done))} done") if done else ""
-    return made + words.listed(failed, f"{words.count(len(failed))} could not be used")
+    links = {row[0]: Path(str(result.output)) for row, result in zip(rows, done)}
+    made = html.table(head, rows, f"{words.count(len(done))} done; a name is a download", links) if done else ""
+    return made + html.listed(failed, f"{words.count(len(failed))} could not be used")
 
 
-def compared(session: Session, name: str | None) -> tuple[tuple[str, str] | None, str | None, str]:
-    """What the slider shows of one result, the difference, and a sentence about both."""
+def compared(session: Session, name: str | None) -> tuple[tuple[str, str] | None, str]:
+    """What the slider shows of one result; and in words, with the difference beside both for those who do not slide."""
     results: Sequence[Result] = session.notes.get(running.PROTECTED, [])
     found = next((r for r in results if r.output and Path(str(r.output)).name == name), None)
     if found is None:
-        return None, None, ""
+        return None, ""
+    source, twin = Path(str(found.source)), Path(str(found.output))
     try:
-        seen = shown.look(Path(str(found.source)), Path(str(found.output)), session.out(running.LOOKS))
+        seen = shown.look(source, twin, session.out(running.LOOKS) / str(twin.stat().st_mtime_ns))
     except UnlearnableError as error:
-        return None, None, f"<p>{escape(str(error))}</p>"
+        return None, f"<p>{escape(str(error))}</p>"
     reduced = f" Shown at {seen.scale:.0%} of its size; the download has all of it." if seen.scale < 1 else ""
     text = (
         f"Can you see it? {words.seen(found.measured)} ({words.figures(found.measured)}.) Below is the difference, "
         f"amplified {seen.gain} times; grey means no change.{reduced}"
     )
-    return (str(seen.before), str(seen.after)), str(seen.difference), f"<p>{escape(text)}</p>"
+    both = [(seen.before, "Original", "Original"), (seen.after, "Protected", "Protected")]
+    difference = (seen.difference, "Difference", f"Difference, amplified {seen.gain} times")
+    return (str(seen.before), str(seen.after)), f"<p>{escape(text)}</p>{html.gallery([*both, difference])}"
 
 
-def trial(session: Session, settings: Callable[[], Recipe]) -> Iterator[tuple[str, Pictures]]:
+def trial(session: Session, settings: Callable[[], Recipe]) -> Iterator[str]:
     """The strengths on a piece of the first picture, as they come, and then how long the whole run will take."""
-    pictures: Pictures = []
 
     def work(tell: Callable[..., None]) -> Iterator[Any]:
         recipe, sources = settings(), session.pictures(running.ORIGINALS)
@@ -76,15 +79,15 @@ def trial(session: Session, settings: Callable[[], Recipe]) -> Iterator[tuple[st
         cut = shown.piece(shown.first_readable(sources), folder)
         yield "original", cut, None
         yield from trying.strengths(cut, folder, recipe, tell)
-        yield "time", len(sources), trying.foretold(cut, folder, recipe, sources, tell)
+        yield TIME, len(sources), trying.foretold(cut, folder, recipe, sources, tell)
 
     for job in follow(work, session.begin()):
         pictures = [
-            (str(path), f"{name}: {words.seen(measured)}" if measured else name)
+            (path, name, f"{name.capitalize()}. {words.seen(measured)}" if measured else "Original")
             for name, path, measured in job.results
-            if name != "time"
+            if name != TIME
         ]
-        yield job.html() if job.state != "done" else said(job), pictures
+        yield (said(job) if job.state == "done" else job.html()) + html.gallery(pictures)
 
 
 def said(job: Job) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import unlearnable
 from unlearnable.errors import UsageError
 from unlearnable.jobs.result import Result
+from unlearnable.jobs.run import loaded
 from unlearnable.recipe import Recipe
 from unlearnable.web.files import Session
 
@@ -29,12 +31,23 @@ def recipe(
     )  # fmt: skip
 
 
+@lru_cache(maxsize=2)
+def model(name: str, asked: bool) -> Any:
+    """A model, kept from one job to the next; only its outline where the method asks it nothing."""
+    return loaded(Recipe(model=name) if asked else Recipe(model=name, method="random"))
+
+
+def model_of(settings: Recipe) -> Any:
+    return model(settings.model, settings.protection().asks_model)
+
+
 def protect(session: Session, settings: Recipe, tell: Tell) -> Iterator[Result]:
     """Protect a session's originals; what is done already is skipped."""
     sources = session.pictures(ORIGINALS)
     if not sources:
         raise UsageError(NOTHING)
-    yield from unlearnable.protect(sources, session.out(PROTECTED), settings, progress=tell)
+    options: dict[str, Any] = {"model": model_of(settings), "progress": tell}
+    yield from unlearnable.protect(sources, session.out(PROTECTED), settings, **options)
 
 
 def purify(session: Session, how: str, seed: int, keep: bool, tell: Tell) -> Iterator[Result]:

@@ -6,6 +6,7 @@ import atexit
 import os
 import socket
 import threading
+import time
 import webbrowser
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from unlearnable.errors import UsageError
 from unlearnable.web.files import Room
 
 HOST = "127.0.0.1"
+SWEEP = 60.0  # seconds
 
 
 def serve(port: int, browser: bool, say: Callable[[str], None]) -> None:
@@ -30,6 +32,7 @@ def serve(port: int, browser: bool, say: Callable[[str], None]) -> None:
         guard = served(room, port)
         address = f"http://{HOST}:{port}/?key={guard.key}"
         say(address)
+        threading.Thread(target=sweeping, args=(room,), daemon=True).start()
         if browser:
             threading.Timer(1.0, webbrowser.open, [address]).start()
         config = uvicorn.Config(
@@ -39,6 +42,12 @@ def serve(port: int, browser: bool, say: Callable[[str], None]) -> None:
     finally:
         room.close()
         listening.close()
+
+
+def sweeping(room: Room) -> None:
+    while True:
+        time.sleep(SWEEP)
+        room.sweep()
 
 
 def telling_nobody(room: Room) -> None:

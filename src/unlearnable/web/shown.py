@@ -15,7 +15,7 @@ from unlearnable.images import files
 from unlearnable.images.compare import amplified
 
 LARGEST = 1600  # px of the longer side of what is shown; downloads have all pixels
-PIECE = 512  # px of the piece on which strengths are tried
+PIECE = 256  # px of the piece on which strengths are tried
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ def sized(picture: files.Picture, scale: float) -> files.Picture:
 
 
 def piece(source: Path, folder: Path) -> Path:
-    """The middle of a picture as a PNG of at most `PIECE` px squared, larger pictures scaled down first."""
+    """The middle of a picture as a PNG of at most `PIECE` px squared; its shorter side is at most twice that first."""
     picture = files.read(source)
-    small = sized(picture, PIECE / min(picture.pixels.shape[:2]))
+    small = sized(picture, 2 * PIECE / min(picture.pixels.shape[:2]))
     height, width = small.pixels.shape[:2]
     top, left = max(0, (height - PIECE) // 2), max(0, (width - PIECE) // 2)
 

@@ -11,14 +11,14 @@ from typing import Any
 import unlearnable
 from unlearnable.errors import UnlearnableError
 from unlearnable.images.header import dimensions
-from unlearnable.jobs.run import loaded
 from unlearnable.protection.sealing import sizes
 from unlearnable.protection.strengths import STRENGTHS
 from unlearnable.recipe import Recipe
+from unlearnable.web.running import model_of
 
 FAST = "ldu-fast"  # for the embedded model, in one pass
 FEW_STEPS = 4
-PATIENCE = 6.0  # seconds that are spent on an estimate, if there are two reports by then
+PATIENCE = 3.0  # seconds that are spent on an estimate, if there are two reports by then
 Tell = Callable[..., None]
 
 
@@ -38,7 +38,8 @@ def strengths(piece: Path, folder: Path, recipe: Recipe, tell: Tell) -> Iterator
             tell(before + done / max(1, total), len(STRENGTHS), what)
 
         tried = replace(quick(recipe), strength=strength)
-        for result in unlearnable.protect([piece], folder / strength, tried, overwrite=True, progress=within):
+        options: dict[str, Any] = {"model": model_of(tried), "overwrite": True, "progress": within}
+        for result in unlearnable.protect([piece], folder / strength, tried, **options):
             if result.status == "failed":
                 raise UnlearnableError(result.message)
             yield strength, Path(str(result.output)), dict(result.measured)
@@ -58,7 +59,7 @@ def foretold(piece: Path, folder: Path, recipe: Recipe, sources: Sequence[Path],
         if len(seen) > 2 and seen[-1][0] - seen[0][0] > PATIENCE and done > seen[1][1]:
             raise Enough
 
-    model = loaded(recipe)
+    model = model_of(recipe)
     options: dict[str, Any] = {"model": model, "overwrite": True, "progress": told}
     try:
         for result in unlearnable.protect([piece], folder / "clock", recipe, **options):

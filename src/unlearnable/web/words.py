@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from html import escape
 
 SEEN = (
     (44.0, "No: nobody sees this, even side by side."),
@@ -75,21 +74,3 @@ def lasts(seconds: float) -> str:
 
 def count(number: int, thing: str = "picture") -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def listed(sentences: list[str], title: str) -> str:
-    """Sentences as a list in HTML, under a title; nothing where there are none."""
-    if not sentences:
-        return ""
-    return f"<p><strong>{escape(title)}</strong></p><ul>{''.join(f'<li>{escape(s)}</li>' for s in sentences)}</ul>"
-
-
-def table(head: list[str], rows: list[list[str]], caption: str) -> str:
-    """A table in HTML that a screen reader can read; a narrow window scrolls it sideways, not the page."""
-    heads = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    lines = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
-        for row in rows
-    )
-    body = f"<caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody>"
-    return f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table>{body}</table></div>'

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from unlearnable import registry
-from unlearnable.web import judged, running
+from unlearnable.web import html, judged, running
 from unlearnable.web.files import Room
 from unlearnable.web.tabs.pick import listed, names, picker
 from unlearnable.web.work import follow
@@ -41,16 +40,16 @@ def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> An
     gr.Markdown(QUICK)
     encoders = gr.Textbox("flux2,sd1", label="Encoders", info="flux2 and sd1 come along as small stand-ins")
     check = gr.Button("Check", variant="primary")
-    checked = gr.HTML("", elem_classes="report")
+    checked = gr.HTML("", elem_classes="report", padding=False)
     gr.Markdown(LONG)
     attack = gr.Dropdown(registry.names("attacker"), value="dreambooth", label="Attacker")
     prompt = gr.Textbox("a photo of sks", label="What the pictures show, the subject as sks")
     purify = gr.Textbox("none,jpeg:75", label="Countermeasures", info="As in the tab Purify, with commas between them")
-    steps = gr.Number(None, label="Training steps", precision=0, minimum=1, info="Empty: the attacker's own number")
+    steps = gr.Number(0, label="Training steps", precision=0, minimum=0, info="0: the attacker's own number")
     with gr.Row():
         audit = gr.Button("Audit", variant="primary")
         stop = gr.Button("Stop", variant="stop")
-    audited = gr.HTML("", elem_classes="report")
+    audited = gr.HTML("", elem_classes="report", padding=False)
     report = gr.File(label="The report as a file", interactive=False, visible=False)
 
     def run_check(named: str, request: gr.Request) -> Iterator[str]:
@@ -70,7 +69,7 @@ def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> An
             yield seen.html(), gr.update(visible=False)
         if seen.state == "done":
             page = Path(seen.results[0].page)
-            frame = f'<iframe class="page" title="Report of the audit" src="{address(page)}" sandbox></iframe>'
+            frame = f'<iframe class="page" title="Report of the audit" src="{html.address(page)}" sandbox></iframe>'
             yield judged.audit(seen.results[0], session) + frame, gr.update(value=str(page), visible=True)
 
     def halt(request: gr.Request) -> None:
@@ -84,7 +83,3 @@ def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> An
     audit.click(run_audit, [attack, prompt, purify, steps], [audited, report], **job)
     stop.click(halt, None, None, queue=False, **quiet)
     return opened, [originals, twins]
-
-
-def address(page: Path) -> str:
-    return escape(f"gradio_api/file={page}", quote=True)

@@ -15,7 +15,8 @@ def build() -> None:
     """The tab's parts: nothing of it changes."""
     gr.Markdown("Everything that is known here. Open one for its paper, equation and budget.")
     for kind, title in KINDS.items():
-        gr.HTML(f"<h3>{title}</h3>{''.join(entry(kind, name) for name in registry.names(kind))}", elem_classes="report")
+        entries = "".join(entry(kind, name) for name in registry.names(kind))
+        gr.HTML(f"<h2>{title}</h2>{entries}", elem_classes="report", padding=False)
 
 
 def entry(kind: str, name: str) -> str:

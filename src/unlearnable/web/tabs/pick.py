@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from unlearnable.images.formats import ACCEPTED
-from unlearnable.web import words
+from unlearnable.web import html, words
 from unlearnable.web.files import Room, Session
 
 SHOWN = 12  # names
@@ -20,7 +20,7 @@ def picker(room: Room, of: Any, slot: str, title: str) -> gr.HTML:
     with gr.Row():
         folder = gr.UploadButton("Add a whole folder", file_count="directory", size="sm")
         clear = gr.Button("Remove all", size="sm")
-    listing = gr.HTML(listed([], []), elem_classes="listing")
+    listing = gr.HTML(listed([], []), elem_classes="listing", padding=False)
 
     def take(uploads: Any, request: gr.Request) -> tuple[Any, str]:
         session: Session = of(request)
@@ -52,4 +52,4 @@ def listed(found: list[str], refused: list[str]) -> str:
     else:
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         text = f"{words.count(len(found))}: {', '.join(found[:SHOWN])}{more}"
-    return f'<div role="status"><p>{escape(text)}</p>{words.listed(refused, "Not taken")}</div>'
+    return f'<div role="status"><p>{escape(text)}</p>{html.listed(refused, "Not taken")}</div>'

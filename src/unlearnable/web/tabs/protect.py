@@ -23,42 +23,38 @@ EMBEDDED = (
 
 def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> Any:
     """The tab's parts; returns what is to be called when the page is loaded: (function, outputs)."""
-    gr.Markdown("### 1. Your pictures")
+    gr.Markdown("## 1. Your pictures")
     listing = picker(room, of, running.ORIGINALS, "Pictures")
-    gr.Markdown("### 2. How strong?")
+    gr.Markdown("## 2. How strong?")
     strength = gr.Radio([(text, name) for name, text in words.STRENGTHS.items()], value="standard", label="Strength")
     with gr.Accordion("Advanced", open=False):
         method = gr.Dropdown(registry.names(), value=Recipe().method, label="Method", info=METHODS)
         model = gr.Textbox(Recipe().model, label="Model to protect against", info=EMBEDDED)
         prompt = gr.Textbox(Recipe().prompt, label="What the pictures show", info="As somebody who trains would say it")
-        steps = gr.Number(None, label="Steps", precision=0, minimum=0, info="Empty: as many as the method takes")
+        steps = gr.Number(0, label="Steps", precision=0, minimum=0, info="0: as many as the method takes")
         keep = gr.Checkbox(False, label="Keep metadata (place, camera, author)")
     settings = [strength, method, prompt, steps, model, keep]
     trial = gr.Button("Try the strengths on a piece of the first picture")
-    tried = gr.HTML("", elem_classes="report")
-    gallery = gr.Gallery(label="One piece, three strengths", columns=[2, 2, 4], visible=False, object_fit="contain")
-    gr.Markdown("### 3. Protect")
+    tried = gr.HTML("", elem_classes="report", padding=False)
+    gr.Markdown("## 3. Protect")
     with gr.Row():
         go = gr.Button("Protect", variant="primary")
         stop = gr.Button("Stop", variant="stop", interactive=False)
-    state = gr.HTML("", elem_classes="report")
+    state = gr.HTML("", elem_classes="report", padding=False)
     with gr.Column(visible=False) as after:
-        gr.Markdown("### 4. Compare and take home")
+        gr.Markdown("## 4. Compare and take home")
         which = gr.Dropdown([], label="Picture to compare")
         slider = gr.ImageSlider(
             label="Original on the left, protected on the right", max_height=640, buttons=["fullscreen"]
         )
-        said = gr.HTML("", elem_classes="report")
-        difference = gr.Image(label="Difference, amplified", type="filepath", buttons=["fullscreen"])
+        said = gr.HTML("", elem_classes="report", padding=False)
         archive = gr.DownloadButton("Download all as ZIP", variant="primary")
-        each = gr.File(label="Download one by one", file_count="multiple", interactive=False)
-    table = gr.HTML("", elem_classes="report")
-    compared = [slider, difference, said]
-    ended = [after, which, table, each, archive]
+    table = gr.HTML("", elem_classes="report", padding=False)
+    compared = [slider, said]
+    ended = [after, which, table, archive]
 
-    def try_out(request: gr.Request, *chosen: Any) -> Iterator[Any]:
-        for html, pictures in results.trial(of(request), lambda: running.recipe(*chosen)):
-            yield html, gr.update(value=pictures, visible=bool(pictures))
+    def try_out(request: gr.Request, *chosen: Any) -> Iterator[str]:
+        yield from results.trial(of(request), lambda: running.recipe(*chosen))
 
     def protect(request: gr.Request, *chosen: Any) -> Iterator[Any]:
         session = of(request)
@@ -77,20 +73,20 @@ def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> An
         choice = gr.update(choices=found.names, value=found.names[0] if found.names else None)
         return {
             after: gr.update(visible=bool(found.names)), which: choice, table: found.html,
-            each: [str(path) for path in found.files], archive: str(found.archive) if found.archive else None,
+            archive: str(found.archive) if found.archive else None,
         }  # fmt: skip
 
     def halt(request: gr.Request) -> None:
         of(request).stop.set()
 
-    def compare(name: str | None, request: gr.Request) -> tuple[Any, Any, str]:
+    def compare(name: str | None, request: gr.Request) -> tuple[Any, str]:
         return results.compared(of(request), name)
 
     def back(request: gr.Request) -> dict[Any, Any]:
         session = of(request)
         return {listing: listed(names(session, running.ORIGINALS), []), **working("", False), **shown(session)}
 
-    trial.click(try_out, settings, [tried, gallery], **job)
+    trial.click(try_out, settings, tried, **job)
     go.click(protect, settings, [state, go, stop, *ended], **job)
     which.change(compare, which, compared, **quiet)
     stop.click(halt, None, None, queue=False, **quiet)

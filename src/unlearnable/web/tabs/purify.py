@@ -33,8 +33,8 @@ def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> An
     with gr.Row():
         go = gr.Button("Purify", variant="primary")
         stop = gr.Button("Stop", variant="stop")
-    state = gr.HTML("", elem_classes="report")
-    table = gr.HTML("", elem_classes="report")
+    state = gr.HTML("", elem_classes="report", padding=False)
+    table = gr.HTML("", elem_classes="report", padding=False)
     archive = gr.DownloadButton("Download all as ZIP", visible=False)
 
     def purify(how: str, seed: float, keep: bool, request: gr.Request) -> Iterator[Any]:
