@@ -49,7 +49,9 @@ def test_papers_true_budgets():
     assert budgets["advdm"] == budgets["mist"] == budgets["sds"] == 16 and budgets["ace"] == 4
 
 
-@pytest.mark.parametrize("bad", [{"steps": -1}, {"batch": -1}, {"resolution": -5}, {"eps": 3, "psnr": 36}])
+@pytest.mark.parametrize(
+    "bad", [{"steps": -1}, {"batch": -1}, {"resolution": -5}, {"web_size": 63}, {"eps": 3, "psnr": 36}]
+)
 def test_bad_settings_are_refused(bad):
     with pytest.raises(UsageError, match="give"):
         Recipe(**bad)

@@ -38,8 +38,9 @@ class Recipe:
     once (0: those of one picture, at most 8, so that each file is written as soon as it is done). A method whose
     surrogate learns the pictures learns each of them by itself, so that no result depends on the others; with
     ``group="folder"`` it learns those of a folder that are worked on at one size together, as one subject, as papers
-    have it. `format` and `quality` choose another file
-    format for the results. `checkpointing` trades time for memory.
+    have it. A picture whose longer side has more than `web_size` px is scaled down to that first, so that it is
+    protected at the size at which it will be shown (0: none is). `format` and `quality` choose another file format for
+    the results. `checkpointing` trades time for memory.
     """
 
     method: str = setting(DEFAULT_METHOD, "Protection; see `unlearnable methods`.", METHOD)
@@ -58,6 +59,7 @@ class Recipe:
     resolution: int = setting(0, "Scale in px at which larger pictures are protected.", METHOD)
     batch: int = setting(0, "Views worked on at once; 0: those of one picture.", MODEL)
     group: str = setting("picture", "What surrogates learn at once: picture or folder.", METHOD)
+    web_size: int = setting(0, "Scale to this longer side in px first, as platforms do.", FILES)
     format: str | None = setting(None, "File format of the results, e.g. png, jpeg.", FILES)
     quality: int | None = setting(None, "Quality of a lossy format, 1 to 100.", FILES)
     keep_metadata: bool = setting(False, "Keep EXIF (GPS too) and XMP.", FILES)
@@ -75,7 +77,7 @@ class Recipe:
             raise UsageError(f"unknown surrogate {self.surrogate!r}: {suggestion(self.surrogate, [*SURROGATES])}")
         if self.group not in GROUPS:
             raise UsageError(f"unknown group {self.group!r}: {suggestion(self.group, [*GROUPS])}")
-        for name, least in (("steps", 0), ("batch", 0), ("resolution", 0)):
+        for name, least in (("steps", 0), ("batch", 0), ("resolution", 0), ("web_size", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name} {value} is too small: give {least} or more")
@@ -87,8 +89,9 @@ class Recipe:
             from unlearnable.images.formats import output_format
 
             output_format("PNG", self.format)
-        if self.resolution and self.resolution < 64:
-            raise UsageError(f"resolution {self.resolution} is too small: give 64 or more, or 0 for the model's own")
+        for name, own in (("resolution", "the model's own"), ("web_size", "each picture's own")):
+            if 0 < getattr(self, name) < 64:
+                raise UsageError(f"{name} {getattr(self, name)} is too small: give 64 or more, or 0 for {own}")
 
     def _check_quality(self) -> None:
         from unlearnable.images.formats import LOSSLESS, output_format

@@ -79,7 +79,8 @@ def run(
             if compare and result.output:
                 from unlearnable.images.compare import page_for, write
 
-                write(Path(result.source), Path(result.output), page_for(Path(out), Path(result.output)))
+                output = Path(result.output)
+                write(Path(result.source), output, page_for(Path(out), output), recipe.web_size)
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     pace = counts["protected"] / (time.monotonic() - started)
     talk.print(
@@ -163,7 +164,7 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, re
     check(recipe, pairs, mask)
     for source, name in pairs:
         try:
-            picture = files.read(source)
+            picture = files.within(source, recipe.web_size)
         except PictureError as error:
             failed += 1
             talk.print(f"would fail: {error}", style="red", markup=False)

@@ -44,9 +44,12 @@ def page_for(out: Path, protected: Path) -> Path:
     return page if page.suffix == ".png" else page.with_name(page.name + ".png")
 
 
-def write(source: Path, protected: Path, path: Path) -> None:
-    """Compare two files in a PNG at `path`. Raises PictureError where their sizes differ."""
-    before, after = files.read(source), files.read(protected)
+def write(source: Path, protected: Path, path: Path, side: int = 0) -> None:
+    """Compare two files in a PNG at `path`, the first scaled down to `side` as its twin was (0: as it is).
+
+    Raises PictureError where their sizes differ.
+    """
+    before, after = files.within(source, side), files.read(protected)
     if before.pixels.shape != after.pixels.shape:
         raise PictureError(f"{source} and {protected} differ in size: compare a picture with its own twin")
     page = np.asarray(sheet(before.pixels, after.pixels))

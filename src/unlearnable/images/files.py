@@ -1,4 +1,4 @@
-"""Everything about picture files under one name: find, read, name, write.
+"""Everything about picture files under one name: find, read, scale, name, write.
 
 `read` gives a `Picture` (8-bit pixels, upright); `write` puts one back, atomically, with its alpha and colour profile.
 """
@@ -8,6 +8,7 @@ from unlearnable.images.formats import is_lossless, lost, output_format, output_
 from unlearnable.images.limits import Limits
 from unlearnable.images.picture import Picture, content_hash
 from unlearnable.images.read import read
+from unlearnable.images.within import size_within, within
 from unlearnable.images.write import like, write
 
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "output_format",
     "output_name",
     "read",
+    "size_within",
     "sources",
     "summary",
     "target",
     "unaccepted",
+    "within",
     "write",
 ]

@@ -54,21 +54,16 @@ def clean_exif(image: Image.Image, height: int, width: int) -> bytes | None:
     picture), and the tags that describe the old file's structure. None if nothing is left or the EXIF is damaged.
     """
     try:
-        source = _exif(image)
-        kept = Image.Exif()
-        for tag in _KEPT:
-            if tag in source:
-                kept[tag] = source[tag]
-        photo: dict[int, Any] = dict(source.get_ifd(ExifTags.IFD.Exif))
-        for tag in (_MAKER_NOTE, _INTEROP):
-            photo.pop(tag, None)
-        if photo:
-            kept[ExifTags.IFD.Exif] = {**photo, _WIDTH: width, _HEIGHT: height}
-        if place := dict(source.get_ifd(ExifTags.IFD.GPSInfo)):
-            kept[ExifTags.IFD.GPSInfo] = place
-        return kept.tobytes() if len(kept) else None
+        return _descriptive(_exif(image), height, width)
     except Exception:  # as above
         return None
+
+
+def resized(exif: bytes, height: int, width: int) -> bytes | None:
+    """The EXIF that `clean_exif` gave, for a picture that was scaled to `height` x `width` px since."""
+    source = Image.Exif()
+    source.load(exif)
+    return _descriptive(source, height, width)
 
 
 def clean_xmp(xmp: object) -> bytes | None:
@@ -109,6 +104,21 @@ def resolution(image: Image.Image, turned: bool) -> tuple[float, float] | None:
     if not (1 <= across <= 65535 and 1 <= down <= 65535):  # also false for nan
         return None
     return (down, across) if turned else (across, down)
+
+
+def _descriptive(source: Image.Exif, height: int, width: int) -> bytes | None:
+    kept = Image.Exif()
+    for tag in _KEPT:
+        if tag in source:
+            kept[tag] = source[tag]
+    photo: dict[int, Any] = dict(source.get_ifd(ExifTags.IFD.Exif))
+    for tag in (_MAKER_NOTE, _INTEROP):
+        photo.pop(tag, None)
+    if photo:
+        kept[ExifTags.IFD.Exif] = {**photo, _WIDTH: width, _HEIGHT: height}
+    if place := dict(source.get_ifd(ExifTags.IFD.GPSInfo)):
+        kept[ExifTags.IFD.GPSInfo] = place
+    return kept.tobytes() if len(kept) else None
 
 
 def _exif(image: Image.Image) -> Image.Exif:

@@ -42,7 +42,8 @@ class Planner:
             for source, name in self.pairs:
                 again = self.ledger.overwrite or name.as_posix() not in done
                 size = dimensions(source) if again else None
-                meter.work[source] = self.scale.plan(*size).seen if size else 0.0
+                canvas = self.scale.plan(*files.size_within(*size, self.recipe.web_size)) if size else None
+                meter.work[source] = canvas.seen if canvas else 0.0
         meter.tell()
         return self
 
@@ -84,16 +85,16 @@ class Planner:
     def _job(self, source: Path, name: Path) -> Job:
         self.ledger.spool.fetch(source)
         self.ledger.place.at(name)
-        mask = self._mask(name)
+        mask, side = self._mask(name), self.recipe.web_size
         digest = sealing.digest(source, mask)
         entry = self.ledger.finished(name, digest)
         if entry and all(type(entry.get(field)) is kind for field, kind in NEEDED):
             canvas = self.scale.plan(entry["height"], entry["width"])
-            return Job(source, name, mask, digest, entry["content"], canvas, done=True)
-        picture = files.read(source)
-        sealing.masked(picture, mask)  # a mask that does not fit fails its own picture, not the group
+            return Job(source, name, mask, digest, entry["content"], canvas, done=True, side=side)
+        picture = files.within(source, side)
+        sealing.masked(picture, mask, side)  # a mask that does not fit fails its own picture, not the group
         canvas = self.scale.plan(*picture.pixels.shape[:2])
-        return Job(source, name, mask, digest, files.content_hash(picture), canvas)
+        return Job(source, name, mask, digest, files.content_hash(picture), canvas, side=side)
 
     def _mask(self, name: Path) -> Path | None:
         if self.mask is None or not self.mask.is_dir():

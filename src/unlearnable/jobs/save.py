@@ -32,12 +32,12 @@ def save(job: Job, deltas: Tensor, recipe: Recipe, ledger: Ledger, seconds: floa
 
 
 def _save(job: Job, deltas: Tensor, r: Recipe, ledger: Ledger, seconds: float) -> Result:
-    constraint, picture = r.protection().constraint, files.read(job.source)
+    constraint, picture = r.protection().constraint, job.picture()
     kind, _ = files.output_format(picture.format, r.wanted, plain=picture.plain)
     name = files.output_name(job.name, kind)
     path = Path(ledger.target(name))
     delta = views.merge(job.canvas, deltas)
-    mask = sealing.masked(picture, job.mask)
+    mask = job.masked(picture)
     sealed = sealing.seal(picture, delta, mask, constraint)
     mode = files.like(job.source)
     with uninterrupted():

@@ -46,7 +46,10 @@ def sizes(model: Model, resolution: int = 0, side: int = 0) -> Sizes:
 
 @dataclass(frozen=True)
 class Job:
-    """A source and its plan. Pixels are read when they are needed, so that waiting jobs cost no memory."""
+    """A source and its plan. Pixels are read when they are needed, so that waiting jobs cost no memory.
+
+    A picture whose longer side has more than `side` px is scaled down to that before anything else; 0: none is.
+    """
 
     source: Path
     name: Path
@@ -55,11 +58,20 @@ class Job:
     content: str
     canvas: views.Canvas
     done: bool = False
+    side: int = 0
+
+    def picture(self) -> files.Picture:
+        """The picture that is protected."""
+        return files.within(self.source, self.side)
+
+    def masked(self, picture: files.Picture) -> Tensor:
+        """1 where it may change, ``[1 h w]``, else 0."""
+        return masked(picture, self.mask, self.side)
 
     def cut(self) -> tuple[Tensor, Tensor]:
         """Views ``[n 3 h w]`` in [0, 1], and their masks ``[n 1 h w]``, 0 where nothing may change."""
-        picture = files.read(self.source)
-        return views.cut(self.canvas, tensor(picture.pixels) / 255), views.cut(self.canvas, masked(picture, self.mask))
+        picture = self.picture()
+        return views.cut(self.canvas, tensor(picture.pixels) / 255), views.cut(self.canvas, self.masked(picture))
 
 
 def digest(source: Path, mask: Path | None = None) -> str:
@@ -77,14 +89,17 @@ def digest(source: Path, mask: Path | None = None) -> str:
     return total.hexdigest()
 
 
-def masked(picture: files.Picture, mask: Path | None) -> Tensor:
-    """1 where a picture may change, ``[1 h w]``: in the mask's light parts, where it is not transparent; else 0."""
+def masked(picture: files.Picture, mask: Path | None, side: int = 0) -> Tensor:
+    """1 where a picture may change, ``[1 h w]``: in the mask's light parts, where it is not transparent; else 0.
+
+    The mask is scaled down to `side` as the picture was.
+    """
     height, width = picture.pixels.shape[:2]
     allowed = torch.ones(1, height, width)
     if picture.alpha is not None:
         allowed *= torch.from_numpy(picture.alpha > 0)
     if mask is not None:
-        light = files.read(mask).pixels.max(2)
+        light = files.within(mask, side).pixels.max(2)
         if light.shape != (height, width):
             raise PictureError(
                 f"the mask {shown(mask)} is {light.shape[1]} x {light.shape[0]} px and the picture {width} x {height}: "
