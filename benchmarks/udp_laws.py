@@ -1,6 +1,6 @@
 """The laws p(t) that EUDP may draw times from: one plot, for the two schedules that pictures are trained on here.
 
-    python benchmarks/udp_laws.py                  # writes docs/udp-laws.png and prints where each law's mass lies
+    python benchmarks/udp_laws.py                  # writes the plot of docs/explanation/udp.md, prints each law's mass
 
 The measured law is taken from the embedded model on photographs that scikit-image carries.
 """
@@ -42,7 +42,8 @@ def main() -> None:
     import matplotlib.pyplot as plt
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plot", type=Path, default=Path(__file__).parents[1] / "docs" / "udp-laws.png")
+    plot = Path(__file__).parents[1] / "docs" / "explanation" / "udp-laws.png"
+    parser.add_argument("--plot", type=Path, default=plot)
     options = parser.parse_args()
     page, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True)
     print("| schedule | law | p(t) in proportion to | mean t | half of the draws below t = |\n|---|---|---|---|---|")

@@ -1,7 +1,8 @@
 """What documents tell people to type is accepted: every command is parsed by the real command line, nothing is run.
 
 Commands of this project in fenced blocks and in backticks; scripts and make targets that they name exist; recipes that
-they name can be read; Python blocks compile. The model card's Python runs in `tests/models/test_embedded.py`.
+they name can be read; Python blocks compile; links and pictures lead to a file and to a heading of it. The model card's
+Python runs in `tests/models/test_embedded.py`.
 """
 
 import re
@@ -58,7 +59,7 @@ def parsed(words):
         command.make_parser(context).parse_args(list(words))
 
 
-@pytest.mark.parametrize("path, line", CASES, ids=[f"{path.name}: {line[:60]}" for path, line in CASES])
+@pytest.mark.parametrize("path, line", CASES, ids=[f"{path.relative_to(ROOT)}: {line[:60]}" for path, line in CASES])
 def test_a_command_is_accepted(path, line):
     words = [STANDS_FOR.get(word, word) for word in shlex.split(line.replace("…", "..."))]
     while "=" in words[0]:
@@ -94,3 +95,41 @@ BLOCKS = [
 @pytest.mark.parametrize("path, block", BLOCKS, ids=[path.name for path, _ in BLOCKS])
 def test_python_blocks_compile(path, block):
     compile(block, path.name, "exec")
+
+
+LINK = re.compile(r"\]\(([^()\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.M)
+MADE = {
+    ROOT / "docs/reference" / f"{name}.md" for name in ("cli", "methods", "attackers", "countermeasures", "metrics")
+}
+
+
+def anchors(path):
+    """What the headings of a document are called in links: lower case, words joined by hyphens."""
+    headings = HEADING.findall(FENCED.sub("", path.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+LINKS = [
+    (path, link) for path in DOCUMENTS
+    for link in dict.fromkeys(LINK.findall(QUOTED.sub("", FENCED.sub("", path.read_text(encoding="utf-8")))))
+    if "://" not in link
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path, link", LINKS, ids=[f"{path.relative_to(ROOT)}: {link}" for path, link in LINKS])
+def test_a_link_leads_somewhere(path, link):
+    name, _, anchor = link.partition("#")
+    target = (path.parent / name).resolve() if name else path
+    assert target.is_file() or target in MADE  # pages that the site makes from the code
+    if anchor and target.suffix == ".md" and target not in MADE:
+        assert anchor in anchors(target)
+
+
+def test_the_readme_is_read_in_a_minute():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 120
+    tables = "\n".join("|" if line.startswith("|") else "" for line in lines).split("\n\n")
+    assert all(table.count("|") <= 2 + 6 for table in tables)  # a header, its ruler, six rows
+    pictures = [ROOT / link for link in LINK.findall("\n".join(lines)) if link.endswith((".jpg", ".png"))]
+    assert pictures and all(picture.stat().st_size <= 300_000 for picture in pictures)

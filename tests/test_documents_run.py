@@ -35,6 +35,8 @@ ELSEWHERE = {
     ),
     r"^make\b": "continuous integration runs `make lint` and `make test`; the others are made of these commands",
     r"^python (training|tests|benchmarks)/": "hours; tests/training and tests/benchmarks run their parts",
+    r"^python examples/": "tests/test_examples.py",
+    r"--(install|show)-completion$": "typer's own; it asks which shell runs, and writes to its settings",
     r" --ray ": "tests/test_spread.py, on a cluster of one machine",
     r"rounds=10,train=100|--steps \d\d\d": "minutes, which the command asks for",
     r"--surrogate scratch": "minutes, whatever the steps; tests/test_dataset.py plays the game",
@@ -48,6 +50,7 @@ PICTURES = {
     "others": 4,
     "pictures": 4,
     "out/pictures": 4,
+    "out/originals": 2,
 }
 
 
@@ -74,6 +77,10 @@ def folder(tmp_path, monkeypatch):
         for i, x in enumerate(tiny.pictures(count, seed=len(name), side=64)):
             Image.fromarray((x.permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(f"{name}/{i}.png")
     Image.open("photos/0.png").save("photo.jpg")
+    Path("protect.toml").write_text('method = "advdm"\n')
+    for mask in ("mask.png", *(f"masks/{i}.png" for i in range(PICTURES["my-photos"]))):
+        Path(mask).parent.mkdir(exist_ok=True)
+        Image.new("L", (64, 64), 255).save(mask)
     for name in ("MODEL", "stable-diffusion-v1-5/stable-diffusion-v1-5"):
         tiny.build("sd1").save_pretrained(name)
     for recipe in (ROOT / "benchmarks/recipes/bench").glob("*.toml"):
@@ -100,7 +107,7 @@ def test_a_documents_commands_run(path, folder, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path, block", BLOCKS, ids=[path.name for path, _ in BLOCKS])
+@pytest.mark.parametrize("path, block", BLOCKS, ids=[str(path.relative_to(ROOT)) for path, _ in BLOCKS])
 def test_python_blocks_run(path, block, folder):
     exec(compile(block, path.name, "exec"), {})
 

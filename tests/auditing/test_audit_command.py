@@ -46,7 +46,7 @@ def test_results_on_stdout_progress_and_doubts_on_stderr(command, machine):
     assert report == json.loads(Path("report/report.json").read_text()) and len(report["rows"]) == 4
     assert report["command"].startswith("unlearnable audit clean protected -o report --purify none --prompt")
     assert "0 of 4 done: dreambooth, untouched model, seed 0" in err and "3 of 4 done, about" in err
-    assert "doubt: " in err and "docs/limits.md#one-seed" in err
+    assert "doubt: " in err and "docs/explanation/limits.md#one-seed" in err
 
     (machine / "protected" / "5.png").write_bytes(b"no picture")
     (machine / "clean" / "5.png").write_bytes((machine / "clean" / "0.png").read_bytes())

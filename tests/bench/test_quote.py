@@ -45,7 +45,7 @@ def test_ldu_leads_on_the_embedded_model_and_nothing_is_shown_to_be_better_at_an
     assert next(line for line in standard.rivals if line.method != "ldu-fast").method == "ldu"
 
 
-@pytest.mark.parametrize("name", ["headline", "methods", "attackers", "run", "psnr:36.1"])
+@pytest.mark.parametrize("name", ["headline", "verdict", "methods", "attackers", "run", "psnr:36.1"])
 def test_a_stale_document_is_found_and_renewed(results, tmp_path, name):
     document, bare = tmp_path / "a.md", tmp_path / "b.md"
     document.write_text(PAGE.format(name))

@@ -130,7 +130,7 @@ def test_on_points_of_the_plane_one_jump_learns_what_many_steps_do():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["sd2", "sd3"])  # v and flow; on eps networks it fails (docs/ldu.md)
+@pytest.mark.parametrize("family", ["sd2", "sd3"])  # v and flow; on eps networks it fails (docs/results/ldu.md)
 def test_on_fitted_models_few_steps_come_closer_to_many(family, tmp_path):
     base = tiny.fitted(family)
     for i, x in enumerate(tiny.pictures(64, seed=1)):

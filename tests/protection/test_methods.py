@@ -35,7 +35,7 @@ MARGINS = {  # method: (latent, pixel)
     "ldu": (0.10, 0.02),
     "ldu-paper": (0.05, None),  # its way to the noisiest time and back is no way where pixels are the latents
 }
-LEVEL = {("ldu-paper", "sd2"), ("ldu-paper", "sd3")}  # no better than noise there (docs/ldu.md): budget and bits only
+LEVEL = {("ldu-paper", "sd2"), ("ldu-paper", "sd3")}  # as noise there (docs/results/ldu.md): budget and bits only
 # the controls, what asks no model (test_against.py), and what needs a trained network: tests/ldu/test_train_rho.py
 APART = {"random", "desaturate", "encoders", "ldu-fast"}
 

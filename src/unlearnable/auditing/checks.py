@@ -1,6 +1,6 @@
 """An evaluator that doubts itself: each check looks at the facts and speaks up, or does not.
 
-`docs/limits.md` explains every check under its id.
+`docs/explanation/limits.md` explains every check under its id.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Documents quote committed results, and nothing else: what stands between two markers is made from a rows.json.
 
 A document holds ``<!-- bench:NAME -->`` and ``<!-- /bench -->``; NAME is a budget of the results (its table over all
-attackers), ``headline``, ``methods`` (worst cases at every budget) or ``attackers`` (worst cases against each attacker
-at the headline's budget), ``run`` (which cells the results hold).
+attackers), ``headline`` (``verdict``: its first sentence), ``methods`` (worst cases at every budget) or ``attackers``
+(worst cases against each attacker at the headline's budget), ``run`` (which cells the results hold).
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ def markdown(name: str, tables: Sequence[Table], where: Path) -> str:
     said = answer(first)
     if name == "run":
         return tried(first)
+    if name == "verdict":
+        return f"**{said.headline}**"
     if name == "headline":
         return "\n".join([f"**{said.headline}**", "", *said.sentences])
     if name == "methods":
@@ -71,7 +73,7 @@ def markdown(name: str, tables: Sequence[Table], where: Path) -> str:
         return grid(header, [[named(said.table, x), *(worst(t, x.method) for t in each)] for x in said.table.ranked])
     known = {t.budget: t for t in first}
     if name not in known:
-        names = ["headline", "methods", "attackers", "run", *known]
+        names = ["headline", "verdict", "methods", "attackers", "run", *known]
         raise UsageError(f"unknown marker bench:{name} in {shown(where)}: {suggestion(name, names)}")
     return of_budget(known[name])
 

@@ -29,7 +29,6 @@ from unlearnable.recipe import BUDGETS, Recipe, load
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     help="Make pictures hard for diffusion models to learn, and measure whether that worked.",
     epilog="Perturbations raise an attacker's cost; they guarantee nothing.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """A doubt, under the `id` that docs/limits.md explains. A `grave` one stands beside the verdict."""
+    """A doubt, under the `id` that docs/explanation/limits.md explains. A `grave` one stands beside the verdict."""
 
     id: str
     text: str
@@ -15,4 +15,4 @@ class Finding:
 
     @property
     def see(self) -> str:
-        return f"docs/limits.md#{self.id}"
+        return f"docs/explanation/limits.md#{self.id}"

@@ -62,6 +62,6 @@ def parts(settings: object) -> dict[str, Any]:
 def whole(settings: Protection) -> Protection:
     """A game's settings for a whole data set: from the budget's boundary, four draws to a step, fewer, longer steps.
 
-    With one draw, the deltas wandered inside the budget and did less than random noise (docs/udp.md).
+    With one draw, the deltas wandered inside the budget and did less than random noise (docs/results/udp.md).
     """
     return adjusted(settings, start="sign", step=0.5, steps=4, eot_samples=4, stratified=True, antithetic=True)

@@ -2,7 +2,7 @@
 
 UDP draws t uniformly. EUDP (Zhao et al., arXiv 2306.01902) draws it from a law made from the schedule, since the
 perturbation reaches ``z_t`` scaled by ``sqrt(alpha_bar_t)`` and large t wastes effort. The paper's exact form was not
-available to us: the laws below are our reading (docs/udp.md has what they did).
+available to us: the laws below are our reading (docs/results/udp.md has what they did).
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 Devulapally et al., "Latent Diffusion Unlearning", ACM MM 2025, arXiv 2510.03089, per picture: the picture is inverted
 to z_T, a shift of z_T is learnt through k denoising steps and the decoder, and what it changes is added to the picture
 (``x' = x + D(z'_0) - D(Phi_k(z_T))``). The attacker sees the picture re-encoded. Budget: PSNR 36.1 dB, the paper's, by
-dual ascent and exactly in the file. Deviations, each of which the ablation in docs/ldu.md paid for: the objective is
-semantic and textural (the loss, and a pull of the code towards plain grey, which gives all pictures one drift that
-an attacker learns for the subject's own); the surrogate alternates between clean and protected pictures, as
-Anti-DreamBooth's does, where the paper's has learnt the clean ones (on large models ours has too, since copies in
+dual ascent and exactly in the file. Deviations, each of which the ablation in docs/results/ldu.md paid for: the
+objective is semantic and textural (the loss, and a pull of the code towards plain grey, which gives all pictures one
+drift that an attacker learns for the subject's own); the surrogate alternates between clean and protected pictures,
+as Anti-DreamBooth's does, where the paper's has learnt the clean ones (on large models ours has too, since copies in
 training would not fit beside them); a free shift where the paper has a network (`ldu-fast`, `ldu-paper`); decoding by
 difference; one step from an eighth of the schedule; and nine tenths of the budget open to pixels of their own.
 """

@@ -3,7 +3,7 @@
 Zhao et al., arXiv 2306.01902, section 4 (enhanced UDP): the perturbation reaches ``z_t`` scaled by
 ``sqrt(alpha_bar_t)``, so the ascent spends its draws where it counts.
 Deviation: the exact law was not available to us; ``alpha_bar`` is our
-reading (`unlearnable.protection.timesteps` has the others; docs/udp.md what they did), and the game is `udp`'s.
+reading (`unlearnable.protection.timesteps` has the others; docs/results/udp.md what they did), and the game is `udp`'s.
 """
 
 from unlearnable.protection.adjust import adjusted
