@@ -6,7 +6,6 @@ python examples/sheet.py ORIGINALS PROTECTED PAGE.jpg    # of `make protect`: ou
 import sys
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from unlearnable.images import files
@@ -17,7 +16,7 @@ WIDTH, QUALITY = 1200, 80
 
 def main(originals: Path, protected: Path, page: Path) -> None:
     pairs = [(path, protected / path.name) for path in sorted(originals.iterdir())]
-    rows = [np.asarray(sheet(files.read(before).pixels, files.read(after).pixels)) for before, after in pairs]
+    rows = [sheet(files.read(before).pixels, files.read(after).pixels) for before, after in pairs]
     scaled = [Image.fromarray(row).resize((WIDTH, round(WIDTH * len(row) / row.shape[1]))) for row in rows]
     whole = Image.new("RGB", (WIDTH, sum(row.height for row in scaled)), "white")
     top = 0

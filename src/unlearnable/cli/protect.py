@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from unlearnable.jobs.eta import Eta
 from unlearnable.recipe import Recipe
 
 if TYPE_CHECKING:
+    from unlearnable.evaluation.comparison import Comparison
     from unlearnable.jobs.result import Result
 
 EMBEDDED_WORTH = (
@@ -64,7 +65,8 @@ def run(
             "--against flux2,sd1,own=FOLDER, or choose a --method that asks it", style="dim", markup=False,
         )  # fmt: skip
     counts, started = {"protected": 0, "skipped": 0, "failed": 0}, time.monotonic()
-    with counted(out), bar() as tell:
+    comparison = compared(Path(out), recipe) if compare else nullcontext(None)
+    with counted(out), comparison as sheets, bar() as tell:
 
         def told(done: float, total: int) -> None:
             written = counts["protected"] + counts["skipped"]
@@ -76,17 +78,27 @@ def run(
         for result in batch.protect(inputs, out, recipe, **options):
             counts[result.status] += 1
             show(result, as_json)
-            if compare and result.output:
-                from unlearnable.images.compare import page_for, write
-
-                output = Path(result.output)
-                write(Path(result.source), output, page_for(Path(out), output), recipe.web_size)
+            if sheets and result.output:
+                sheets.add(Path(result.source), Path(result.output), result.measured)
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     pace = counts["protected"] / (time.monotonic() - started)
     talk.print(
         f"{said}{f', {pace:.3g} pictures a second' if ray and counts['protected'] else ''}; journal in {shown(out)}"
     )
     return counts["failed"]
+
+
+@contextmanager
+def compared(out: Path, recipe: Recipe) -> Iterator[Comparison]:
+    """The sheets of a run, and their page when it is over or stopped."""
+    from unlearnable.evaluation.comparison import Comparison
+
+    sheets = Comparison(out, recipe.web_size)
+    try:
+        yield sheets
+    finally:
+        if page := sheets.close():
+            talk.print(f"compare originals and twins: {shown(page)}", markup=False)
 
 
 @contextmanager

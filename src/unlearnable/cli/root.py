@@ -62,7 +62,7 @@ def protect(
     ] = None,
     recursive: flags.Recursive = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Also write a side-by-side PNG of each picture.", rich_help_panel=FILES)
+        bool, typer.Option("--compare", help="Also write a page with a slider for each picture.", rich_help_panel=FILES)
     ] = False,
     overwrite: flags.Overwrite = False,
     dry_run: flags.DryRun = False,

@@ -5,16 +5,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from unlearnable.errors import PictureError
-from unlearnable.images import files
-
 SIDE = 640  # px a panel is at most scaled to
 BAND = 22  # px of caption under a panel
 FOLDER = "compare"  # in the output folder
 
 
-def sheet(before: np.ndarray, after: np.ndarray) -> Image.Image:
-    """Three panels of uint8 ``[h w 3]`` pictures; the difference is centred on grey and amplified to be visible."""
+def sheet(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Three panels of uint8 ``[h w 3]`` pictures, side by side; the difference is centred on grey and amplified."""
     difference, gain = amplified(before, after)
     titles = ("original", "protected", f"difference x {gain}")
     panels = [Image.fromarray(pixels) for pixels in (before, after, difference)]
@@ -27,7 +24,7 @@ def sheet(before: np.ndarray, after: np.ndarray) -> Image.Image:
         left = number * (width + 8)
         page.paste(panel, (left, 0))
         pen.text((left + 4, height + 4), title, fill="black", font_size=13)
-    return page
+    return np.asarray(page)
 
 
 def amplified(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, int]:
@@ -42,15 +39,3 @@ def page_for(out: Path, protected: Path) -> Path:
     """Where the comparison of an output goes: ``out/compare``, mirrored, one name for each output."""
     page = out / FOLDER / protected.relative_to(out)
     return page if page.suffix == ".png" else page.with_name(page.name + ".png")
-
-
-def write(source: Path, protected: Path, path: Path, side: int = 0) -> None:
-    """Compare two files in a PNG at `path`, the first scaled down to `side` as its twin was (0: as it is).
-
-    Raises PictureError where their sizes differ.
-    """
-    before, after = files.within(source, side), files.read(protected)
-    if before.pixels.shape != after.pixels.shape:
-        raise PictureError(f"{source} and {protected} differ in size: compare a picture with its own twin")
-    page = np.asarray(sheet(before.pixels, after.pixels))
-    files.write(files.Picture(page), path, format="PNG", mode=files.like(source))
