@@ -1,1 +1,1 @@
-"""The benchmark: every method against every attacker and countermeasure, from one recipe, in cells that are kept."""
+"""The benchmark: it runs every method against every attacker and countermeasure of a recipe, and keeps every result."""

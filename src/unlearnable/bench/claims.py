@@ -1,7 +1,7 @@
-"""Who works on what: two runs on one store share the work, and neither does what the other is at.
+"""Claims let two runs on one store share the work: no run does a cell that another run is doing.
 
-A claim is a lock on one byte of a file. The system drops it when its process ends, however that happens. Where there
-are no such locks (Windows), every claim is granted.
+A claim is a lock on one byte of a file. The system drops it when its process ends, however that happens. Windows has
+no such locks: there every claim is granted.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ NAME = "claims.lock"
 
 @dataclass
 class Claims:
-    """Of one process on a store's folder."""
+    """The claims of one process on a store's folder."""
 
     file: int
 
     @classmethod
     def open(cls, folder: Path) -> Claims:
-        """Raises WriteError where the folder cannot be written to."""
+        """Open the folder's claims. Raises WriteError where the folder cannot be written to."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return cls(os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666))
@@ -33,7 +33,7 @@ class Claims:
             raise WriteError(f"{shown(folder)} cannot be written to ({error.strerror}): {remedy}") from error
 
     def take(self, what: str, wait: bool = False) -> bool:
-        """Whether this process may work on something: no other does. With `wait`, when the other is done."""
+        """Claim `what`; False where another process holds it. With `wait`, wait until that one is done."""
         try:
             import fcntl
         except ImportError:  # Windows
@@ -56,5 +56,5 @@ class Claims:
 
 
 def place(what: str) -> int:
-    """The byte that stands for something; two things at one place wait for each other, which does no harm."""
+    """The byte that stands for `what`. Two things on the same byte wait for each other, which does no harm."""
     return int.from_bytes(hashlib.sha256(what.encode()).digest()[:7], "big")

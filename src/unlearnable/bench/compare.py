@@ -1,4 +1,4 @@
-"""Two methods beside each other: both rates and their difference, over the subjects that have all cells of both."""
+"""Two methods compared: both rates and their difference, over the subjects that have all cells of both."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Beside:
     gap: Estimate
 
 
-def compare(t: Table, method: str, other: str) -> list[Beside]:
-    """A line for each countermeasure, their mean, and the worst case of each subject; none where no subject has both.
+def compare(table: Table, method: str, other: str) -> list[Beside]:
+    """A line for each countermeasure, their mean, and each subject's worst case; [] where no subject has both methods.
 
-    Intervals (95 %) are over subjects; that of a difference draws the same subjects for both.
+    Intervals (95 %) are over subjects; the interval of a difference draws the same subjects for both.
     """
-    mine, theirs = t.pairs[method], t.pairs[other]
-    both = sums.complete(*mine) & sums.complete(*theirs)
+    pair, other_pair = table.pairs[method], table.pairs[other]
+    both = sums.complete(*pair) & sums.complete(*other_pair)
     if not both.any():
         return []
-    mine, theirs = ((part[both], whole[both]) for part, whole in (mine, theirs))
-    names = enumerate(t.ground.purifies)
-    found = [beside(name, column(mine, i), column(theirs, i), sums.least) for i, name in names]
-    return [*found, beside(MEAN, mine, theirs, sums.summed), beside(WORST, mine, theirs, sums.least)]
+    pair, other_pair = ((part[both], whole[both]) for part, whole in (pair, other_pair))
+    names = enumerate(table.ground.purifies)
+    lines = [beside(name, column(pair, i), column(other_pair, i), sums.least) for i, name in names]
+    return [*lines, beside(MEAN, pair, other_pair, sums.summed), beside(WORST, pair, other_pair, sums.least)]
 
 
 def column(pair: sums.Pair, i: int) -> sums.Pair:
@@ -47,21 +47,21 @@ def column(pair: sums.Pair, i: int) -> sums.Pair:
     return part[:, [i]], whole[:, [i]]
 
 
-def beside(where: str, mine: sums.Pair, theirs: sums.Pair, over: sums.Reduction) -> Beside:
-    learned = ~mine[1].isnan().all(1)  # subjects that an attacker learned from the clean pictures
-    first, second = (sums.ratio(*over(part[learned], whole[learned])) for part, whole in (mine, theirs))
-    return Beside(where, int(learned.sum()), first, second, sums.apart(mine, theirs, over))
+def beside(where: str, pair: sums.Pair, other_pair: sums.Pair, over: sums.Reduction) -> Beside:
+    learned = ~pair[1].isnan().all(1)  # subjects that an attacker learned from the clean pictures
+    first, second = (sums.ratio(*over(part[learned], whole[learned])) for part, whole in (pair, other_pair))
+    return Beside(where, int(learned.sum()), first, second, sums.apart(pair, other_pair, over))
 
 
 def comparable(rows: Sequence[Row], method: str, other: str, only: Sequence[str] = ()) -> list[Table]:
-    """Tables over all attackers that hold both methods, of the rows that ``axis=value|value`` texts leave.
+    """Tables over all attackers that hold both methods, made from the rows that ``axis=value|value`` texts select.
 
-    Raises UsageError for a method that no row is of, and where no row is left.
+    Raises UsageError for a method without rows, and where no row is left.
     """
-    known = dict.fromkeys(r["method"] for r in rows if r["method"] not in (CLEAN, UNTOUCHED))
+    methods = dict.fromkeys(r["method"] for r in rows if r["method"] not in (CLEAN, UNTOUCHED))
     for name in (method, other):
-        if name not in known:
-            raise UsageError(f"the rows hold no method {name!r}: {suggestion(name, list(known))}")
+        if name not in methods:
+            raise UsageError(f"the rows hold no method {name!r}: {suggestion(name, list(methods))}")
     if only:
         points = {Point(*(r[axis] for axis in AXES)): r for r in rows}
         chosen([point for point in points if point.method == method], only)

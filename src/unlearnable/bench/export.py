@@ -1,4 +1,4 @@
-"""A benchmark's tables in long form, a line for each figure: CSV for all, Parquet for those who have pyarrow."""
+"""A benchmark's tables in long form, one line for each figure: as CSV, and as Parquet where pyarrow is installed."""
 
 from __future__ import annotations
 
@@ -30,21 +30,22 @@ def records(tables: Sequence[Table]) -> list[dict[str, Any]]:
     return [record for t in tables for line in t.lines for record in of_line(t, line)]
 
 
-def of_line(t: Table, line: Line) -> list[dict[str, Any]]:
+def of_line(table: Table, line: Line) -> list[dict[str, Any]]:
     rates = {**line.cells, MEAN: line.mean, WORST: line.worst, OVER: line.over}
     facts = {name: line.fidelity.get(name, math.nan) for name in FIDELITY}
     return [
         {
-            "model": t.model, "judged_by": t.ground.judged, "budget": t.budget, "attack": t.attack or ALL,
-            "method": line.method, "countermeasure": name, "rate": known(e.value), "low": known(e.low),
-            "high": known(e.high), "subjects": len(line.each), **{key: known(x) for key, x in facts.items()},
-            "seconds": known(line.seconds), "own_loss_fell": known(line.learned), "similarity": known(line.similarity),
+            "model": table.model, "judged_by": table.ground.judged, "budget": table.budget,
+            "attack": table.attack or ALL, "method": line.method, "countermeasure": name,
+            "rate": or_none(e.value), "low": or_none(e.low), "high": or_none(e.high), "subjects": len(line.each),
+            **{key: or_none(x) for key, x in facts.items()}, "seconds": or_none(line.seconds),
+            "own_loss_fell": or_none(line.learned), "similarity": or_none(line.similarity),
         }
         for name, e in rates.items()
     ]  # fmt: skip
 
 
-def known(value: float) -> float | None:
+def or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
@@ -58,7 +59,7 @@ def csv(tables: Sequence[Table], path: Path) -> None:
 
 
 def parquet(tables: Sequence[Table], path: Path) -> None:
-    """Write the same as Parquet. Raises SetupError where pyarrow is absent."""
+    """Write the records as Parquet. Raises SetupError where pyarrow is absent."""
     try:
         import pyarrow
         from pyarrow import parquet as format

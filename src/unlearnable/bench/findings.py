@@ -1,4 +1,4 @@
-"""What a benchmark says in words: which method protects best at equal fidelity, what survives, and what to doubt."""
+"""A benchmark's result in sentences: which method protects best at equal fidelity, what survives, what to doubt."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LEAST_SUBJECTS = 10
 OFF = {
     "psnr": 0.5,
     "perceptual": 0.1,
-}  # dB, and a share: what measured fidelity may differ by and still be called equal
+}  # dB, and a share: measured fidelities that differ by less are called equal
 NAMED = 4  # in a sentence, before "and others"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The headline and what belongs to it; `table` is the one that it was read from."""
+    """The headline and the sentences below it; `table` is the table that they were read from."""
 
     headline: str
     sentences: tuple[str, ...]
@@ -37,22 +37,22 @@ class Answer:
 
 
 def answer(tables: Sequence[Table]) -> Answer:
-    """What the tables over all attackers say: those at equal fidelity, of which the fullest makes the headline."""
-    found = [(t, t.best) for t in tables if t.best]
-    if not found:
+    """The answer of the tables over all attackers. The headline is that of the fullest table at equal fidelity."""
+    candidates = [(t, t.best) for t in tables if t.best]
+    if not candidates:
         return Answer("No answer yet: no method has all the cells that can be compared.", (SCALE,), None)
-    equal = [pair for pair in found if kind(pair[0].budget) in MATCHED] or found
+    equal = [pair for pair in candidates if kind(pair[0].budget) in MATCHED] or candidates
     chosen, best = max(equal, key=lambda pair: sum(len(line.each) for line in pair[0].ranked))
-    others = [of_budget(*pair) for pair in found if pair[0] is not chosen]
+    others = [of_budget(*pair) for pair in candidates if pair[0] is not chosen]
     return Answer(headline(chosen, best), (*story(chosen, best), *others, SCALE), chosen)
 
 
-def headline(t: Table, best: Line) -> str:
-    noise, second = t.line(RANDOM), runner_up(t, best)
-    where = f"At {'equal fidelity' if kind(t.budget) in MATCHED else 'an equal budget'} ({t.budget})"
+def headline(table: Table, best: Line) -> str:
+    noise, second = table.line(RANDOM), runner_up(table, best)
+    where = f"At {'equal fidelity' if kind(table.budget) in MATCHED else 'an equal budget'} ({table.budget})"
     case = (
-        f"in the worst case over {len(t.ground.purifies)} countermeasures"
-        if len(t.ground.purifies) > 1
+        f"in the worst case over {len(table.ground.purifies)} countermeasures"
+        if len(table.ground.purifies) > 1
         else "with no countermeasure"
     )
     control = f"random noise {percent(noise.worst)}" if noise and noise.worst.defined else "there is no random control"
@@ -60,34 +60,38 @@ def headline(t: Table, best: Line) -> str:
         first = f"{best.method} {percent(best.worst)}"
         return f"{where} no method is shown to protect more than random noise {case}: {first}, {control}."
     near = (
-        f", not told apart from {second.method}" if second and not t.apart(best.method, second.method).low > 0 else ""
+        f", not told apart from {second.method}"
+        if second and not table.apart(best.method, second.method).low > 0
+        else ""
     )
     return f"{where} {best.method} protects best{near}: {percent(best.worst)} {case}, {control}."
 
 
-def runner_up(t: Table, best: Line) -> Line | None:
-    return next((line for line in t.rivals if line is not best), None)
+def runner_up(table: Table, best: Line) -> Line | None:
+    return next((line for line in table.rivals if line is not best), None)
 
 
-def story(t: Table, best: Line) -> list[str]:
-    """Of one table: the best method's distance to the control and to the next, and what countermeasures leave of it."""
-    said, second = [], runner_up(t, best)
+def story(table: Table, best: Line) -> list[str]:
+    """Sentences on one table: the best method against controls and the runner-up, and behind each countermeasure."""
+    sentences, second = [], runner_up(table, best)
     if best.over.defined:
         proof = "" if best.over.low > 0 else ", so that chance could explain it"
-        said.append(f"{best.method} is {points(best.over)} above random noise of the same budget{proof}.")
-    for filtered in (line for line in t.ranked if line.method in CONTROLS and line.method != RANDOM and t.full(line)):
+        sentences.append(f"{best.method} is {points(best.over)} above random noise of the same budget{proof}.")
+    for filtered in (
+        line for line in table.ranked if line.method in CONTROLS and line.method != RANDOM and table.full(line)
+    ):
         control = f"{filtered.method}, a filter that asks no model, has {percent(filtered.worst)}"
-        said.append(f"The control {control}; {difference(t.apart(best.method, filtered.method))}.")
+        sentences.append(f"The control {control}; {difference(table.apart(best.method, filtered.method))}.")
     if second:
-        gap = difference(t.apart(best.method, second.method))
-        said.append(f"Next is {second.method} with {percent(second.worst)}; {gap}.")
+        gap = difference(table.apart(best.method, second.method))
+        sentences.append(f"Next is {second.method} with {percent(second.worst)}; {gap}.")
     tried = {name: e for name, e in best.cells.items() if e.defined}
     if len(tried) > 1:
         ordered = sorted(tried, key=lambda name: tried[name].value)
         most, least = ordered[-1], ordered[0]
-        kept = f"{percent(tried[most])} {behind(most)} and {percent(tried[least])} {behind(least)}"
-        said.append(f"The protection rate of {best.method} is {kept}.")
-    return said
+        rates = f"{percent(tried[most])} {behind(most)} and {percent(tried[least])} {behind(least)}"
+        sentences.append(f"The protection rate of {best.method} is {rates}.")
+    return sentences
 
 
 def difference(gap: Estimate) -> str:
@@ -97,11 +101,11 @@ def difference(gap: Estimate) -> str:
     )
 
 
-def of_budget(t: Table, best: Line) -> str:
-    noise = t.line(RANDOM)
+def of_budget(table: Table, best: Line) -> str:
+    noise = table.line(RANDOM)
     control = f"; random noise {percent(noise.worst)}" if noise and noise.worst.defined else ""
     more = "" if best.over.low > 0 else ", not shown to be more than random noise"
-    return f"At {t.budget}: {best.method} {percent(best.worst)} in the worst case{more}{control}."
+    return f"At {table.budget}: {best.method} {percent(best.worst)} in the worst case{more}{control}."
 
 
 def behind(name: str) -> str:
@@ -118,28 +122,28 @@ def some(names: Sequence[str]) -> str:
 
 
 def checks(study: Mapping[str, Any], tables: Sequence[Table], chosen: Table | None) -> list[Finding]:
-    """What to doubt, the grave ones first; `tables` are those over all attackers."""
+    """Reasons to doubt the result, grave ones first; `tables` are those over all attackers."""
     rows = study["rows"]
-    found = [*unlearned(tables), *by_heart(tables), *controls(tables), *(noise(chosen) if chosen else [])]
-    found += [finding for t in tables for finding in unequal(t)]
-    found += [*few(tables), *alone(rows), *missing(study["missing"])]
-    return sorted(found, key=lambda finding: not finding.grave)
+    findings = [*unlearned(tables), *by_heart(tables), *controls(tables), *(noise(chosen) if chosen else [])]
+    findings += [finding for t in tables for finding in unequal(t)]
+    findings += [*few(tables), *alone(rows), *missing(study["missing"])]
+    return sorted(findings, key=lambda finding: not finding.grave)
 
 
 def unlearned(tables: Sequence[Table]) -> list[Finding]:
-    found = []
+    findings = []
     for t in {(t.model, t.ground.judged): t for t in tables}.values():
-        bare = t.ground
-        if bare.unlearned:
-            tried = len(bare.unlearned) + len(bare.gains)
-            by = Counter(cell.attack for cell in bare.unlearned)
+        baseline = t.ground
+        if baseline.unlearned:
+            tried = len(baseline.unlearned) + len(baseline.gains)
+            by = Counter(cell.attack for cell in baseline.unlearned)
             each = ", ".join(f"{attack} {count}" for attack, count in by.items())
             text = (
-                f"On {t.model}, {len(bare.unlearned)} of {tried} attacks on clean pictures learned nothing ({each}). "
-                "They test no protection and are left out of every rate; they are listed below."
+                f"On {t.model}, {len(baseline.unlearned)} of {tried} attacks on clean pictures learned nothing "
+                f"({each}). They test no protection and are left out of every rate; they are listed below."
             )
-            found.append(Finding("attacker-did-not-learn", text, grave=2 * len(bare.unlearned) > tried))
-    return found
+            findings.append(Finding("attacker-did-not-learn", text, grave=2 * len(baseline.unlearned) > tried))
+    return findings
 
 
 def by_heart(tables: Sequence[Table]) -> list[Finding]:
@@ -151,29 +155,31 @@ def by_heart(tables: Sequence[Table]) -> list[Finding]:
 
 
 def controls(tables: Sequence[Table]) -> list[Finding]:
-    bare = [t.budget for t in tables if t.best and not t.line(RANDOM)]
-    text = f"There is no random control at {some(bare)}: what noise alone would have done is not known."
-    return [Finding("no-control", text, grave=True)] if bare else []
+    uncontrolled = [t.budget for t in tables if t.best and not t.line(RANDOM)]
+    text = f"There is no random control at {some(uncontrolled)}: what noise alone would have done is not known."
+    return [Finding("no-control", text, grave=True)] if uncontrolled else []
 
 
-def noise(t: Table) -> list[Finding]:
-    tried = [line for line in t.rivals if line.over.defined]
+def noise(table: Table) -> list[Finding]:
+    tried = [line for line in table.rivals if line.over.defined]
     weak = [line.method for line in tried if not line.over.low > 0]
-    text = f"At {t.budget} these are not shown to protect more than random noise in the worst case: {some(weak)}."
+    text = f"At {table.budget} these are not shown to protect more than random noise in the worst case: {some(weak)}."
     return [Finding("no-better-than-random", text, grave=len(weak) == len(tried))] if weak else []
 
 
-def unequal(t: Table) -> list[Finding]:
-    """Methods whose files are further from, or nearer to, the originals than the budget that they are compared at."""
-    name, wanted = kind(t.budget), level(t.budget)
-    if name not in OFF or math.isnan(wanted):
+def unequal(table: Table) -> list[Finding]:
+    """A finding on methods whose files are further from, or nearer to, the originals than the table's budget."""
+    name, target = kind(table.budget), level(table.budget)
+    if name not in OFF or math.isnan(target):
         return []
-    most = OFF[name] if name == "psnr" else OFF[name] * wanted
-    off = [line for line in t.lines if abs(line.fidelity.get(name, math.nan) - wanted) > most]
+    most = OFF[name] if name == "psnr" else OFF[name] * target
+    off = [line for line in table.lines if abs(line.fidelity.get(name, math.nan) - target) > most]
     if not off:
         return []
     each = some([f"{line.method} {line.fidelity[name]:.3g}" for line in off])
-    return [Finding("fidelity-not-equal", f"Files at {t.budget} are not all equally near to the originals: {each}.")]
+    return [
+        Finding("fidelity-not-equal", f"Files at {table.budget} are not all equally near to the originals: {each}.")
+    ]
 
 
 def few(tables: Sequence[Table]) -> list[Finding]:
@@ -186,20 +192,20 @@ def few(tables: Sequence[Table]) -> list[Finding]:
 
 
 def alone(rows: Sequence[Row]) -> list[Finding]:
-    """What was not varied: seeds, models, prompts."""
+    """Findings on what was not varied: seeds, models, prompts."""
     tried = [r for r in rows if r["budget"]]
-    found = []
+    findings = []
     if len({r["seed"] for r in tried}) == 1:
-        found.append(Finding("one-seed", f"One seed ({tried[0]['seed']}): training again may give another order."))
+        findings.append(Finding("one-seed", f"One seed ({tried[0]['seed']}): training again may give another order."))
     if tried and {r["model"] for r in tried} == {"embedded"}:
         text = "Only the small embedded model was attacked: this ranking is not one on Stable Diffusion."
-        found.append(Finding("small-model", text))
+        findings.append(Finding("small-model", text))
     if tried and all(r["defender"] == r["model"] for r in tried):
         text = "Attackers use the very model that the pictures were protected against: the best case for a defender."
-        found.append(Finding("defenders-model", text))
+        findings.append(Finding("defenders-model", text))
     if len({r["prompt"] for r in tried}) == 1:
-        found.append(Finding("defenders-prompt", "One prompt: strangers will use others than the defender's."))
-    return found
+        findings.append(Finding("defenders-prompt", "One prompt: strangers will use others than the defender's."))
+    return findings
 
 
 def missing(cells: Sequence[Mapping[str, Any]]) -> list[Finding]:

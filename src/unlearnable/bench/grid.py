@@ -1,4 +1,4 @@
-"""From a study to its points: the rows of its table, by their labels. `plan` says what has to be done for them."""
+"""The points of a study, which are the rows of its table, by their labels. `plan` makes tasks of them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Point:
 
 
 def points(study: Study, subjects: Sequence[str]) -> list[Point]:
-    """All points in the order in which they are worked on: a subject with all that is tried on it, then the next."""
-    found: dict[Point, None] = {}
+    """All points in the order of work: all that is tried on one subject, then the next subject."""
+    ordered: dict[Point, None] = {}
     for model, subject in product(study.models, subjects):
-        found |= dict.fromkeys(of_subject(study, model, subject))
-    return list(found)
+        ordered |= dict.fromkeys(of_subject(study, model, subject))
+    return list(ordered)
 
 
 def of_subject(study: Study, model: str, subject: str) -> Iterator[Point]:
@@ -64,27 +64,27 @@ def of_subject(study: Study, model: str, subject: str) -> Iterator[Point]:
 
 
 def usual(study: Study, purify: str, prompt: str, defender: str, share: float) -> bool:
-    """At most one thing departs from the first of its kind, and then nothing is purified away."""
+    """Whether at most one of prompt, defender and share departs from the first; if one does, only without purifying."""
     odd = [prompt != study.prompts[0].label, defender != study.defenders[0], share != study.shares[0]]
     return not any(odd) or (sum(odd) == 1 and purify == study.purify[0])
 
 
-def chosen(found: Iterable[Point], only: Sequence[str]) -> list[Point]:
-    """The points that ``axis=value|value`` texts leave; what a control does not have, it is not asked for.
+def chosen(candidates: Iterable[Point], only: Sequence[str]) -> list[Point]:
+    """The points that ``axis=value|value`` texts select. A control is not filtered by an axis that it does not have.
 
     Raises UsageError for an axis or a value that no point has, and where no point is left.
     """
-    found, wanted = list(found), {}
+    candidates, allowed = list(candidates), {}
     for text in only:
         axis, equals, values = text.partition("=")
         if axis not in AXES or not equals:
             raise UsageError(f"{text!r} chooses nothing: write axis=value, {suggestion(axis, list(AXES))}")
-        wanted[axis] = values.split("|")
-        known = [value for value in dict.fromkeys(label(p, axis) for p in found) if value]
-        for value in wanted[axis]:
-            if value not in known:
-                raise UsageError(f"no cell has {axis}={value}: {suggestion(value, known)}")
-    left = [p for p in found if all(allows(p, axis, values) for axis, values in wanted.items())]
+        allowed[axis] = values.split("|")
+        existing = [value for value in dict.fromkeys(label(p, axis) for p in candidates) if value]
+        for value in allowed[axis]:
+            if value not in existing:
+                raise UsageError(f"no cell has {axis}={value}: {suggestion(value, existing)}")
+    left = [p for p in candidates if all(allows(p, axis, values) for axis, values in allowed.items())]
     if not left:
         raise UsageError(f"no cell is left by {' and '.join(only)}: bench run --dry-run shows all of a recipe")
     return left

@@ -1,4 +1,4 @@
-"""What is known of the cells of a plan: which are done, which came to nothing and why, which are still to do."""
+"""The state of a plan's cells: which are done, which failed and why, and which are still to do."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class CellIndex:
     pace: Pace = field(default_factory=Pace)
 
     def todo(self, lines: Iterable[Line]) -> list[str]:
-        """The cells that some rows still need, each behind those that it needs itself."""
-        found: dict[str, None] = {}
+        """The keys of cells that these rows still need, each after the cells that it depends on."""
+        ordered: dict[str, None] = {}
         for line in lines:
             for key in self.of(line):
-                self.demand(key, found)
-        return list(found)
+                self.demand(key, ordered)
+        return list(ordered)
 
     def of(self, line: Line) -> list[str]:
-        """The cells whose results a row tells."""
+        """The keys of the cells whose results a row reports."""
         made = [line.pictures.key] if line.pictures and line.pictures.key in self.plan.tasks else []
         return [*made, line.attack]
 
     def demand(self, key: str, todo: dict[str, None]) -> None:
-        """Put a cell on the list, behind what it needs, unless it is done or known to come to nothing."""
+        """Append a cell to `todo` after its dependencies, unless it is done or has failed."""
         if key in todo or key not in self.plan.tasks or self.look(key) or key in self.failed:
             return
         task = self.plan.tasks[key]
@@ -48,26 +48,26 @@ class CellIndex:
         todo[key] = None
 
     def look(self, key: str) -> bool:
-        """Whether a cell is done; its result is remembered."""
+        """Whether a cell is done; a result from the store is remembered."""
         if key not in self.results:
-            found = self.store.get(self.plan.tasks[key].cell)
-            if found is not None:
-                self.results[key] = found
-                self.pace.note(self.plan.tasks[key], found)
+            result = self.store.get(self.plan.tasks[key].cell)
+            if result is not None:
+                self.results[key] = result
+                self.pace.note(self.plan.tasks[key], result)
         return key in self.results
 
     def why(self, key: str, there: Container[str]) -> dict[str, str] | None:
-        """Why a cell came to nothing: by itself, or because one that it needs did. `there` are the store's keys."""
+        """Why a cell failed, itself or one that it depends on; None otherwise. `there` are the store's keys."""
         if key not in self.plan.tasks or key in self.results:
             return None
         task = self.plan.tasks[key]
-        if found := self.failed.get(key) or (self.store.failure(task.cell) if key in there else None):
-            return found
-        found = next((why for n in task.needs.values() if (why := self.why(n.key, there))), None)
-        return found and inherited(found)
+        if reason := self.failed.get(key) or (self.store.failure(task.cell) if key in there else None):
+            return reason
+        reason = next((why for n in task.needs.values() if (why := self.why(n.key, there))), None)
+        return reason and inherited(reason)
 
 
 def inherited(why: dict[str, str]) -> dict[str, str]:
-    said = why["message"]
+    message = why["message"]
     start = "the pictures for it could not be made: "
-    return {"status": why["status"], "message": said if said.startswith(start) else start + said}
+    return {"status": why["status"], "message": message if message.startswith(start) else start + message}

@@ -1,4 +1,4 @@
-"""How long the rest takes, from what cells of the same sort took."""
+"""An estimate of the time left, from the time that similar cells took."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unlearnable.bench.plan import Task
 
 @dataclass
 class Pace:
-    """Seconds and numbers of cells, by what they are and by what they are like."""
+    """Seconds and numbers of finished cells, by their kind, and by their kind and likeness."""
 
     took: dict[tuple[str, ...], tuple[float, int]] = field(default_factory=dict)
 
@@ -21,12 +21,12 @@ class Pace:
             self.took[sort] = (seconds + facts.get("took", 0.0), count + 1)
 
     def expected(self, task: Task) -> float:
-        """Seconds that a cell will take, as the most similar ones did; 0 where nothing is known."""
-        known = next((self.took[sort] for sort in sorts(task) if sort in self.took), (0.0, 1))
-        return known[0] / known[1]
+        """Seconds that a cell will take: the mean of the most similar ones; 0 where there are none."""
+        taken = next((self.took[sort] for sort in sorts(task) if sort in self.took), (0.0, 1))
+        return taken[0] / taken[1]
 
-    def said(self, tasks: Mapping[str, Task], key: str, left: Sequence[str], slots: int) -> str:
-        """What was done, and about how long the rest takes."""
+    def summary(self, tasks: Mapping[str, Task], key: str, left: Sequence[str], slots: int) -> str:
+        """A line for the progress bar: what was done, and about how long the rest takes."""
         rest = sum(self.expected(tasks[other]) for other in left) / max(1, slots)
         about = f"about {spoken(rest)} left: " if left else ""
         return f"{about}{tasks[key].kind} {tasks[key].label}"

@@ -1,4 +1,4 @@
-"""report.html, table.csv and table.parquet of a benchmark, made from its rows.json and pictures."""
+"""A benchmark's report.html, table.csv and table.parquet, made from its rows.json and pictures."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def write(out: Path) -> Path:
     all else is written, where pyarrow is absent.
     """
     study = load(out)
-    found = [everything(study["rows"], model) for model in models(study["rows"])]
-    write_text(out / PAGE, render(study, found, out))
-    flat = [t for tables in found for t in tables]
+    by_model = [everything(study["rows"], model) for model in models(study["rows"])]
+    write_text(out / PAGE, render(study, by_model, out))
+    flat = [t for tables in by_model for t in tables]
     export.csv(flat, out / "table.csv")
     export.parquet(flat, out / "table.parquet")
     return out / PAGE
@@ -62,32 +62,32 @@ def models(rows: Sequence[Row]) -> list[str]:
 
 
 def everything(rows: Sequence[Row], model: str) -> list[Table]:
-    """All tables of a model: every budget over all attackers, then against each; judged one way, then the other."""
+    """All tables of a model: each budget over all attackers, then against each one; first by the usual judge."""
     first, names = judge(rows, model), attacks(rows, model)
     both = (first, OWN if first == HELD_OUT else HELD_OUT)
     grid = itertools.product(both, budgets(rows, model), ["", *names] if len(names) > 1 else names)
-    found = [table(rows, model, budget, attack, judged) for judged, budget, attack in grid]
-    return [t for t in found if t.rows]
+    tables = [table(rows, model, budget, attack, judged) for judged, budget, attack in grid]
+    return [t for t in tables if t.rows]
 
 
 def overall(tables: Sequence[Table]) -> list[Table]:
-    """Those over all attackers, judged as this model is; of one attacker alone, its own."""
-    whole = [t for t in tables if t.ground.judged == tables[0].ground.judged]
-    return [t for t in whole if t.attack == tables[0].attack]
+    """The tables over all attackers (or of the only one) with the judge of the first table."""
+    same_judge = [t for t in tables if t.ground.judged == tables[0].ground.judged]
+    return [t for t in same_judge if t.attack == tables[0].attack]
 
 
-def render(study: Mapping[str, Any], found: Sequence[Sequence[Table]], out: Path) -> str:
+def render(study: Mapping[str, Any], by_model: Sequence[Sequence[Table]], out: Path) -> str:
     """The page as text; `found` holds the tables of each model."""
     rows = study["rows"]
-    first = [t for tables in found if tables for t in overall(tables)]
-    said = answer(first)
-    chart, drawable = said.table, find_spec("matplotlib") is not None
+    first = [t for tables in by_model if tables for t in overall(tables)]
+    conclusion = answer(first)
+    chart, drawable = conclusion.table, find_spec("matplotlib") is not None
     drawer = learner(chart, rows) if chart else ""
     return environment(Path(__file__).parent).get_template("page.html.j2").render(
-        study=study, said=said, chart=chart, kinds=KINDS, judges=JUDGES, random=RANDOM, shared=SHARED,
+        study=study, answer=conclusion, chart=chart, kinds=KINDS, judges=JUDGES, random=RANDOM, shared=SHARED,
         checks=checks(study, first, chart), finite=math.isfinite, controls=(*SHARED, *CONTROLS),
-        sections=[section(rows, tables) for tables in found if tables],
-        plots=[(t[0].model, *curve) for t in found if t and drawable for curve in curves(overall(t))],
+        sections=[section(rows, tables) for tables in by_model if tables],
+        plots=[(t[0].model, *curve) for t in by_model if t and drawable for curve in curves(overall(t))],
         sheets=sheets(out, chart, rows, drawer) if chart else [], learner=drawer,
         papers=papers(rows), missing=grouped(study["missing"]), listed=LISTED, cited=cited(rows),
         unlearned=by_attack(first),
@@ -95,15 +95,15 @@ def render(study: Mapping[str, Any], found: Sequence[Sequence[Table]], out: Path
 
 
 def section(rows: Sequence[Row], tables: Sequence[Table]) -> dict[str, Any]:
-    """What the page shows of one model."""
+    """The template's values for one model."""
     first, model = overall(tables), tables[0].model
-    mine = [t for t in tables if t.ground.judged == tables[0].ground.judged]
+    same_judge = [t for t in tables if t.ground.judged == tables[0].ground.judged]
     titled = [(t, "At equal fidelity" if kind(t.budget) in MATCHED else "At an equal budget") for t in first]
     blocks = {
-        title: [(t, each(t, mine)) for t, name in titled if name == title]
+        title: [(t, each(t, same_judge)) for t, name in titled if name == title]
         for title in dict.fromkeys(n for _, n in titled)
     }
-    others = [t for t in tables if t not in mine and t.attack == tables[0].attack]
+    others = [t for t in tables if t not in same_judge and t.attack == tables[0].attack]
     return {
         "model": model, "judged": tables[0].ground.judged, "blocks": blocks,
         "others": others, "first": first, "variants": [(v, elsewhere(rows, first, v)) for v in variants(rows, model)],
@@ -115,29 +115,29 @@ def each(whole: Table, tables: Sequence[Table]) -> list[Table]:
     return [t for t in tables if t.budget == whole.budget and t is not whole]
 
 
-def elsewhere(rows: Sequence[Row], first: Sequence[Table], v: Variant) -> list[Table]:
-    """The tables of another prompt, defender or share, at the budgets that it was tried at."""
-    tried = [table(rows, t.model, t.budget, t.attack, t.ground.judged, v) for t in first]
+def elsewhere(rows: Sequence[Row], first: Sequence[Table], variant: Variant) -> list[Table]:
+    """The tables of another prompt, defender or share, at the budgets at which it was tried."""
+    tried = [table(rows, t.model, t.budget, t.attack, t.ground.judged, variant) for t in first]
     return [t for t in tried if t.rows]
 
 
-def learner(t: Table, rows: Sequence[Row]) -> str:
-    """The attacker that learned the clean pictures best, whose drawings are shown."""
+def learner(chart: Table, rows: Sequence[Row]) -> str:
+    """The attacker that learned the clean pictures best; the page shows what it drew."""
     gains: dict[str, float] = defaultdict(float)
-    for (_, attack, _, _), (_, gain) in t.ground.gains.items():
+    for (_, attack, _, _), (_, gain) in chart.ground.gains.items():
         gains[attack] += gain
-    return max(gains, key=lambda name: gains[name], default=next(iter(attacks(rows, t.model)), ""))
+    return max(gains, key=lambda name: gains[name], default=next(iter(attacks(rows, chart.model)), ""))
 
 
 def papers(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """What papers report of the methods at hand, from papers.toml."""
-    here = {r["method"].partition(":")[0] for r in rows}
-    known = tomllib.loads(Path(__file__).with_name("papers.toml").read_text(encoding="utf-8"))["paper"]
-    return [paper for paper in known if here & set(paper["methods"])]
+    """The entries of papers.toml on methods that these rows hold."""
+    methods = {r["method"].partition(":")[0] for r in rows}
+    entries = tomllib.loads(Path(__file__).with_name("papers.toml").read_text(encoding="utf-8"))["paper"]
+    return [paper for paper in entries if methods & set(paper["methods"])]
 
 
 def cited(rows: Sequence[Row]) -> list[Source]:
-    """The papers behind methods, attackers and countermeasures, as far as their labels are names of the registry."""
+    """The papers of the methods, attackers and countermeasures whose labels are names in the registry."""
     links = [link for r in rows for link in r["purify"].split("+")]
     used = dict.fromkeys(
         [(r["method"].partition(":")[0], "method") for r in rows] + [(r["attack"], "attacker") for r in rows]
@@ -147,22 +147,22 @@ def cited(rows: Sequence[Row]) -> list[Source]:
 
 
 def grouped(missing: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, str], int]]:
-    """Missing cells that differ in their subjects alone, together: what they share, and how many there are."""
-    found: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    """Missing cells, grouped where only the subject differs: what a group shares, and how many cells it has."""
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     names = ("status", "method", "budget", "attack", "purify")
     for cell in missing:
-        found[tuple(str(cell.get(name) or "") for name in names)].append(cell)
+        groups[tuple(str(cell.get(name) or "") for name in names)].append(cell)
     return [
         (dict(zip(names, key)) | {"subjects": ", ".join(dict.fromkeys(str(c.get("subject")) for c in cells)),
          "message": next((str(c["message"]) for c in cells if c.get("message")), "")}, len(cells))
-        for key, cells in found.items()
+        for key, cells in groups.items()
     ]  # fmt: skip
 
 
 def by_attack(tables: Sequence[Table]) -> list[tuple[str, str, str]]:
-    """Clean cells that an attacker did not learn: model and attacker, subject, countermeasures with its gain."""
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    """Clean cells that an attacker did not learn: "attacker on model", subject, countermeasures with their gains."""
+    cells: dict[tuple[str, str], list[str]] = defaultdict(list)
     for t in {t.model: t for t in tables}.values():
         for cell in t.ground.unlearned:
-            found[f"{cell.attack} on {t.model}", cell.subject].append(f"{cell.purify} ({100 * cell.gain:.2g} %)")
-    return [(attack, subject, ", ".join(each)) for (attack, subject), each in found.items()]
+            cells[f"{cell.attack} on {t.model}", cell.subject].append(f"{cell.purify} ({100 * cell.gain:.2g} %)")
+    return [(attack, subject, ", ".join(each)) for (attack, subject), each in cells.items()]

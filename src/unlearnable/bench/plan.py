@@ -1,7 +1,7 @@
-"""From points to tasks that feed one another; what points share is one task.
+"""Tasks for the points of a study. A task may depend on others, and points share tasks.
 
-A task's key is a hash of all that decides its result. Where it works on what another task makes, that one's key stands
-for the pictures, so that all keys are known before anything is done.
+A task's key is a hash of all that decides its result. Where a task works on the output of another, the other's key
+stands for the pictures, so that all keys are known before anything is computed.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ JUDGES = ("metrics/features.py", "metrics/subject.py", "models/features.py")
 
 @dataclass(frozen=True)
 class Task:
-    """A cell and how it is done: an order on the pictures of the cells that it needs, by their part in it.
+    """A cell and how it is computed: `order` takes the pictures of the cells in `needs`, by their role.
 
-    `kind` is protect, purify or attack; tasks that are `like` one another take about the same time.
+    `kind` is protect, purify or attack; tasks with the same `like` take about the same time.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Line:
-    """A point, the kind of its subject, and the keys of its attack and of the pictures attacked (none: untouched)."""
+    """A point, its subject's kind, its attack's key and the cell of the attacked pictures (None: untouched model)."""
 
     point: Point
     kind: str
@@ -76,24 +76,24 @@ class Photographs:
 
 @dataclass
 class Plan:
-    """Tasks by key, each after those it needs, in the order of the points. `keep` stores a subject's photographs."""
+    """Tasks by key, in the order of the points, each after its dependencies. `keep` stores a subject's photographs."""
 
     study: Study
     subjects: dict[str, Subject]
     keep: Callable[[Cell, Tensor], Any]
     tasks: dict[str, Task] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
-    known: dict[tuple[object, ...], Any] = field(default_factory=dict)
+    shared: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     def once(self, make: Callable[[], T], *what: object) -> T:
-        """What many points share is made for the first of them."""
-        if what not in self.known:
-            self.known[what] = make()
-        found: T = self.known[what]
-        return found
+        """The value of `make`, called once for each `what`; points share it."""
+        if what not in self.shared:
+            self.shared[what] = make()
+        value: T = self.shared[what]
+        return value
 
     def add(self, point: Point) -> None:
-        """All tasks of a point; raises UsageError for an attacker or a prompt that does not fit the model."""
+        """Add all tasks of a point. Raises UsageError for an attacker or a prompt that does not fit the model."""
         subject, model = self.subjects[point.subject], self.model(point.model)
         photos = self.once(lambda: self.photographs(subject, model.size), "photographs", point.subject, model.size)
         if point.method == UNTOUCHED:
@@ -104,13 +104,13 @@ class Plan:
         if point.method != CLEAN:
             what = (point.model, point.subject, point.method, point.budget, point.defender)
             made = self.once(lambda: self.protect(point, subject, photos), PROTECT, *what)
-        mine, named = self.purify(point, made, contents(made, photos))
-        needs, count = {"seen": mine}, len(photos.names)
+        cell, keys = self.purify(point, made, contents(made, photos))
+        needs, count = {"seen": cell}, len(photos.names)
         if point.share < 1:
             count = max(1, round(point.share * count))
-            needs["others"], others = self.purify(point, photos.clean, contents(photos.clean, photos))
-            named = [*named[:count], *others[count:]]
-        key = self.attack(point, subject, photos, needs, named, count)
+            needs["others"], other_keys = self.purify(point, photos.clean, contents(photos.clean, photos))
+            keys = [*keys[:count], *other_keys[count:]]
+        key = self.attack(point, subject, photos, needs, keys, count)
         self.lines.append(Line(point, subject.kind, key, made))
 
     def model(self, name: str) -> Model:
@@ -124,8 +124,8 @@ class Plan:
 
     def photographs(self, subject: Subject, size: int) -> Photographs:
         """Read a subject's files, once for a size."""
-        kept = [self.read(paths, size) for paths in (subject.protected, subject.held_out, subject.reference)]
-        (clean, names), (held_out, unseen), (reference, _) = kept
+        cells = [self.read(paths, size) for paths in (subject.protected, subject.held_out, subject.reference)]
+        (clean, names), (held_out, unseen), (reference, _) = cells
         if again := set(names) & set(unseen):
             remedy = "remove the copies"
             raise UsageError(f"{len(again)} of the held-out pictures of {subject.name!r} are learned too: {remedy}")
@@ -158,7 +158,7 @@ class Plan:
         chain, size = self.once(lambda: parse(point.purify), PURIFY, point.purify), self.model(point.model).size
         fingerprint = self.fingerprint(point.model) if chain.needs_model else None
         cell = purified_cell(chain, Pictures(torch.empty(0), tuple(named)), point.seed, size, fingerprint)
-        outside = [found for link, _ in chain.links for found in theirs(link, "purifier")]
+        outside = [part for link, _ in chain.links for part in theirs(link, "purifier")]
         cell = Cell({**cell.facts, "theirs": outside})
         order = Purifying(chain.name, point.seed, self.where(point.model) if chain.needs_model else None)
         label = f"{point.subject}, {point.method}, {point.budget}, {point.purify}"
@@ -178,7 +178,7 @@ class Plan:
         return self.task(Task(ATTACK, point.attack if seen else point.method, cell, order, needs, str(point))).key
 
     def trial(self, point: Point, subject: Subject, photos: Photographs) -> tuple[Trial, dict[str, Any]]:
-        """How the attacker of a point is tried, and all that decides what comes out but the pictures it sees."""
+        """The trial of a point's attacker, and the facts that decide its result, except for the pictures it sees."""
         study, model = self.study, self.model(point.model)
         attacker, prompt = self.attacker(point, subject)
         trial = Trial(attacker, prompt, point.seed, study.generated, study.sampling, study.draws)
@@ -190,12 +190,12 @@ class Plan:
     def attacker(self, point: Point, subject: Subject) -> tuple[Personalizer, str]:
         """The attacker of a point and the words it uses."""
         study, model = self.study, self.model(point.model)
-        given = next(a for a in study.attackers if a.label == point.attack)
+        attack = next(a for a in study.attackers if a.label == point.attack)
         words = next(p for p in study.prompts if p.label == point.prompt)
         from unlearnable.personalization import presets
         from unlearnable.personalization.presets import adjusted
 
-        attacker = adjusted(presets.attacker(given.name, model, given.preset), dict(given.settings))
+        attacker = adjusted(presets.attacker(attack.name, model, attack.preset), dict(attack.settings))
         if attacker.token:
             attacker = replace(attacker, token=words.token)
         prompt = subject.prompt(words.token, words.prompt)
@@ -207,14 +207,14 @@ class Plan:
 
 
 def contents(made: Cell, photos: Photographs) -> list[str]:
-    """What stands for a cell's pictures in the keys of what is made from them."""
+    """One name for each picture of a cell, for the keys of cells that are made from them."""
     if made.key == photos.clean.key:
         return list(photos.names)
     return [f"{made.key}:{i}" for i in range(len(photos.names))]
 
 
 def trained(settings: Any) -> list[str]:
-    """The trained files that decide what a method makes, by content: those that ship, and those that options name."""
+    """Digests of the trained files that a method uses: those that ship, and those that its options name."""
     from unlearnable.ldu import method, phi
 
     shift = getattr(settings, "parameterisation", None)
@@ -226,10 +226,10 @@ def trained(settings: Any) -> list[str]:
 
 @cache
 def theirs(name: str, kind: str) -> list[str]:
-    """For what is not ours: the content of the module it comes from, since no code of ours decides its result."""
+    """Module and digest of a third party's plug-in, whose result no code of ours decides; [] for our own."""
     module = registry.place(name, kind).partition(":")[0]
-    found = None if module.startswith("unlearnable.") else importlib.util.find_spec(module)
-    return [module, digest(Path(found.origin))] if found and found.origin else []
+    spec = None if module.startswith("unlearnable.") else importlib.util.find_spec(module)
+    return [module, digest(Path(spec.origin))] if spec and spec.origin else []
 
 
 def digest(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Effect versus budget: what a method leaves of the attackers' gain as its files may differ more from the originals."""
+"""Plots of protection rate against budget, which is how far files may differ from the originals."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ INK, SOFT = "#1c1e21", "#8b9198"
 
 
 def curves(tables: Sequence[Table]) -> list[tuple[str, str]]:
-    """A title and an SVG for each kind of budget of which there are several, from tables over all attackers."""
-    found = []
+    """A title and an SVG for each kind of budget with several levels, from tables over all attackers."""
+    plots = []
     for name in dict.fromkeys(kind(t.budget) for t in tables):
         group = sorted((t for t in tables if kind(t.budget) == name and t.best), key=lambda t: level(t.budget))
         if len(group) > 1:
             title = KINDS.get(name, name)
-            found.append((f"{title[:1].upper()}{title[1:]}", draw(group, AXES.get(name, name), falling=name == "psnr")))
-    return found
+            plots.append((f"{title[:1].upper()}{title[1:]}", draw(group, AXES.get(name, name), falling=name == "psnr")))
+    return plots
 
 
 SETTINGS: Any = {
@@ -33,7 +33,7 @@ SETTINGS: Any = {
 
 
 def draw(group: Sequence[Table], axis: str, falling: bool) -> str:
-    """One SVG of two panels; `falling` budgets are drawn from high to low, so that to the right more is allowed."""
+    """One SVG with two panels. `falling` axes run from high to low, so that larger budgets are always on the right."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -48,8 +48,8 @@ def draw(group: Sequence[Table], axis: str, falling: bool) -> str:
             for i, name in enumerate([*ranked, RANDOM]):
                 points = []
                 for t in group:
-                    found = t.line(name)
-                    estimate = found and (found.worst if which == "worst" else found.cells.get(which))
+                    entry = t.line(name)
+                    estimate = entry and (entry.worst if which == "worst" else entry.cells.get(which))
                     if estimate and estimate.defined:
                         points.append((level(t.budget), estimate))
                 if not points:

@@ -1,4 +1,4 @@
-"""Documents quote committed results, and nothing else: what stands between two markers is made from a rows.json.
+"""Quotes of committed results in documents: the text between two markers is made from a rows.json.
 
 A document holds ``<!-- bench:NAME -->`` and ``<!-- /bench -->``; NAME is a budget of the results (its table over all
 attackers), ``headline`` (``verdict``: its first sentence), ``methods`` (worst cases at every budget) or ``attackers``
@@ -30,7 +30,7 @@ MARKED = re.compile(r"(<!-- bench:(?P<name>\S+) -->\n)(?P<body>.*?)(<!-- /bench 
 
 
 def update(documents: Iterable[Path], results: Path, *, check: bool = False) -> list[Path]:
-    """Write what the results say between each document's markers; returns the documents that were stale.
+    """Renew the text between each document's markers; returns the documents that were stale.
 
     `results` is a folder that holds rows.json. With `check` nothing is written. Documents without markers need no
     results. Raises UsageError for a marker that names nothing in the results.
@@ -48,66 +48,68 @@ def update(documents: Iterable[Path], results: Path, *, check: bool = False) -> 
 
 
 def renewed(text: str, tables: Sequence[Table], where: Path) -> str:
-    """The document with every marked place made anew."""
-    return MARKED.sub(lambda found: f"{found[1]}{markdown(found['name'], tables, where)}\n{found[4]}", text)
+    """The document with the text between all markers made again."""
+    return MARKED.sub(lambda match: f"{match[1]}{markdown(match['name'], tables, where)}\n{match[4]}", text)
 
 
 def markdown(name: str, tables: Sequence[Table], where: Path) -> str:
-    """What one marker stands for."""
+    """The text for one marker."""
     first = overall(tables) if tables else []
-    said = answer(first)
+    conclusion = answer(first)
     if name == "run":
         return tried(first)
     if name == "verdict":
-        return f"**{said.headline}**"
+        return f"**{conclusion.headline}**"
     if name == "headline":
-        return "\n".join([f"**{said.headline}**", "", *said.sentences])
+        return "\n".join([f"**{conclusion.headline}**", "", *conclusion.sentences])
     if name == "methods":
         methods = dict.fromkeys(line.method for t in first for line in t.ranked)
         header = ["method", *(t.budget for t in first)]
         return grid(header, [[method, *(worst(t, method) for t in first)] for method in methods])
-    if name == "attackers" and said.table:
-        budget, judged = said.table.budget, said.table.ground.judged
+    if name == "attackers" and conclusion.table:
+        budget, judged = conclusion.table.budget, conclusion.table.ground.judged
         each = [t for t in tables if t.budget == budget and t.ground.judged == judged]
         header = ["method", *(t.attack or "all together" for t in each)]
-        return grid(header, [[named(said.table, x), *(worst(t, x.method) for t in each)] for x in said.table.ranked])
-    known = {t.budget: t for t in first}
-    if name not in known:
-        names = ["headline", "verdict", "methods", "attackers", "run", *known]
+        return grid(
+            header, [[named(conclusion.table, x), *(worst(t, x.method) for t in each)] for x in conclusion.table.ranked]
+        )
+    by_budget = {t.budget: t for t in first}
+    if name not in by_budget:
+        names = ["headline", "verdict", "methods", "attackers", "run", *by_budget]
         raise UsageError(f"unknown marker bench:{name} in {shown(where)}: {suggestion(name, names)}")
-    return of_budget(known[name])
+    return of_budget(by_budget[name])
 
 
-def of_budget(t: Table) -> str:
+def of_budget(table: Table) -> str:
     """One table over all attackers, controls first."""
-    purifies = t.ground.purifies
+    purifies = table.ground.purifies
     where = ["as they are" if p == "none" else p for p in purifies]
     header = ["method", *where, "mean", "worst case", "PSNR, dB", "distance", "s a picture"]
     rows = []
-    for line in t.lines:
-        ends = "**" if line is t.best else ""
+    for line in table.lines:
+        ends = "**" if line is table.best else ""
         cells = [f"{number(line.cells[p].value)} %" if line.cells[p].defined else "–" for p in purifies]
-        found = [number(e.value) + " %" if line.method in SHARED else share(e) for e in (line.mean, line.worst)]
+        estimates = [number(e.value) + " %" if line.method in SHARED else share(e) for e in (line.mean, line.worst)]
         facts = [plain(line.fidelity.get(name, math.nan), digits) for name, digits in MEASURED]
-        rates = [f"{ends}{rate}{ends}" for rate in found]
-        rows.append([f"{ends}{named(t, line)}{ends}", *cells, *rates, *facts, plain(line.seconds, ".2g")])
+        rates = [f"{ends}{rate}{ends}" for rate in estimates]
+        rows.append([f"{ends}{named(table, line)}{ends}", *cells, *rates, *facts, plain(line.seconds, ".2g")])
     return grid(header, rows)
 
 
-def named(t: Table, line: Line) -> str:
-    """The method, and how many subjects it has where that is not all of them."""
-    part = line.method not in SHARED and not t.full(line)
-    return f"{line.method} ({len(line.each)} of {len(t.whole)} subjects)" if part else line.method
+def named(table: Table, line: Line) -> str:
+    """The method's name, with the number of its subjects where it lacks some."""
+    part = line.method not in SHARED and not table.full(line)
+    return f"{line.method} ({len(line.each)} of {len(table.whole)} subjects)" if part else line.method
 
 
 def tried(tables: Sequence[Table]) -> str:
-    """Which methods have a result at which budget, behind which countermeasure, of how many subjects."""
-    found: dict[tuple[str, ...], dict[str, set[str]]] = {}
-    for r in (r for t in tables for r in t.rows):
-        methods = found.setdefault((r["budget"], r["purify"], r["attack"]), {})
-        methods.setdefault(r["method"], set()).add(r["subject"])
+    """A table of the methods that have results, by budget, countermeasure, attacker and number of subjects."""
+    done: dict[tuple[str, ...], dict[str, set[str]]] = {}
+    for row in (row for t in tables for row in t.rows):
+        methods = done.setdefault((row["budget"], row["purify"], row["attack"]), {})
+        methods.setdefault(row["method"], set()).add(row["subject"])
     rows = []
-    for where, methods in found.items():
+    for where, methods in done.items():
         for count in sorted({len(subjects) for subjects in methods.values()}, reverse=True):
             these = [method for method, subjects in methods.items() if len(subjects) == count]
             rows.append([*where, ", ".join(these), str(count)])
@@ -115,27 +117,27 @@ def tried(tables: Sequence[Table]) -> str:
 
 
 def kept(out: Path, results: Path) -> Path:
-    """Keep a run's rows as results: without pictures, what only waits, and absolute paths."""
-    found = load(out)
-    found["study"]["data"] = relative(found["study"]["data"])
-    found["command"] = shlex.join(relative(word) for word in shlex.split(found["command"]))
-    found["rows"] = [row | {"protected": [], "samples": []} for row in found["rows"]]
-    found["missing"] = [cell for cell in found["missing"] if cell["status"] != WAITING]
+    """Write a run's rows as results to commit: without pictures, waiting cells and absolute paths."""
+    content = load(out)
+    content["study"]["data"] = relative(content["study"]["data"])
+    content["command"] = shlex.join(relative(word) for word in shlex.split(content["command"]))
+    content["rows"] = [row | {"protected": [], "samples": []} for row in content["rows"]]
+    content["missing"] = [cell for cell in content["missing"] if cell["status"] != WAITING]
     path = results / JSON
-    write_text(path, json.dumps(found, indent=0) + "\n")
+    write_text(path, json.dumps(content, indent=0) + "\n")
     return path
 
 
 def relative(text: str) -> str:
-    """A path as it is seen from here; other words as they are."""
+    """An absolute path made relative to the working folder; other text as it is."""
     return Path(os.path.relpath(text)).as_posix() if os.path.isabs(text) else text
 
 
-def worst(t: Table, method: str) -> str:
-    line = t.line(method)
+def worst(table: Table, method: str) -> str:
+    line = table.line(method)
     if not line or not line.worst.defined:
         return "–"
-    return share(line.worst) + ("" if t.full(line) else f", {len(line.each)} of {len(t.whole)} subjects")
+    return share(line.worst) + ("" if table.full(line) else f", {len(line.each)} of {len(table.whole)} subjects")
 
 
 def share(e: Estimate) -> str:

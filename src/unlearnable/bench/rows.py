@@ -1,4 +1,4 @@
-"""``rows.json``: what a benchmark found, a row for each point that is done, and what is missing and why."""
+"""``rows.json``: a row for each finished point of a benchmark, and the missing points with the reason."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Result = Mapping[str, Any]
 
 
 def row(line: Line, cell: Cell, attack: Result, pictures: Result | None, store: Store) -> dict[str, Any]:
-    """A finished point. `pictures` is the result of the cell that made the attacker's pictures, if any did."""
+    """The row of a finished point. `pictures` is the result of the cell that made the attacker's pictures, if any."""
     made = pictures or {}
     before, after = attack.get("own_before"), attack.get("own_after")
 
-    def paths(of: Cell, found: Result) -> list[str]:
-        return [path.relative_to(store.folder.parent).as_posix() for path in store.pictures(of, dict(found))]
+    def paths(of: Cell, result: Result) -> list[str]:
+        return [path.relative_to(store.folder.parent).as_posix() for path in store.pictures(of, dict(result))]
 
     return {"cell": cell.key, "kind": line.kind} | vars(line.point) | {
         "held_out": attack["held_out"], "own": attack["own"],
@@ -39,12 +39,12 @@ def row(line: Line, cell: Cell, attack: Result, pictures: Result | None, store: 
 
 
 def missing(line: Line, why: Mapping[str, str] | None) -> dict[str, Any]:
-    found = {name: getattr(line.point, name) for name in (*NAMES, "defender")}
-    return found | {"status": WAITING, "message": ""} | dict(why or {})
+    labels = {name: getattr(line.point, name) for name in (*NAMES, "defender")}
+    return labels | {"status": WAITING, "message": ""} | dict(why or {})
 
 
 def whole(study: Study, command: str, rows: list[dict[str, Any]], left: list[dict[str, Any]]) -> dict[str, Any]:
-    """The content of the file."""
+    """The content of ``rows.json``."""
     return {
         "study": study.facts(), "command": command, "machine": f"{os.cpu_count()} cores of {processor()}",
         "versions": stamp()["versions"], "rows": rows, "missing": left,

@@ -1,4 +1,4 @@
-"""The benchmark: all cells of a study, done or found done, and ``rows.json``. To resume, run it again."""
+"""Run a benchmark: do all cells of a study that are not done yet, and write ``rows.json``. To resume, run it again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Bench:
-    """What a run found: rows and what is missing, as in ``rows.json`` at `path`."""
+    """The result of a run: rows and missing cells, as in ``rows.json`` at `path`."""
 
     path: Path
     rows: list[dict[str, Any]]
@@ -46,7 +46,7 @@ class Bench:
 def prepare(
     study: Study, only: Sequence[str] = (), store: Store | None = None, claims: Claims | None = None
 ) -> tuple[Plan, list[Line]]:
-    """The whole plan, and the lines of the points chosen. With a store, the subjects' photographs are put there."""
+    """The whole plan, and the lines of the chosen points. With a store, the subjects' photographs are put there."""
 
     def keep(cell: Cell, x: Any) -> None:
         if store and claims:
@@ -55,11 +55,11 @@ def prepare(
                 store.put(cell, {}, x)
             claims.drop(cell.key)
 
-    found = {s.name: s for s in subjects(Path(study.data), study.layout, study.subjects, study.photos)}
-    plan = Plan(study, found, keep)
-    every = grid.points(study, list(found))
-    left = set(grid.chosen(every, only)) if only else set(every)
-    for point in every:
+    by_name = {s.name: s for s in subjects(Path(study.data), study.layout, study.subjects, study.photos)}
+    plan = Plan(study, by_name, keep)
+    points = grid.points(study, list(by_name))
+    left = set(grid.chosen(points, only)) if only else set(points)
+    for point in points:
         plan.add(point)
     return plan, [line for line in plan.lines if line.point in left]
 
@@ -78,11 +78,11 @@ def bench(
 ) -> Bench:
     """Do all cells of a study, keep them under ``out/cells``, and write ``out/rows.json``.
 
-    `executor` says where (default: here, one after the other), with `threads` of torch for each cell (0: as they are).
-    Cells that failed, ran out of memory or of time are noted and passed over, and tried again with `retry`. `only` are
-    texts such as ``method=advdm|ldu`` that leave some of the points. No cell begins after `minutes`. `progress` is told
-    (cells done, cells in all, what was done and how long the rest takes). Two runs on one folder share the work. Raises
-    UsageError and SetupError for a study that does not fit, WriteError on a full disk.
+    `executor` says where (default: here, one after the other), with `threads` of torch for each cell (0: unchanged).
+    Cells that fail, or run out of memory or time, are noted and skipped; `retry` tries them again. `only` are texts
+    such as ``method=advdm|ldu`` that select some of the points. No cell starts after `minutes`. `progress` is called
+    with (cells done, cells in all, what was done and how long the rest takes). Two runs on one folder share the work.
+    Raises UsageError and SetupError for a study that does not fit, WriteError on a full disk.
     """
     out, started = Path(out), time.monotonic()
     store, executor = Store(out / CELLS), executor or SerialExecutor()
@@ -91,7 +91,7 @@ def bench(
 
 
 def hashed(study: Study, only: Sequence[str]) -> str:
-    """What two runs must have in common to work on one folder."""
+    """A hash of what two runs must have in common to work on one folder."""
     return hashlib.sha256(repr((study, sorted(only))).encode()).hexdigest()[:16]
 
 
@@ -108,11 +108,11 @@ def _done(
         try:
             run.all(lines)
         finally:
-            found = run.write()
+            result = run.write()
     finally:
         executor.close()
         claims.close()
-    return found
+    return result
 
 
 def pending(study: Study, out: Path, only: Sequence[str] = ()) -> tuple[list[Task], int]:
@@ -123,9 +123,9 @@ def pending(study: Study, out: Path, only: Sequence[str] = ()) -> tuple[list[Tas
 
 @dataclass
 class Run:
-    """A run: what it knows, where it works, whom it tells."""
+    """The state of a run: its cells, its folder, its executor and whom it tells of progress."""
 
-    known: CellIndex
+    index: CellIndex
     out: Path
     executor: Executor
     claims: Claims
@@ -136,9 +136,9 @@ class Run:
     written: float = field(default_factory=time.monotonic)
 
     def all(self, lines: list[Line]) -> None:
-        """Do what some rows need."""
-        left = self.known.todo(lines)
-        total, busy, slots, pace = len(left), 0, self.executor.slots, self.known.pace
+        """Do all cells that these rows need."""
+        left = self.index.todo(lines)
+        total, busy, slots, pace = len(left), 0, self.executor.slots, self.index.pace
         while left or busy:
             begun, left = self.begin(left, self.executor.slots - busy)
             busy += begun
@@ -147,10 +147,10 @@ class Run:
                     busy -= 1
                     self.finish(job, outcome)
                     done = total - len(left) - busy
-                    self.tell(done, total, pace.said(self.known.plan.tasks, job.key, left, slots))
+                    self.tell(done, total, pace.summary(self.index.plan.tasks, job.key, left, slots))
             elif self.over:
                 break
-            elif left:  # another run is at what is left
+            elif left:  # another run is doing what is left
                 time.sleep(PAUSE)
             if time.monotonic() - self.written > EVERY:
                 self.write()
@@ -160,18 +160,18 @@ class Run:
         return self.until is not None and time.monotonic() > self.until
 
     def begin(self, left: list[str], room: int) -> tuple[int, list[str]]:
-        """Begin as many cells as there is room for; how many, and what is left."""
-        begun, known = 0, self.known
+        """Start as many cells as there is room for; returns how many, and the keys that are left."""
+        begun, index = 0, self.index
         still: list[str] = []
         for i, key in enumerate(left):
             if begun == room or self.over:
                 return begun, still + left[i:]
-            needs = [n.key for n in known.plan.tasks[key].needs.values() if n.key in known.plan.tasks]
-            if why := next((known.failed[need] for need in needs if need in known.failed), None):
-                known.failed[key] = inherited(why)
-            elif not all(need in known.results for need in needs) or not self.claims.take(key):
+            needs = [n.key for n in index.plan.tasks[key].needs.values() if n.key in index.plan.tasks]
+            if why := next((index.failed[need] for need in needs if need in index.failed), None):
+                index.failed[key] = inherited(why)
+            elif not all(need in index.results for need in needs) or not self.claims.take(key):
                 still.append(key)
-            elif known.look(key):  # by another run, in the meantime
+            elif index.look(key):  # by another run, in the meantime
                 self.claims.drop(key)
             else:
                 self.executor.submit(self.job(key))
@@ -179,44 +179,44 @@ class Run:
         return begun, still
 
     def job(self, key: str) -> Job:
-        task = self.known.plan.tasks[key]
+        task = self.index.plan.tasks[key]
         inputs = {part: self.pictures(cell) for part, cell in task.needs.items()}
-        kept = self.known.store.checkpoint(task.cell) if task.kind == ATTACK and self.executor.shared else None
-        return Job(key, task.order, inputs, self.known.plan.study.timeout, self.threads, kept)
+        checkpoint = self.index.store.checkpoint(task.cell) if task.kind == ATTACK and self.executor.shared else None
+        return Job(key, task.order, inputs, self.index.plan.study.timeout, self.threads, checkpoint)
 
     def pictures(self, cell: Cell) -> Any:
-        """As bytes, for a job."""
-        result = self.known.results.get(cell.key) or self.known.store.get(cell)
+        """A cell's pictures as bytes, for a job."""
+        result = self.index.results.get(cell.key) or self.index.store.get(cell)
         assert result is not None, "what a task needs is done before it"
-        return bytes_of(self.known.store.load(cell, result))
+        return bytes_of(self.index.store.load(cell, result))
 
     def finish(self, job: Job, outcome: Outcome) -> None:
-        known, store, task = self.known, self.known.store, self.known.plan.tasks[job.key]
+        index, store, task = self.index, self.index.store, self.index.plan.tasks[job.key]
         if outcome.status == DONE:
-            known.results[job.key] = store.put(task.cell, outcome.facts, real(outcome.pictures))
-            known.pace.note(task, outcome.facts)
+            index.results[job.key] = store.put(task.cell, outcome.facts, real(outcome.pictures))
+            index.pace.note(task, outcome.facts)
         else:
             store.fail(task.cell, outcome.status, outcome.message)
-            known.failed[job.key] = {"status": outcome.status, "message": outcome.message}
-            if outcome.status == FAILED:  # nothing to go on from; what ran out of time or memory can go on
+            index.failed[job.key] = {"status": outcome.status, "message": outcome.message}
+            if outcome.status == FAILED:  # cannot be resumed, unlike a cell that ran out of time or memory
                 store.checkpoint(task.cell).unlink(missing_ok=True)
         self.claims.drop(job.key)
 
     def write(self) -> Bench:
-        """Write all rows that can be told by now, of the whole study."""
-        known, done, left, there = self.known, [], [], self.known.store.keys()
-        for line in known.plan.lines:
-            if all(key in there and known.look(key) for key in known.of(line)):
-                cell, made = known.plan.tasks[line.attack].cell, None
+        """Write all rows of the study that are finished by now."""
+        index, done, left, keys = self.index, [], [], self.index.store.keys()
+        for line in index.plan.lines:
+            if all(key in keys and index.look(key) for key in index.of(line)):
+                cell, made = index.plan.tasks[line.attack].cell, None
                 if line.pictures:
-                    made = known.results.get(line.pictures.key) or known.store.get(line.pictures)
-                done.append(rows.row(line, cell, known.results[line.attack], made, known.store))
+                    made = index.results.get(line.pictures.key) or index.store.get(line.pictures)
+                done.append(rows.row(line, cell, index.results[line.attack], made, index.store))
             else:
-                left.append(rows.missing(line, known.why(line.attack, there)))
-        found = finite(rows.whole(known.plan.study, self.command, done, left))
+                left.append(rows.missing(line, index.why(line.attack, keys)))
+        content = finite(rows.whole(index.plan.study, self.command, done, left))
         path = self.out / rows.JSON
         self.claims.take(rows.JSON, wait=True)
-        write_text(path, json.dumps(found, indent=1, allow_nan=False) + "\n")
+        write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
         self.claims.drop(rows.JSON)
         self.written = time.monotonic()
-        return Bench(path, found["rows"], found["missing"])
+        return Bench(path, content["rows"], content["missing"])

@@ -1,4 +1,4 @@
-"""Sample sheets: of each subject an original, what protection made of it, and what attackers drew."""
+"""Sample sheets: for each subject an original, its protected versions, and what attackers drew."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ DRAWN = 2  # drawings of each attacker
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A picture that a sheet would show."""
+class Candidate:
+    """A picture that a sheet may show."""
 
     caption: str
     path: Path
 
 
 def sheets(out: Path, table: Table, rows: Sequence[Row], attack: str) -> list[tuple[str, list[Shot]]]:
-    """Title and pictures of each subject, at the largest size that keeps the page small; subjects without are left out.
+    """Each subject that has pictures, with these, at the largest size that keeps the page small.
 
     Shown at the table's budget and without countermeasure: clean, the random control, the best and the worst method.
     """
     methods = [CLEAN, RANDOM, *dict.fromkeys(line.method for line in table.rivals[:1] + table.rivals[-1:])]
-    named = [(subject, wanted(out, table, rows, attack, subject, methods)) for subject in table.ground.subjects]
-    named = [(subject, found) for subject, found in named if found]
+    named = [(subject, candidates(out, table, rows, attack, subject, methods)) for subject in table.ground.subjects]
+    named = [(subject, pictures) for subject, pictures in named if pictures]
     for side in SIDES:
-        found = [
+        sized = [
             (subject, [shot for each in pictures if (shot := shown(subject, each, side))])
             for subject, pictures in named
         ]
-        if sum(len(shot.uri) for _, shots in found for shot in shots) <= MOST:
-            return [(subject, shots) for subject, shots in found if shots]
-    while sum(len(shot.uri) for _, shots in found for shot in shots) > MOST:
-        found.pop()
-    return found
+        if sum(len(shot.uri) for _, shots in sized for shot in shots) <= MOST:
+            return [(subject, shots) for subject, shots in sized if shots]
+    while sum(len(shot.uri) for _, shots in sized for shot in shots) > MOST:
+        sized.pop()
+    return sized
 
 
-def wanted(
+def candidates(
     out: Path, table: Table, rows: Sequence[Row], attack: str, subject: str, methods: Sequence[str]
-) -> list[Wanted]:
-    """The first picture as each method left it, then what its attacker drew."""
+) -> list[Candidate]:
+    """The subject's first picture under each method, then what the attacker drew after each method."""
     first: dict[str, Row] = {}
     for r in (*(r for r in rows if r["method"] == CLEAN and r["model"] == table.model), *table.rows):
         if (r["subject"], r["purify"], r["attack"]) == (subject, "none", attack):
@@ -57,10 +57,10 @@ def wanted(
     tried = [(name, first[name]) for name in methods if name in first]
     twins = [("original" if name == CLEAN else f"protected: {name}", r["protected"][:1]) for name, r in tried]
     drawn = [(f"drawn from {name}", r["samples"][:DRAWN]) for name, r in tried]
-    return [Wanted(caption, out / path) for caption, paths in [*twins, *drawn] for path in paths]
+    return [Candidate(caption, out / path) for caption, paths in [*twins, *drawn] for path in paths]
 
 
-def shown(subject: str, picture: Wanted, side: int) -> Shot | None:
+def shown(subject: str, picture: Candidate, side: int) -> Shot | None:
     """None where the file is not there: results are often kept without their pictures."""
     try:
         pixels = files.read(picture.path).pixels

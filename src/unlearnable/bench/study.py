@@ -1,4 +1,4 @@
-"""What a benchmark tries: a frozen dataclass, TOML in and out."""
+"""The study that a benchmark runs: a frozen dataclass that is read from TOML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unlearnable.recipe import Recipe, check, parsed
 
 SAME = "same"
 RANDOM, CLEAN, UNTOUCHED = "random", "clean", "untouched"
-CONTROLS = (RANDOM, "desaturate")  # methods that ask no model: what protects must do more
+CONTROLS = (RANDOM, "desaturate")  # methods that use no model; a protection must beat them
 BUDGETS = {"linf": "eps", "psnr": "psnr", "perceptual": "perceptual"}  # by the names that `protect` knows them by
 
 
@@ -29,9 +29,9 @@ class Attack:
 
 @dataclass(frozen=True)
 class Prompt:
-    """The attacker's words, where they are not the defender's.
+    """The attacker's words, where they differ from the defender's.
 
-    `prompt` may hold ``{token}`` and ``{thing}``; empty: the subject's own, under the token given.
+    `prompt` may hold ``{token}`` and ``{thing}``; if it is empty, the subject's own prompt is used with `token`.
     """
 
     label: str = SAME
@@ -87,9 +87,9 @@ class Study:
         axes = ("subjects", "methods", "budgets", "purify", "models", "defenders", "shares", "seeds")
         named = {name: list(getattr(self, name)) for name in axes}
         named |= {name: [part.label for part in getattr(self, name)] for name in ("attackers", "prompts")}
-        for name, given in named.items():
-            if not given or len(set(given)) < len(given):
-                raise UsageError(f"{name} {', '.join(map(str, given)) or 'is empty'}: give one or more, each once")
+        for name, values in named.items():
+            if not values or len(set(values)) < len(values):
+                raise UsageError(f"{name} {', '.join(map(str, values)) or 'is empty'}: give one or more, each once")
         for name, least in (("photos", 1), ("draws", 1), ("generated", 1), ("sampling", 1), ("timeout", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name} {getattr(self, name)} is too small: give {least} or more")
@@ -102,7 +102,9 @@ class Study:
             registry.place(attack.name, "attacker")
         for method in self.methods:
             for budget in self.budgets:
-                self.recipe(method, budget, SAME, "").protection()  # whatever does not fit is said before all work
+                self.recipe(
+                    method, budget, SAME, ""
+                ).protection()  # raises before any work where something does not fit
 
     def recipe(self, method: str, budget: str, model: str, prompt: str) -> Recipe:
         """A method at a budget, as `protect` would be asked for it."""
@@ -118,26 +120,26 @@ class Study:
         return Recipe(method=name, strength=self.strength, **limit)
 
     def facts(self) -> dict[str, Any]:
-        """As JSON."""
+        """The settings as JSON values."""
         return asdict(self)
 
 
 def load(path: Path) -> Study:
-    """A study from its TOML file; raises UsageError with the name that is wrong and what it could be."""
-    found = parsed(path)
-    made = {"attackers": lambda part: attack(part, path), "prompts": lambda part: prompt(part, path)}
-    for name, make in made.items():
-        if isinstance(found.get(name), list):
-            found[name] = [make(part) for part in found[name]]
-    check(found, Study, path)
-    if "subjects" not in found:
+    """Read a study from a TOML file. Raises UsageError that names the wrong key and suggests the right one."""
+    content = parsed(path)
+    readers = {"attackers": lambda part: attack(part, path), "prompts": lambda part: prompt(part, path)}
+    for name, make in readers.items():
+        if isinstance(content.get(name), list):
+            content[name] = [make(part) for part in content[name]]
+    check(content, Study, path)
+    if "subjects" not in content:
         raise UsageError(f"{path} names no subjects: write subjects = ['objects/*'], or some names")
-    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
     return Study(**settings)
 
 
 def attack(part: Any, path: Path) -> Any:
-    """``"lora"``, or a table of name, label, preset and settings of that attacker, such as steps."""
+    """An Attack from ``"lora"``, or from a table of name, label, preset and that attacker's settings, such as steps."""
     if isinstance(part, str):
         return Attack(part, part)
     if not isinstance(part, dict) or "name" not in part:

@@ -1,4 +1,4 @@
-"""Subjects on disk: which photographs are protected and learned, and which are held out. A reader for each layout.
+"""Readers of subjects on disk, one for each layout: which photographs are protected and which are held out.
 
 Our own folders, and the four data sets of the LDU paper (arXiv 2510.03089) as their owners hand them out: identities of
 CelebA-HQ and VGGFace2 in the sets of Anti-DreamBooth (arXiv 2303.15433), WikiArt by artist, DreamBooth's objects.
@@ -26,7 +26,7 @@ SETS = ("set_A", "set_B", "set_C")
 
 @dataclass(frozen=True)
 class Subject:
-    """Files of one subject: those protected and learned, those held out, and clean ones for reference alone."""
+    """Files of one subject: those that are protected and learned, held-out ones, and clean ones for reference only."""
 
     name: str
     kind: str
@@ -36,35 +36,35 @@ class Subject:
     reference: tuple[Path, ...] = ()
 
     def prompt(self, token: str, template: str = "") -> str:
-        """What an attacker calls it."""
+        """The prompt with which an attacker trains on this subject."""
         return (template or TEMPLATES[self.kind]).replace("{token}", token).replace("{thing}", self.thing)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A way in which subjects lie in a folder: their names, and the photographs of one."""
+    """How subjects lie in a folder: a reader of their names, and a reader of one subject."""
 
     names: Callable[[Path], list[str]]
     read: Callable[[Path, str, int], Subject]
 
 
-def subjects(data: Path, layout: str, wanted: Sequence[str], photos: int) -> list[Subject]:
-    """The subjects of a folder that names and patterns ask for, in that order; `photos` of each are protected.
+def subjects(data: Path, layout: str, patterns: Sequence[str], photos: int) -> list[Subject]:
+    """The subjects of a folder that match names and patterns, in that order; `photos` of each are protected.
 
-    Raises UsageError for a layout, a folder, a name or a subject that there is not, or that has too few photographs.
+    Raises UsageError for an unknown layout, folder or subject, and for a subject with too few photographs.
     """
     if layout not in LAYOUTS:
         raise UsageError(f"unknown layout {layout!r}: {suggestion(layout, list(LAYOUTS))}")
     if not data.is_dir():
         raise UsageError(f"the data folder {shown(data)!r} is not here: name another with --data")
-    there = LAYOUTS[layout].names(data)
+    names = LAYOUTS[layout].names(data)
     chosen: dict[str, None] = {}
-    for name in wanted:
-        found = [each for each in there if fnmatchcase(each, name)]
-        if not found:
-            what = suggestion(name, there) if there else "that folder has none"
+    for name in patterns:
+        matches = [each for each in names if fnmatchcase(each, name)]
+        if not matches:
+            what = suggestion(name, names) if names else "that folder has none"
             raise UsageError(f"no subject {name!r} in {shown(data)} ({layout}): {what}")
-        chosen |= dict.fromkeys(found)
+        chosen |= dict.fromkeys(matches)
     return [LAYOUTS[layout].read(data, name, photos) for name in chosen]
 
 
@@ -76,17 +76,17 @@ def pictures(folder: Path) -> tuple[Path, ...]:
 
 
 def folders(data: Path, depth: int = 1) -> list[str]:
-    """Folders under a folder, `depth` levels down, as names with slashes."""
-    found = [p for p in data.glob("/".join(["*"] * depth)) if p.is_dir() and not p.name.startswith(".")]
-    return sorted(p.relative_to(data).as_posix() for p in found)
+    """The folders `depth` levels below a folder, as names with slashes."""
+    paths = [p for p in data.glob("/".join(["*"] * depth)) if p.is_dir() and not p.name.startswith(".")]
+    return sorted(p.relative_to(data).as_posix() for p in paths)
 
 
-def split(name: str, kind: str, thing: str, found: Sequence[Path], photos: int) -> Subject:
-    """The first photographs are protected, as many after them held out; at least one is always held out."""
-    if len(found) < 2:
-        raise UsageError(f"subject {name!r} has {len(found)} pictures: give 2 or more, one of them is held out")
-    count = min(photos, len(found) - 1)
-    return Subject(name, kind, thing, tuple(found[:count]), tuple(found[count : count + photos]))
+def split(name: str, kind: str, thing: str, paths: Sequence[Path], photos: int) -> Subject:
+    """The first `photos` pictures are protected and as many after them held out; at least one is always held out."""
+    if len(paths) < 2:
+        raise UsageError(f"subject {name!r} has {len(paths)} pictures: give 2 or more, one of them is held out")
+    count = min(photos, len(paths) - 1)
+    return Subject(name, kind, thing, tuple(paths[:count]), tuple(paths[count : count + photos]))
 
 
 def read_object(data: Path, name: str, photos: int) -> Subject:
@@ -97,19 +97,19 @@ def read_object(data: Path, name: str, photos: int) -> Subject:
 
 def read_person(data: Path, name: str, photos: int) -> Subject:
     """An identity's three sets: A is for reference, B is protected and learned, C is held out."""
-    known, mine, unseen = (pictures(data / name / part)[:photos] for part in SETS)
-    if not mine or not unseen:
+    reference, protected, held_out = (pictures(data / name / part)[:photos] for part in SETS)
+    if not protected or not held_out:
         raise UsageError(f"subject {name!r} has no pictures in set_B or set_C: an identity has set_A, set_B and set_C")
-    return Subject(name, PERSON, "person", mine, unseen, known)
+    return Subject(name, PERSON, "person", protected, held_out, reference)
 
 
 def read_style(data: Path, name: str, photos: int) -> Subject:
     """A folder of one painter's pictures, or the files ``STYLE/ARTIST_TITLE.jpg``, as WikiArt has them."""
-    found = pictures(data / name)
-    if not found:
+    paths = pictures(data / name)
+    if not paths:
         folder, artist = os.path.split(name)
-        found = tuple(p for p in pictures(data / folder) if artist_of(p) == artist)
-    return split(name, STYLE, "", found, photos)
+        paths = tuple(p for p in pictures(data / folder) if artist_of(p) == artist)
+    return split(name, STYLE, "", paths, photos)
 
 
 def artist_of(path: Path) -> str:

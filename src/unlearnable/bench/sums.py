@@ -1,9 +1,9 @@
-"""What rates are made of: sums of losses over photographs, attackers and seeds, by subject and countermeasure.
+"""Sums of losses over photographs, attackers and seeds, by subject and countermeasure; rates are made of them.
 
-Protection rate P = (L - L_clean) / (L_untouched - L_clean), a ratio of sums. L_clean is that of the clean pictures
-through the same countermeasure, attacker, prompt and seed, so that what a countermeasure costs by itself is not counted
-as protection. Where an attacker did not learn the clean pictures (its loss fell by less than 1 %) there is nothing to
-protect: such cells are listed, and count nowhere.
+Protection rate P = (L - L_clean) / (L_untouched - L_clean), a ratio of sums. L_clean is the loss for clean
+pictures with the same countermeasure, attacker, prompt and seed, so that the cost of a countermeasure by itself is not
+counted as protection. Where an attacker did not learn the clean pictures (its loss fell by less than 1 %),
+there is nothing to protect: such cells are listed and never counted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Pair = tuple[Tensor, Tensor]  # what is left of a gain, and the gain
 Reduction = Callable[[Tensor, Tensor], Pair]  # of both over the countermeasures of each subject
 Place = tuple[str, str, str, int]  # subject, attack, purify, seed
 
-# Whose losses judge: photographs that no attacker saw, or the clean originals of those that it was trained on.
+# Losses on photographs that no attacker saw, or on the clean originals of those that it was trained on.
 HELD_OUT, OWN = "held_out", "own"
 SHARED = (UNTOUCHED, CLEAN)  # of all budgets
 
@@ -46,7 +46,7 @@ class Unlearned:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What is compared with what: attackers' gains from the clean pictures, of one model under one prompt.
+    """Attackers' gains from the clean pictures, of one model under one prompt: what protections are compared with.
 
     `gains` holds the sum of losses under the clean pictures' attacker, and how far the untouched model's is above it.
     """
@@ -58,7 +58,7 @@ class Baseline:
     unlearned: tuple[Unlearned, ...]
 
     def among(self, rows: Iterable[Row]) -> Baseline:
-        """What remains where only these were tried: cells that nobody has are compared with nothing."""
+        """The baseline restricted to the cells that these rows hold."""
         tried = {place(r) for r in rows}
         gains = {where: gain for where, gain in self.gains.items() if where in tried}
         left = {purify for _, _, purify, _ in tried}
@@ -70,22 +70,24 @@ def place(row: Row) -> Place:
 
 
 def ground(rows: Iterable[Row], model: str, prompt: str, judged: str, attack: str = "") -> Baseline:
-    """Gains from the clean pictures of a model's subjects under one prompt; of one attacker, or with "" of all."""
-    mine = [r for r in rows if r["model"] == model and attack in ("", r["attack"] or attack)]
-    known = [r for r in mine if r["purify"]]
-    purifies = sorted(dict.fromkeys(r["purify"] for r in known), key=lambda name: name != "none")
-    whole = [r for r in mine if r["prompt"] in ("", prompt) and total(r, judged) is not None]
-    untouched, found, unlearned = [r for r in whole if r["method"] == UNTOUCHED], {}, []
-    for r in (r for r in whole if r["method"] == CLEAN):
-        near = [u for u in untouched if u["subject"] == r["subject"] and u["attack"] in ("", r["attack"])]
+    """Gains from the clean pictures of a model's subjects under one prompt, of one attacker or (with "") of all."""
+    of_model = [row for row in rows if row["model"] == model and attack in ("", row["attack"] or attack)]
+    purified = [row for row in of_model if row["purify"]]
+    purifies = sorted(dict.fromkeys(row["purify"] for row in purified), key=lambda name: name != "none")
+    judgeable = [row for row in of_model if row["prompt"] in ("", prompt) and total(row, judged) is not None]
+    untouched, gains, unlearned = [row for row in judgeable if row["method"] == UNTOUCHED], {}, []
+    for row in (row for row in judgeable if row["method"] == CLEAN):
+        near = [u for u in untouched if u["subject"] == row["subject"] and u["attack"] in ("", row["attack"])]
         if not near:
             continue
-        lost, start = (total(x, judged) or 0.0 for x in (r, max(near, key=lambda u: u["seed"] == r["seed"])))
+        lost, start = (total(x, judged) or 0.0 for x in (row, max(near, key=lambda u: u["seed"] == row["seed"])))
         if start <= 0 or (start - lost) / start < LEAST:
-            unlearned.append(Unlearned(*place(r), (start - lost) / start if start else 0.0))
+            unlearned.append(Unlearned(*place(row), (start - lost) / start if start else 0.0))
         else:
-            found[place(r)] = (lost, start - lost)
-    return Baseline(judged, tuple(dict.fromkeys(r["subject"] for r in known)), tuple(purifies), found, tuple(unlearned))
+            gains[place(row)] = (lost, start - lost)
+    return Baseline(
+        judged, tuple(dict.fromkeys(row["subject"] for row in purified)), tuple(purifies), gains, tuple(unlearned)
+    )
 
 
 def total(row: Row, judged: str) -> float | None:
@@ -94,31 +96,31 @@ def total(row: Row, judged: str) -> float | None:
     return sum(losses) if losses and all(x is not None and math.isfinite(x) for x in losses) else None
 
 
-def pairs(rows: Sequence[Row], bare: Baseline) -> Pair:
+def pairs(rows: Sequence[Row], baseline: Baseline) -> Pair:
     """L - L_clean and L_untouched - L_clean, ``[subjects, purifies]`` each, summed over attackers and seeds.
 
     NaN in both: no attacker learned the clean pictures. NaN in the first alone: a cell of the method is lacking.
     """
-    got: dict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)
-    for r in rows:
-        loss, where = total(r, bare.judged), place(r)
-        if loss is not None and where in bare.gains:
-            got[r["subject"], r["purify"]][r["attack"], r["seed"]] = loss - bare.gains[where][0]
-    wanted: dict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)
-    for (subject, attack, purify, seed), (_, gain) in bare.gains.items():
-        wanted[subject, purify][attack, seed] = gain
-    part, whole = torch.full((2, len(bare.subjects), len(bare.purifies)), math.nan, dtype=torch.float64)
-    for i, subject in enumerate(bare.subjects):
-        for j, purify in enumerate(bare.purifies):
-            if needed := wanted.get((subject, purify)):
+    excess: dict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)
+    for row in rows:
+        loss, where = total(row, baseline.judged), place(row)
+        if loss is not None and where in baseline.gains:
+            excess[row["subject"], row["purify"]][row["attack"], row["seed"]] = loss - baseline.gains[where][0]
+    expected: dict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)
+    for (subject, attack, purify, seed), (_, gain) in baseline.gains.items():
+        expected[subject, purify][attack, seed] = gain
+    part, whole = torch.full((2, len(baseline.subjects), len(baseline.purifies)), math.nan, dtype=torch.float64)
+    for i, subject in enumerate(baseline.subjects):
+        for j, purify in enumerate(baseline.purifies):
+            if needed := expected.get((subject, purify)):
                 whole[i, j] = sum(needed.values())
-                if got[subject, purify].keys() == needed.keys():
-                    part[i, j] = sum(got[subject, purify].values())
+                if excess[subject, purify].keys() == needed.keys():
+                    part[i, j] = sum(excess[subject, purify].values())
     return part, whole
 
 
 def complete(part: Tensor, whole: Tensor) -> Tensor:
-    """Subjects that have every cell that there is a gain for, ``[subjects]``."""
+    """Which subjects have every cell that there is a gain for, bool ``[subjects]``."""
     return (part.isnan() == whole.isnan()).all(1) & ~whole.isnan().all(1)
 
 
@@ -140,16 +142,16 @@ def ratio(part: Tensor, whole: Tensor, widen: float = 1.0) -> Estimate:
     return Estimate(float(part.sum() / whole.sum()), *of_ratio(part, whole, widen=widen))
 
 
-def apart(mine: Pair, theirs: Pair, over: Reduction = least) -> Estimate:
-    """How much higher the worst case, or what `over` makes of the countermeasures, of one method is than another's.
+def apart(pair: Pair, other_pair: Pair, over: Reduction = least) -> Estimate:
+    """The difference of two methods' rates, in the worst case or as `over` reduces the countermeasures.
 
-    Over the subjects that have all cells of both; the interval draws the same subjects for both.
+    It is over the subjects that have all cells of both; the interval draws the same subjects for both.
     """
-    both = complete(*mine) & complete(*theirs)
+    both = complete(*pair) & complete(*other_pair)
     if not both.any():
         return Estimate(note="no subject has all cells of both")
-    one, other = (over(part[both], whole[both]) for part, whole in (mine, theirs))
+    one, other = (over(part[both], whole[both]) for part, whole in (pair, other_pair))
     first, second = (float(part.sum() / whole.sum()) for part, whole in (one, other))
     return Estimate(
-        first - second, *of_difference(one, other, widen=widening(mine[0].shape[1]) if over is least else 1.0)
+        first - second, *of_difference(one, other, widen=widening(pair[0].shape[1]) if over is least else 1.0)
     )

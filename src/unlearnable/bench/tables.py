@@ -1,4 +1,4 @@
-"""Tables of a benchmark: a line for each method, a column for each countermeasure, their mean and the worst case."""
+"""A benchmark's tables: a line for each method, a column for each countermeasure, their mean and the worst case."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOTHING = Estimate()
 
 @dataclass(frozen=True)
 class Variant:
-    """What attacks are compared under: the attacker's prompt, the defender's model, the share that is protected."""
+    """Conditions of a comparison: the attacker's prompt, the defender's model, the share of protected pictures."""
 
     prompt: str
     defender: str
@@ -30,11 +30,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Line:
-    """A method's rates by countermeasure, over all of them, and behind the worst of them.
+    """A method's rates behind each countermeasure, over all of them, and behind the worst of them.
 
     `over` is the worst case less the random control's; `each` the worst case of every subject that has all cells.
-    `fidelity`, `seconds` (a picture) and `similarity` (of drawings, without countermeasure) are means; of the pictures
-    that an attacker trained on, its loss fell by the share `learned`.
+    `fidelity`, `seconds` (a picture) and `similarity` (of drawings, without countermeasure) are means. `learned` is the
+    share by which the attacker's loss on its own training pictures fell.
     """
 
     method: str
@@ -51,7 +51,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """All methods at one budget, against one attacker or ("") what all of them learned together; controls first."""
+    """All methods at one budget, against one attacker or (with "") all of them together; controls first."""
 
     model: str
     budget: str
@@ -64,13 +64,13 @@ class Table:
 
     @cached_property
     def ranked(self) -> list[Line]:
-        """Protections and controls that have a worst case, the best first, those that lack subjects last."""
+        """Protections and controls that have a worst case, best first; those that lack subjects are last."""
         tried = [line for line in self.lines if line.method not in SHARED and line.worst.defined]
         return sorted(tried, key=lambda line: (not self.full(line), -line.worst.value))
 
     @property
     def rivals(self) -> list[Line]:
-        """Protections that can be compared, the best first: those with as many subjects as any."""
+        """Protections with as many subjects as any other, best first; only these can be compared."""
         return [line for line in self.ranked if line.method not in CONTROLS and self.full(line)]
 
     @property
@@ -100,35 +100,35 @@ def table(
 ) -> Table:
     """The table of one budget against one attacker; with "", their losses are summed.
 
-    Cells that the random control has not count for nobody (if there is a control), so that what a benchmark left out
-    for want of time is left out for all methods, and a method that lacks one of the others shows it.
+    Where there is a random control, only the cells that it has are counted. So cells that a benchmark left out for
+    want of time are left out for all methods, and a method that lacks one of the others shows it.
     """
-    v = under or usual(rows, model)
-    bare = sums.ground(rows, model, v.prompt, judged, attack)
-    known = [r for r in rows if r["model"] == model and attack in ("", r["attack"]) and r["purify"]]
-    tried = [r for r in known if r["method"] not in SHARED and r["budget"] == budget and within(r, v)]
-    bare = bare.among([r for r in tried if r["method"] == RANDOM] or tried)
+    condition = under or usual(rows, model)
+    baseline = sums.ground(rows, model, condition.prompt, judged, attack)
+    of_model = [r for r in rows if r["model"] == model and attack in ("", r["attack"]) and r["purify"]]
+    tried = [r for r in of_model if r["method"] not in SHARED and r["budget"] == budget and within(r, condition)]
+    baseline = baseline.among([r for r in tried if r["method"] == RANDOM] or tried)
     methods = {name: [r for r in tried if r["method"] == name] for name in dict.fromkeys(r["method"] for r in tried)}
-    pairs = {name: sums.pairs(mine, bare) for name, mine in methods.items()}
-    lines = [line(mine, bare, pairs[name], pairs.get(RANDOM)) for name, mine in methods.items()]
-    most = max((len(found.each) for found in lines), default=0)
-    lines.sort(key=lambda found: -found.worst.value if found.worst.defined else math.inf)
-    lines.sort(key=lambda found: (found.method not in CONTROLS, len(found.each) < most))
-    clean = [r for r in known if r["method"] == CLEAN and r["prompt"] in ("", v.prompt)]
-    bounds = [fixed(UNTOUCHED, 1.0, [], bare), fixed(CLEAN, 0.0, clean, bare)]
-    return Table(model, budget, attack, v, bare, (*bounds, *lines), pairs, tuple(tried))
+    pairs = {name: sums.pairs(own_rows, baseline) for name, own_rows in methods.items()}
+    lines = [line(own_rows, baseline, pairs[name], pairs.get(RANDOM)) for name, own_rows in methods.items()]
+    most = max((len(entry.each) for entry in lines), default=0)
+    lines.sort(key=lambda entry: -entry.worst.value if entry.worst.defined else math.inf)
+    lines.sort(key=lambda entry: (entry.method not in CONTROLS, len(entry.each) < most))
+    clean = [r for r in of_model if r["method"] == CLEAN and r["prompt"] in ("", condition.prompt)]
+    bounds = [fixed(UNTOUCHED, 1.0, [], baseline), fixed(CLEAN, 0.0, clean, baseline)]
+    return Table(model, budget, attack, condition, baseline, (*bounds, *lines), pairs, tuple(tried))
 
 
-def line(rows: Sequence[Row], bare: Baseline, pair: sums.Pair, control: sums.Pair | None) -> Line:
-    """One method's line at one budget, compared with the control, unless it is that."""
+def line(rows: Sequence[Row], baseline: Baseline, pair: sums.Pair, control: sums.Pair | None) -> Line:
+    """One method's line at one budget, compared with the control unless it is the control itself."""
     part, whole = pair
     cells = {}
-    for i, name in enumerate(bare.purifies):
-        there = ~part[:, i].isnan()
-        cells[name] = sums.ratio(part[there, i], whole[there, i])
+    for i, name in enumerate(baseline.purifies):
+        present = ~part[:, i].isnan()
+        cells[name] = sums.ratio(part[present, i], whole[present, i])
     full = sums.complete(part, whole)
     worst = sums.least(part[full], whole[full])
-    named = [subject for subject, kept in zip(bare.subjects, full.tolist()) if kept]
+    named = [subject for subject, has_all in zip(baseline.subjects, full.tolist()) if has_all]
     protections = list({(r["subject"], r["seed"]): r for r in reversed(rows)}.values())
     over_all = sums.ratio(*sums.summed(part[full], whole[full]))
     return Line(
@@ -141,36 +141,36 @@ def line(rows: Sequence[Row], bare: Baseline, pair: sums.Pair, control: sums.Pai
     )  # fmt: skip
 
 
-def fixed(name: str, rate: float, rows: Sequence[Row], bare: Baseline) -> Line:
-    """The ends of the scale, which are what they are by definition."""
-    found = Estimate(rate, note="by definition")
-    cells = dict.fromkeys(bare.purifies, found)
-    return Line(name, cells, found, found, learned=mean(fits(rows)), similarity=mean(alike(rows)))
+def fixed(name: str, rate: float, rows: Sequence[Row], baseline: Baseline) -> Line:
+    """The line of an end of the scale, whose rate holds by definition."""
+    estimate = Estimate(rate, note="by definition")
+    cells = dict.fromkeys(baseline.purifies, estimate)
+    return Line(name, cells, estimate, estimate, learned=mean(fits(rows)), similarity=mean(alike(rows)))
 
 
 def variant(row: Row) -> Variant:
     return Variant(row["prompt"], row["defender"], row["share"])
 
 
-def within(row: Row, v: Variant) -> bool:
-    """Whether a row was tried under `v`; controls ask no model, and so are there for whatever the defender knew."""
-    found = variant(row)
-    return found == v or (row["method"] in CONTROLS and replace(found, defender=v.defender) == v)
+def within(row: Row, condition: Variant) -> bool:
+    """Whether a row was tried under `condition`; the defender's model is ignored for controls, which use no model."""
+    own = variant(row)
+    return own == condition or (row["method"] in CONTROLS and replace(own, defender=condition.defender) == condition)
 
 
 def variants(rows: Sequence[Row], model: str) -> list[Variant]:
-    """All that a model was attacked under, the plain case left out."""
-    found = dict.fromkeys(variant(r) for r in protections(rows, model))
-    return [v for v in found if v != usual(rows, model)]
+    """All conditions under which a model was attacked, except for the usual one."""
+    tried = dict.fromkeys(variant(r) for r in protections(rows, model))
+    return [v for v in tried if v != usual(rows, model)]
 
 
 def protections(rows: Sequence[Row], model: str) -> list[Row]:
-    """Those of methods that ask a model."""
+    """The rows of methods that use a model."""
     return [r for r in rows if r["model"] == model and r["method"] not in (*SHARED, *CONTROLS)]
 
 
 def usual(rows: Sequence[Row], model: str) -> Variant:
-    """The plain case, as far as it was tried: the prompt that the defender knew, the attacked model, all protected."""
+    """The usual condition, as far as it was tried: defender and attacker share prompt and model, all is protected."""
     prompts = [r["prompt"] for r in rows if r["model"] == model and r["method"] not in SHARED]
     defenders = [r["defender"] for r in protections(rows, model)]
     prompt = SAME if SAME in prompts or not prompts else prompts[0]
@@ -178,15 +178,15 @@ def usual(rows: Sequence[Row], model: str) -> Variant:
 
 
 def judge(rows: Sequence[Row], model: str) -> str:
-    """Held-out photographs, unless attackers learned them from the clean pictures in less than half of the cells."""
-    found = sums.ground(rows, model, usual(rows, model).prompt, HELD_OUT)
-    return HELD_OUT if len(found.gains) >= len(found.unlearned) else OWN
+    """HELD_OUT, or OWN where attackers learned held-out photographs from clean ones in under half of the cells."""
+    baseline = sums.ground(rows, model, usual(rows, model).prompt, HELD_OUT)
+    return HELD_OUT if len(baseline.gains) >= len(baseline.unlearned) else OWN
 
 
 def budgets(rows: Sequence[Row], model: str) -> list[str]:
-    """Those that anything was protected at: equal fidelity first, then in the order of the grid."""
-    found = dict.fromkeys(r["budget"] for r in rows if r["model"] == model and r["budget"])
-    return sorted(found, key=lambda budget: kind(budget) not in MATCHED)
+    """The budgets at which anything was protected: equal fidelity first, then in the order of the grid."""
+    names = dict.fromkeys(r["budget"] for r in rows if r["model"] == model and r["budget"])
+    return sorted(names, key=lambda budget: kind(budget) not in MATCHED)
 
 
 def attacks(rows: Sequence[Row], model: str) -> list[str]:
@@ -206,16 +206,16 @@ def level(budget: str) -> float:
 
 
 def fits(rows: Iterable[Row]) -> list[float]:
-    """By which share the loss of what each attacker was trained on fell."""
+    """The shares by which each attacker's loss on its own training pictures fell."""
     both = [((r["trained"] or {}).get("before"), (r["trained"] or {}).get("after")) for r in rows]
     return [1 - after / before for before, after in both if before and after is not None]
 
 
 def alike(rows: Iterable[Row]) -> list[float]:
-    """Similarity to the subject of what attackers drew, trained on pictures as they are."""
+    """How similar to the subject attackers drew, after training on pictures without a countermeasure."""
     return [x for r in rows if r["purify"] == "none" for x in r["similarity"] or [] if x is not None]
 
 
 def mean(values: Iterable[float | None]) -> float:
-    found = [value for value in values if value is not None]
-    return sum(found) / len(found) if found else math.nan
+    numbers = [value for value in values if value is not None]
+    return sum(numbers) / len(numbers) if numbers else math.nan

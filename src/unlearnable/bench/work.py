@@ -1,6 +1,7 @@
-"""What a cell does: protect, purify or attack. The same here, in a process of a pool, or on a node of a cluster.
+"""The work of a cell: protect, purify or attack. It is the same in this process, in a pool, and on a cluster.
 
-Pictures come in and go out as bytes ``[n 3 s s]``, so that workers need no file of the driver's. A failure is a value.
+Pictures come in and go out as bytes ``[n 3 s s]``, so that workers need none of the driver's files. A failure is
+returned as a value.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ class TimeUp(UnlearnableError):
 
 
 class Order(Protocol):
-    """What is done with pictures, bytes ``[n 3 s s]`` by their part in it: facts for the store, and pictures."""
+    """Takes pictures, bytes ``[n 3 s s]`` by their role, and returns facts for the store and pictures."""
 
-    def __call__(self, given: Inputs, checkpoint: Path | None) -> Made: ...
+    def __call__(self, inputs: Inputs, checkpoint: Path | None) -> Made: ...
 
 
 @dataclass(frozen=True)
 class Job:
-    """An order with all that it needs; `threads` 0 leaves torch's as they are, `timeout` 0 sets no limit."""
+    """An order with its inputs; `threads` 0 leaves torch's number unchanged, `timeout` 0 sets no limit."""
 
     key: str
     order: Order
@@ -58,7 +59,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of a job: what it made, or its `status` and `message`."""
+    """The outcome of a job: its facts and pictures, or the `status` and `message` of its failure."""
 
     status: str
     message: str = ""
@@ -68,7 +69,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Where:
-    """A model as `load_model` is asked for it."""
+    """The arguments with which `load_model` loads a model."""
 
     name: str
     device: str = "auto"
@@ -78,7 +79,7 @@ class Where:
 
 @lru_cache(maxsize=2)
 def model_at(where: Where) -> Model:
-    """The model, loaded once for a process."""
+    """The model, loaded once per process."""
     from unlearnable.models.load import load_model
 
     return load_model(where.name, device=where.device, dtype=where.dtype, offline=where.offline)
@@ -86,17 +87,17 @@ def model_at(where: Where) -> Model:
 
 @dataclass(frozen=True)
 class Protecting:
-    """The pictures `clean`, protected within the recipe's budget on the 8-bit grid, and how far they are from it."""
+    """Protects the pictures `clean` within the recipe's budget on the 8-bit grid, and measures how far they moved."""
 
     model: Where
     recipe: Recipe
 
-    def __call__(self, given: Inputs, checkpoint: Path | None) -> Made:
+    def __call__(self, inputs: Inputs, checkpoint: Path | None) -> Made:
         from unlearnable.models.features import distance
         from unlearnable.protection.perceptual import network
 
         model, settings, started = model_at(self.model), self.recipe.protection(), time.monotonic()
-        x, each = real(given["clean"]), settings.learns and self.recipe.group == "picture"
+        x, each = real(inputs["clean"]), settings.learns and self.recipe.group == "picture"
         options: dict[str, Any] = {"prompt": self.recipe.prompt, "seed": self.recipe.seed}
         size = 1 if each else len(x) if settings.learns else self.recipe.views
         moved = torch.cat([settings(model, part, **options).float().cpu() for part in x.split(size)])
@@ -110,25 +111,25 @@ class Protecting:
 
 @dataclass(frozen=True)
 class Purifying:
-    """The pictures `seen` behind a countermeasure; `model` is for chains that need one."""
+    """Puts the pictures `seen` through a countermeasure; `model` is for chains that need one."""
 
     chain: str
     seed: int
     model: Where | None = None
 
-    def __call__(self, given: Inputs, checkpoint: Path | None) -> Made:
+    def __call__(self, inputs: Inputs, checkpoint: Path | None) -> Made:
         from unlearnable.purification.chain import parse
 
         chain = parse(self.chain, model_at(self.model) if self.model else None)
-        return {}, chain(real(given["seen"]), seed=self.seed)
+        return {}, chain(real(inputs["seen"]), seed=self.seed)
 
 
 @dataclass(frozen=True)
 class Attacking:
-    """An attacker on the pictures `seen` (none: the untouched model), the first `count` of them, and `others` after.
+    """Trains an attacker on the first `count` pictures of `seen` and `others` after them (none: the untouched model).
 
-    Tested on `held_out` and on `clean`, the originals of what it trains on, whose names its randomness has. What it
-    draws is compared with these and with `reference`.
+    It is tested on `held_out` and on `clean`, the originals of its training pictures, whose names seed its randomness.
+    What it draws is compared with these and with `reference`.
     """
 
     model: Where
@@ -136,20 +137,20 @@ class Attacking:
     features: str
     count: int = 0
 
-    def __call__(self, given: Inputs, checkpoint: Path | None) -> Made:
+    def __call__(self, inputs: Inputs, checkpoint: Path | None) -> Made:
         from unlearnable.metrics.subject import similarity
 
-        model, clean, held_out = model_at(self.model), real(given["clean"]), real(given["held_out"])
+        model, clean, held_out = model_at(self.model), real(inputs["clean"]), real(inputs["held_out"])
         seen = None
-        if "seen" in given:
-            mine = real(given["seen"])
-            if "others" in given:
-                mine = torch.cat([mine[: self.count], real(given["others"])[self.count :]])
-            seen = Pictures(mine, (), tuple(image_keys(clean)))
+        if "seen" in inputs:
+            pictures = real(inputs["seen"])
+            if "others" in inputs:
+                pictures = torch.cat([pictures[: self.count], real(inputs["others"])[self.count :]])
+            seen = Pictures(pictures, (), tuple(image_keys(clean)))
         facts, made = self.trial(model, seen, Pictures(torch.cat([held_out, clean]), ()), checkpoint)
-        known = [clean, held_out, *([real(given["reference"])] if "reference" in given else [])]
+        subject_pictures = [clean, held_out, *([real(inputs["reference"])] if "reference" in inputs else [])]
         network = judge(self.features, self.model.device)
-        facts["similarity"] = similarity(network(made), network(torch.cat(known))).tolist()
+        facts["similarity"] = similarity(network(made), network(torch.cat(subject_pictures))).tolist()
         facts["own"], facts["held_out"] = facts["held_out"][len(held_out) :], facts["held_out"][: len(held_out)]
         return facts, made
 
@@ -162,7 +163,7 @@ def judge(name: str, device: str) -> Any:
 
 
 def real(levels: Tensor) -> Tensor:
-    """Bytes to [0, 1]."""
+    """Pictures in [0, 1] from bytes."""
     return levels.float() / 255
 
 
@@ -179,7 +180,7 @@ def mean(metric: Any, y: Tensor, x: Tensor) -> float | None:
 
 
 def do(job: Job) -> Outcome:
-    """Do a job; whatever goes wrong with it is in the outcome. Only an interruption is raised."""
+    """Do a job. All failures are in the outcome; only an interruption is raised."""
     if job.threads:
         torch.set_num_threads(job.threads)
     started = time.monotonic()
@@ -194,18 +195,18 @@ def do(job: Job) -> Outcome:
         small = isinstance(error.__cause__, torch.OutOfMemoryError)
         return Outcome(MEMORY if small else FAILED, str(error))
     except Exception as error:  # a third party's method can fail in any way, and its cell alone fails with it
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        small = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in said for word in NO_ROOM)
-        return Outcome(MEMORY if small else FAILED, said)
+        message = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        small = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in message for word in NO_ROOM)
+        return Outcome(MEMORY if small else FAILED, message)
     return Outcome(DONE, "", {"took": round(time.monotonic() - started, 2)} | facts, bytes_of(pictures))
 
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Raise `Late` inside when the time is over.
+    """Raise `TimeUp` inside the block when the time is over.
 
-    By an alarm, which only a process's main thread can have: that is where every executor works. Elsewhere, and on
-    systems without alarms, there is no limit.
+    It uses an alarm, which only a process's main thread can have: that is where every executor works. Elsewhere, and
+    on systems without alarms, there is no limit.
     """
     if not seconds or not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
         yield

@@ -1,6 +1,6 @@
-"""Where jobs are done: rivals with one signature. None of them writes to the store: that is the driver's alone.
+"""Executors say where jobs run; all have one signature. Only the driver writes to the store, never an executor.
 
-So a job that was done twice, because a node died after it had been done, is kept once.
+A job that ran twice, because its node died after the job had finished, is therefore stored once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from unlearnable.bench.work import Job, Outcome
 
 
 class Executor(Protocol):
-    """Takes up to `slots` jobs at a time (that number may change), and hands back their outcomes as they come."""
+    """Takes up to `slots` jobs at a time (the number may change), and returns their outcomes as they finish."""
 
     shared: bool  # whether its workers see the driver's files, and can keep a training's state there
 
@@ -19,11 +19,11 @@ class Executor(Protocol):
     def slots(self) -> int: ...
 
     def submit(self, job: Job) -> None:
-        """Begin a job, or keep it for the next `wait`."""
+        """Start a job, or keep it for the next `wait`."""
         ...
 
     def wait(self) -> list[tuple[Job, Outcome]]:
-        """Outcomes of jobs that are finished, one at least."""
+        """The outcomes of finished jobs, at least one."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""In processes of this machine. Each is a pool of one, so that one that dies takes its own job with it alone."""
+"""Jobs in processes of this machine. Each process is a pool of one: if it dies, only its own job is lost."""
 
 from __future__ import annotations
 
@@ -33,20 +33,22 @@ class Pool:
         self.busy[future] = (job, worker, process)
 
     def wait(self) -> list[tuple[Job, Outcome]]:
-        found = []
+        outcomes = []
         for future in wait(self.busy, return_when=FIRST_COMPLETED).done:
             job, worker, process = self.busy.pop(future)
             try:
-                found.append((job, future.result()))
+                outcomes.append((job, future.result()))
                 self.idle.append(worker)
             except BrokenProcessPool:
                 worker.shutdown()
                 killed = process.exitcode == -signal.SIGKILL
-                found.append((job, Outcome(MEMORY, KILLED) if killed else Outcome(FAILED, CRASHED)))
+                outcomes.append((job, Outcome(MEMORY, KILLED) if killed else Outcome(FAILED, CRASHED)))
             except Exception as error:  # `do` raises nothing: the job could not be sent, as a class made on the fly
                 self.idle.append(worker)
-                found.append((job, Outcome(FAILED, f"it cannot be handed to another process ({error}): use no --jobs")))
-        return found
+                outcomes.append(
+                    (job, Outcome(FAILED, f"it cannot be handed to another process ({error}): use no --jobs"))
+                )
+        return outcomes
 
     def close(self) -> None:
         for _, _, process in self.busy.values():
@@ -61,7 +63,7 @@ class Pool:
 
 
 def begin() -> None:
-    """A worker leaves Ctrl-C to the driver, and ends with it, however that ends."""
+    """Set up a worker: it leaves Ctrl-C to the driver, and ends when the driver ends, for whatever reason."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     driver = multiprocessing.parent_process()
     assert driver is not None

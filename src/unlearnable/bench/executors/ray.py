@@ -1,8 +1,8 @@
-"""On a Ray cluster, or one that is started here. Each job is a task of its own.
+"""Jobs on a Ray cluster, or on one that is started here. Each job is a task of its own.
 
 Exactly once: tasks are pure and only return; the driver alone writes to the store, under the cell's key. A task whose
-node dies is started again elsewhere (by Ray, `RETRIES` times), and so is one whose result was lost with its node; what
-ran twice is written once. Workers need the package and the models, but no folder of the driver's.
+node dies is started again elsewhere (by Ray, `RETRIES` times), and so is one whose result was lost with its node; a
+task that ran twice is written once. Workers need the package and the models, but no folder of the driver's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RETRIES = 5
 
 @dataclass
 class Ray:
-    """See `Executor`. `cpus` and `gpus` (a part of one, maybe) are what each job holds."""
+    """See `Executor`. Each job holds `cpus` and `gpus` (which may be a fraction)."""
 
     address: str = AUTO
     cpus: int = 1
@@ -35,9 +35,9 @@ class Ray:
 
     @property
     def slots(self) -> int:
-        """How many jobs fit on the nodes that are there now; one at least, which then waits for a node."""
-        there = self.ray.cluster_resources()
-        fit = [there.get("CPU", 0) // self.cpus] + ([there.get("GPU", 0) // self.gpus] if self.gpus else [])
+        """How many jobs fit on the nodes there are now; at least one, which may have to wait for a node."""
+        resources = self.ray.cluster_resources()
+        fit = [resources.get("CPU", 0) // self.cpus] + ([resources.get("GPU", 0) // self.gpus] if self.gpus else [])
         return max(1, int(min(fit)))
 
     def submit(self, job: Job) -> None:
@@ -50,12 +50,12 @@ class Ray:
     def _outcome(self, ref: Any) -> Outcome:
         errors = self.ray.exceptions
         try:
-            found: Outcome = self.ray.get(ref)
+            outcome: Outcome = self.ray.get(ref)
         except errors.OutOfMemoryError as error:
             return Outcome(MEMORY, f"a node ran out of memory: give each cell more --threads ({first(error)})")
         except errors.RayError as error:
             return Outcome(FAILED, f"its workers died, {RETRIES + 1} times: look at the cluster ({first(error)})")
-        return found
+        return outcome
 
     def close(self) -> None:
         for ref in self.busy:
@@ -65,7 +65,7 @@ class Ray:
 
 
 def same_sources(job: Job, sources: str) -> Outcome:
-    """Do a job where the package is the driver's: its results are kept under the driver's sources."""
+    """Do a job if this node's package equals the driver's: results are stored under the driver's sources."""
     if code(".") != sources:
         return Outcome(FAILED, "a node has other sources of unlearnable than the driver: install the same everywhere")
     return do(job)

@@ -1,4 +1,4 @@
-"""In this process, one job after the other."""
+"""Jobs in this process, one after the other."""
 
 from __future__ import annotations
 
