@@ -1,1 +1,1 @@
-"""An audit: attackers on the owner's own pictures, clean and protected, with a control, and a page that says it."""
+"""The audit: it attacks the owner's own pictures, clean, protected and with a control, and writes a report."""

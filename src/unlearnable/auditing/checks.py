@@ -1,4 +1,4 @@
-"""An evaluator that doubts itself: each check looks at the facts and speaks up, or does not.
+"""Checks of an audit's own result: each looks at the facts, and returns a doubt or None.
 
 `docs/explanation/limits.md` explains every check under its id.
 """
@@ -23,32 +23,34 @@ Check = Callable[[Facts], Finding | None]
 
 
 def not_learned(facts: Facts) -> Finding | None:
-    said, tried = [], [r for r in facts.rows if r.condition.kind == CLEAN]
-    for r in tried:
-        if r.failed:
-            said.append(f"{r.attack} failed on the clean pictures ({r.failed})")
+    sentences, tried = [], [row for row in facts.rows if row.condition.kind == CLEAN]
+    for row in tried:
+        if row.failed:
+            sentences.append(f"{row.attack} failed on the clean pictures ({row.failed})")
             continue
-        if r.rate.defined:
+        if row.rate.defined:
             continue
-        losses = f"their loss went from {r.own_before:.3g} to {r.own_after:.3g}"
-        said.append(f"{r.attack} did not learn the clean pictures ({losses}): try more --steps, or another --preset")
-    if not said:
+        losses = f"their loss went from {row.own_before:.3g} to {row.own_after:.3g}"
+        sentences.append(
+            f"{row.attack} did not learn the clean pictures ({losses}): try more --steps, or another --preset"
+        )
+    if not sentences:
         return None
-    text = f"{'; '.join(said)}. An attacker that does not learn clean pictures tests no protection."
-    return Finding("attacker-did-not-learn", text, grave=len(said) == len(tried))
+    text = f"{'; '.join(sentences)}. An attacker that does not learn clean pictures tests no protection."
+    return Finding("attacker-did-not-learn", text, grave=len(sentences) == len(tried))
 
 
 def by_heart(facts: Facts) -> Finding | None:
-    said = [
-        f"{r.attack} ({r.held_out.rate.note.removeprefix('undefined: ')})"
-        for r in facts.rows
-        if r.condition.kind == CLEAN and r.judged == ORIGINALS
+    notes = [
+        f"{row.attack} ({row.held_out.rate.note.removeprefix('undefined: ')})"
+        for row in facts.rows
+        if row.condition.kind == CLEAN and row.judged == ORIGINALS
     ]
-    if not said:
+    if not notes:
         return None
     text = (
         "Learned by heart: from the clean pictures the attacker learned those pictures, and nothing that helps it with "
-        f"photographs that it never saw: {'; '.join(said)}. It is judged by your own pictures instead, which says "
+        f"photographs that it never saw: {'; '.join(notes)}. It is judged by your own pictures instead, which says "
         "whether it can draw these again, not whether it knows the subject. More pictures, other held-out photographs "
         "or fewer --steps may help."
     )
@@ -56,27 +58,28 @@ def by_heart(facts: Facts) -> Finding | None:
 
 
 def no_better_than_random(facts: Facts) -> Finding | None:
-    said = []
-    for r in facts.rows:
-        over = r.over_control
-        if plain(r) and over.defined and not over.low > 0:
+    differences = []
+    for row in facts.rows:
+        over = row.over_control
+        if plain(row) and over.defined and not over.low > 0:
             interval = "no interval" if math.isnan(over.low) else f"{number(over.low)} to {number(over.high)}"
-            said.append(f"against {r.attack} the two rates differ by {number(over.value)} points ({interval})")
-    if not said:
+            differences.append(f"against {row.attack} the two rates differ by {number(over.value)} points ({interval})")
+    if not differences:
         return None
-    text = f"The protection is not shown to do more than random noise of the same size: {'; '.join(said)}."
+    text = f"The protection is not shown to do more than random noise of the same size: {'; '.join(differences)}."
     return Finding("no-better-than-random", text, grave=True)
 
 
 def gradient_vanished(facts: Facts) -> Finding | None:
-    found = facts.objective
-    if found is None or found.protected - found.clean > max(0.0, found.control - found.clean):
+    objective = facts.objective
+    if objective is None or objective.protected - objective.clean > max(0.0, objective.control - objective.clean):
         return None
     gains = (
-        f"by {found.protected - found.clean:.3g}, random noise of the same size by {found.control - found.clean:.3g}"
+        f"by {objective.protected - objective.clean:.3g}, "
+        f"random noise of the same size by {objective.control - objective.clean:.3g}"
     )
     text = (
-        f"The protected pictures raise what {found.method} was to raise {gains}: the ascent found no direction (a "
+        f"The protected pictures raise what {objective.method} was to raise {gains}: the ascent found no direction (a "
         "vanished gradient, too few steps), or its effect is lost where the attacker sees the picture."
     )
     return Finding("gradient-vanished", text, grave=True)
@@ -110,11 +113,11 @@ def few_pictures(facts: Facts) -> Finding | None:
 
 
 def one_prompt(facts: Facts) -> Finding | None:
-    known = facts.defended_prompt
-    if known is None:
+    defended = facts.defended_prompt
+    if defended is None:
         return None
-    same = " ".join(known.split()).casefold() == " ".join(facts.prompt.split()).casefold()
-    tokens = [token for token in facts.tokens if token and mentions(known, token)]
+    same = " ".join(defended.split()).casefold() == " ".join(facts.prompt.split()).casefold()
+    tokens = [token for token in facts.tokens if token and mentions(defended, token)]
     if not same and not tokens:
         return None
     what = f"the prompt {facts.prompt!r}" if same else f"the token {tokens[0]!r}"
@@ -154,22 +157,24 @@ CHECKS: tuple[Check, ...] = (
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """What the checks say, the grave ones first."""
+    """The findings of all checks, grave ones first."""
     raised = [finding for check in CHECKS if (finding := check(facts))]
     return sorted(raised, key=lambda finding: not finding.grave)
 
 
 def unmade(facts: Facts) -> list[str]:
-    """A sentence for each check that could not be made."""
-    found = []
-    for r in facts.rows:
-        if plain(r) and r.rate.defined and not r.over_control.defined:
-            why = next((c.failed for c in facts.rows if (c.attack, c.condition.kind) == (r.attack, CONTROL)), "")
-            found.append(f"Against {r.attack} the protection was not compared with random noise{why and f' ({why})'}.")
+    """A sentence for each check that was not possible."""
+    sentences = []
+    for row in facts.rows:
+        if plain(row) and row.rate.defined and not row.over_control.defined:
+            why = next((c.failed for c in facts.rows if (c.attack, c.condition.kind) == (row.attack, CONTROL)), "")
+            sentences.append(
+                f"Against {row.attack} the protection was not compared with random noise{why and f' ({why})'}."
+            )
     if facts.method is None:
         text = "how the pictures were protected is unknown, as no journal of `unlearnable protect` lies beside them"
-        found.append(f"Budget, gradient and the defender's prompt and model were not checked: {text}.")
+        sentences.append(f"Budget, gradient and the defender's prompt and model were not checked: {text}.")
     elif facts.objective is None:
         text = f"the pictures were protected against {facts.defended_model!r}, the audit uses {facts.model!r}"
-        found.append(f"The gradient was not checked: {text}.")
-    return found
+        sentences.append(f"The gradient was not checked: {text}.")
+    return sentences

@@ -1,4 +1,4 @@
-"""What the journal beside protected files says: how they were protected, and what each of them promised."""
+"""How files were protected and with which budgets, read from the journal beside them."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Defender:
 
 
 def defender(protected: Path, pairs: list[Pair]) -> Defender | None:
-    """Read the journal of `protect` beside the protected files; None where there is none that can be understood.
+    """Read the journal of `protect` beside the protected files; None where there is none that this version can read.
 
-    The journal is only read. A budget counts for a pair whose clean picture is the one that the journal speaks of.
+    The journal is only read. A budget applies to a pair whose clean picture has the content noted in the journal.
     """
     folder = protected if protected.is_dir() else protected.parent
     try:
@@ -47,7 +47,7 @@ def defender(protected: Path, pairs: list[Pair]) -> Defender | None:
         return None
     names = {p.protected.relative_to(folder).as_posix(): p for p in pairs}
     recipes: dict[str, Recipe] = {}
-    found: dict[str, Recipe] = {}
+    used_by: dict[str, Recipe] = {}
     for line in lines(text):
         if isinstance(run := line.get("run"), dict):
             if recipe := understood(run):
@@ -55,15 +55,17 @@ def defender(protected: Path, pairs: list[Pair]) -> Defender | None:
             continue
         pair, used = names.get(str(line.get("output"))), recipes.get(str(line.get("recipe_hash")))
         if pair and used and line.get("content") == pair.content:
-            found[pair.name] = used
-    if not found:
+            used_by[pair.name] = used
+    if not used_by:
         return None
-    every = list(found.values())
-    return Defender(max(every, key=every.count), {name: r.protection().constraint for name, r in found.items()})
+    used_recipes = list(used_by.values())
+    return Defender(
+        max(used_recipes, key=used_recipes.count), {name: r.protection().constraint for name, r in used_by.items()}
+    )
 
 
 def understood(run: dict[str, Any]) -> Recipe | None:
-    """A journal's recipe, if this version knows all of it."""
+    """A journal's recipe; None where it has settings that this version does not know."""
     settings, hints = {name: value for name, value in run.items() if name != "hash"}, get_type_hints(Recipe)
     if not all(name in hints and fits(value, hints[name]) for name, value in settings.items()):
         return None
@@ -75,25 +77,25 @@ def understood(run: dict[str, Any]) -> Recipe | None:
     return recipe
 
 
-def broken(known: Defender, pairs: list[Pair]) -> list[str]:
-    """A sentence for each protected file that is further from its original than its journal says it may be."""
-    found = []
+def broken(defender: Defender, pairs: list[Pair]) -> list[str]:
+    """A sentence for each protected file that breaks the budget in its journal."""
+    sentences = []
     for pair in pairs:
-        if pair.name not in known.constraints:
+        if pair.name not in defender.constraints:
             continue
-        constraint = known.constraints[pair.name]
+        constraint = defender.constraints[pair.name]
         x = tensor(files.read(pair.clean).pixels)
         change = tensor(files.read(pair.protected).pixels) - x
         if not constraint.is_satisfied(change, x):
             rms = float(change.square().mean().sqrt())
             moved = f"moves by up to {int(change.abs().max())}/255 ({rms:.2f} root mean square)"
-            found.append(f"{shown(pair.name)} {moved}, and {constraint.describe()} was promised")
-    return found
+            sentences.append(f"{shown(pair.name)} {moved}, and {constraint.describe()} was promised")
+    return sentences
 
 
 @torch.no_grad()
-def objective(known: Defender, model: Model, images: Tensor) -> float:
-    """Mean of what the defender's method raises, for pictures ``[n 3 s s]``, under a model."""
-    settings = known.recipe.protection()
-    rows = [settings.evaluate(model, some, prompt=known.recipe.prompt) for some in images.split(4)]
+def objective(defender: Defender, model: Model, images: Tensor) -> float:
+    """The mean of the defender's objective under a model, for pictures ``[n 3 s s]``."""
+    settings = defender.recipe.protection()
+    rows = [settings.evaluate(model, part, prompt=defender.recipe.prompt) for part in images.split(4)]
     return float(torch.cat(rows).mean())

@@ -1,4 +1,4 @@
-"""All that an audit found out, in one place: what checks doubt, the verdict says and the page shows."""
+"""All facts of an audit in one place; checks, verdict and page read them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unlearnable.evaluation.shifts import Shift
 
 @dataclass(frozen=True)
 class Objective:
-    """What the defender's method raises, on the pictures that attackers train on: means under the audit's model."""
+    """Means of the defender's objective on the pictures that attackers train on, under the audit's model."""
 
     method: str
     clean: float
@@ -22,7 +22,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Facts:
-    """Of one audit. What the journal beside the protected files would know is None where there is none.
+    """The facts of one audit. Those that come from the journal beside the protected files are None without one.
 
     `train` and `held_out` count photographs; `unchanged` and `broken` name protected files that equal their clean twin,
     or break their budget (None: no budget is known). `shifts` say how far encoders' latents are moved.
@@ -47,7 +47,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Audit:
-    """An audit that is done: `report` is what report.json holds, `problems` a sentence for each file left out."""
+    """A finished audit: `report` is the content of report.json, `problems` has a sentence for each file left out."""
 
     page: Path
     json: Path

@@ -1,4 +1,4 @@
-"""report.html: one file that needs nothing else, made from the report and its pictures by `page.html.j2`."""
+"""report.html: one self-contained file, made from the report and its pictures by `page.html.j2`."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def render(report: dict[str, Any], facts: Facts, run: Run, pictures: Subject) ->
 
 
 def ranked(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """What is charted of each attacker: its attacks on the protected pictures, worst case first, then the control.
+    """The chart's rows of each attacker: its attacks on the protected pictures, worst case first, then the control.
 
-    The attacker that got most comes first; one whose rates are undefined comes last.
+    The attacker that learned most comes first; one whose rates are undefined comes last.
     """
 
     def rank(row: Row) -> float:
         return row.rate.value if row.rate.defined else math.inf
 
-    found = []
+    groups = []
     for attack in dict.fromkeys(row.attack for row in rows):
-        mine = [row for row in rows if row.attack == attack]
-        tried = sorted((row for row in mine if row.condition.kind == PROTECTED), key=rank)
-        found.append((attack, [*tried, *(row for row in mine if row.condition.kind == CONTROL)]))
-    return sorted(found, key=lambda group: rank(group[1][0]) if group[1] else math.inf)
+        own_rows = [row for row in rows if row.attack == attack]
+        tried = sorted((row for row in own_rows if row.condition.kind == PROTECTED), key=rank)
+        groups.append((attack, [*tried, *(row for row in own_rows if row.condition.kind == CONTROL)]))
+    return sorted(groups, key=lambda group: rank(group[1][0]) if group[1] else math.inf)

@@ -1,4 +1,4 @@
-"""What an audit leaves behind: report.json with every figure, and report.html for people."""
+"""The files that an audit writes: report.json with every figure, and report.html for people."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 JSON, PAGE = "report.json", "report.html"
 
 
-def make(out: Path, facts: Facts, run: Run, pictures: Subject, known: Defender | None, command: str) -> Audit:
+def make(out: Path, facts: Facts, run: Run, pictures: Subject, defender: Defender | None, command: str) -> Audit:
     """Write both files into `out`; the page is made from the JSON's content and the pictures."""
-    found = content(facts, run, pictures, known, command)
-    whole = finite(found)
-    write_text(out / JSON, json.dumps(whole, indent=1, allow_nan=False) + "\n")
-    write_text(out / PAGE, page.render(whole, facts, run, pictures))
-    return Audit(out / PAGE, out / JSON, whole, tuple(pictures.problems))
+    figures = content(facts, run, pictures, defender, command)
+    report = finite(figures)
+    write_text(out / JSON, json.dumps(report, indent=1, allow_nan=False) + "\n")
+    write_text(out / PAGE, page.render(report, facts, run, pictures))
+    return Audit(out / PAGE, out / JSON, report, tuple(pictures.problems))
 
 
-def content(facts: Facts, run: Run, pictures: Subject, known: Defender | None, command: str) -> dict[str, Any]:
-    """Every figure. `run` alone differs when the same audit is made again."""
-    said, s = verdict(facts.rows), run.settings
-    used = [(name, "attacker") for name in s.attacks]
+def content(facts: Facts, run: Run, pictures: Subject, defender: Defender | None, command: str) -> dict[str, Any]:
+    """The content of report.json. Only ``run`` differs when the same audit is repeated."""
+    conclusion, settings = verdict(facts.rows), run.settings
+    used = [(name, "attacker") for name in settings.attacks]
     used += [(link, "purifier") for chain in run.chains.values() for link, _ in chain.links]
-    used = ([(known.recipe.method, "method")] if known else []) + used
+    used = ([(defender.recipe.method, "method")] if defender else []) + used
     return {
         "verdict": {
-            "level": said.level, "headline": said.headline, "sentences": said.sentences,
-            "worst": said.worst and line(said.worst), "rate": said.worst and asdict(said.rate),
+            "level": conclusion.level, "headline": conclusion.headline, "sentences": conclusion.sentences,
+            "worst": conclusion.worst and line(conclusion.worst), "rate": conclusion.worst and asdict(conclusion.rate),
         },
         "encoders": {"summary": summary(facts.shifts), "shifts": [asdict(shift) for shift in facts.shifts]},
         "rows": [line(row) for row in facts.rows],
@@ -65,8 +65,8 @@ def content(facts: Facts, run: Run, pictures: Subject, known: Defender | None, c
             "held_out": [{"name": p.name, "path": shown(p.path)} for p in pictures.held_out],
             "notes": pictures.notes, "problems": pictures.problems,
         },
-        "defender": known and asdict(known.recipe) | {"budget": known.budget},
-        "settings": asdict(s),
+        "defender": defender and asdict(defender.recipe) | {"budget": defender.budget},
+        "settings": asdict(settings),
         "attackers": {name: asdict(attacker) for name, attacker in run.attackers.items()},
         "model": {
             "name": shown(run.model.name), "family": run.model.family, "size": run.model.size,
@@ -83,19 +83,19 @@ def content(facts: Facts, run: Run, pictures: Subject, known: Defender | None, c
 
 
 def line(row: Row) -> dict[str, Any]:
-    """A row as JSON; `rate` and `over_control` are those of the photographs that it is judged by."""
-    found = asdict(row) | {"rate": asdict(row.rate), "over_control": asdict(row.over_control)}
-    condition = found.pop("condition")
-    return {"attack": found.pop("attack"), "condition": condition["kind"], "purify": condition["purify"]} | found
+    """A row as JSON; `rate` and `over_control` are those on the photographs that judge it."""
+    fields = asdict(row) | {"rate": asdict(row.rate), "over_control": asdict(row.over_control)}
+    condition = fields.pop("condition")
+    return {"attack": fields.pop("attack"), "condition": condition["kind"], "purify": condition["purify"]} | fields
 
 
 def cost(run: Run, name: str) -> dict[str, Any]:
-    """What a countermeasure does to the pictures: PSNR to the clean ones, at the model's size."""
-    m, seed = run.material, run.settings.seeds[0]
+    """How much a countermeasure changes the pictures: PSNR to the clean ones, at the model's size."""
+    material, seed = run.material, run.settings.seeds[0]
     return {
         "name": name,
-        "psnr of clean": distance(run.seen(Condition(CLEAN, name), seed), m.clean),
-        "psnr of protected": distance(run.seen(Condition(PROTECTED, name), seed), m.clean),
+        "psnr of clean": distance(run.seen(Condition(CLEAN, name), seed), material.clean),
+        "psnr of protected": distance(run.seen(Condition(PROTECTED, name), seed), material.clean),
     }
 
 

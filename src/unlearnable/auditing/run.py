@@ -1,4 +1,4 @@
-"""The audit itself: pictures in, attackers on each condition, a report out. Run again, it goes on where it stopped."""
+"""Run an audit: attack the pictures under each condition and write a report. A repeated call resumes an audit."""
 
 from __future__ import annotations
 
@@ -45,35 +45,35 @@ def audit(
 
     `clean` and `protected` are folders whose pictures pair by name, or two files. `held_out` is a folder of other clean
     photographs of the subject; without it about a third of the pairs are held out. `model` and `network` replace those
-    that the settings name. `progress` is told (cells done, cells in all, what is in work), with fractions. Every cell
-    is kept under ``out/cells``, so that the same call goes on after an interruption, with the same result. Files that
-    cannot be used are sentences in the result. Raises UsageError where nothing can be compared, and SetupError where
-    this machine lacks something.
+    that the settings name. `progress` is called with (cells done, cells in all, what is in work), with fractions. Every
+    cell is kept under ``out/cells``, so that the same call resumes after an interruption, with the same result. The
+    result has a sentence for each file that cannot be used. Raises UsageError where nothing can be compared, and
+    SetupError where this machine lacks something.
     """
-    s, tell = settings or Settings(), progress or (lambda done, total, what: None)
-    s.check()
+    config, tell = settings or Settings(), progress or (lambda done, total, what: None)
+    config.check()
     clean, protected = path(clean, "clean folder"), path(protected, "protected folder")
-    out, held = path(out, "report's folder"), path(held_out, "held-out folder") if held_out is not None else None
-    chains = s.chains()
-    apart(out, [clean, protected, *([held] if held else [])])
-    pictures = subject(clean, protected, held)
-    with alone(out), going_offline(s.offline):
-        network = network or features(s.features, s.device)
+    out, others = path(out, "report's folder"), path(held_out, "held-out folder") if held_out is not None else None
+    chains = config.chains()
+    apart(out, [clean, protected, *([others] if others else [])])
+    pictures = subject(clean, protected, others)
+    with alone(out), going_offline(config.offline):
+        network = network or features(config.features, config.device)
         if model is None:
             options: dict[str, Any] = {
-                "device": s.device,
-                "dtype": s.dtype,
-                "revision": s.revision,
-                "offline": s.offline,
+                "device": config.device,
+                "dtype": config.dtype,
+                "revision": config.revision,
+                "offline": config.offline,
             }
-            model = load_model(s.model, **options)
-        attackers = {name: s.attacker(name, model) for name in s.attacks}
+            model = load_model(config.model, **options)
+        attackers = {name: config.attacker(name, model) for name in config.attacks}
         ready = {name: chain.with_model(model) for name, chain in chains.items()}
-        material = collect(pictures, model.size, s.seeds, network)
-        run = Run(s, model, network, attackers, ready, material, Store(out / CELLS))
-        tell(0, len(tasks(s, conditions(ready))), "countermeasures")
+        material = collect(pictures, model.size, config.seeds, network)
+        run = Run(config, model, network, attackers, ready, material, Store(out / CELLS))
+        tell(0, len(tasks(config, conditions(ready))), "countermeasures")
         pictures.problems += run.purify()
-        todo = tasks(s, conditions(run.chains))
+        todo = tasks(config, conditions(run.chains))
         for done, task in enumerate(todo):
             tell(done, len(todo), str(task))
 
@@ -82,35 +82,37 @@ def audit(
 
             run.do(task, within)
         tell(len(todo), len(todo), "encoders and report")
-        known = defending.defender(protected, pictures.train)
-        command = s.command(clean, protected, out, held)
-        return report.make(out, gather(run, pictures, known), run, pictures, known, command)
+        defended_by = defending.defender(protected, pictures.train)
+        command = config.command(clean, protected, out, others)
+        return report.make(out, gather(run, pictures, defended_by), run, pictures, defended_by, command)
 
 
-def gather(run: Run, pictures: Subject, known: defending.Defender | None) -> Facts:
-    """What is known when all cells are done."""
-    s, m = run.settings, run.material
-    encoders = load(s.against, device=run.model.device, offline=s.offline)
+def gather(run: Run, pictures: Subject, defended_by: defending.Defender | None) -> Facts:
+    """Collect the facts after all cells are done."""
+    settings, material = run.settings, run.material
+    encoders = load(settings.against, device=run.model.device, offline=settings.offline)
     seen_by = compare_pairs({p.name: (p.clean, p.protected) for p in pictures.train}, encoders)
     facts: dict[str, Any] = {
         "shifts": seen_by.shifts,
         "rows": tuple(run.rows()), "train": len(pictures.train), "held_out": len(pictures.held_out),
-        "prompt": s.prompt, "tokens": tuple(a.token for a in run.attackers.values()), "seeds": s.seeds,
+        "prompt": settings.prompt, "tokens": tuple(a.token for a in run.attackers.values()), "seeds": settings.seeds,
         "model": run.model.name, "large": run.model.large,
-        "unchanged": tuple(row["name"] for row in m.fidelity if not row["linf"]),
+        "unchanged": tuple(row["name"] for row in material.fidelity if not row["linf"]),
     }  # fmt: skip
-    if known:
-        recipe = known.recipe
-        facts |= {"broken": tuple(defending.broken(known, pictures.train)), "method": recipe.method}
+    if defended_by:
+        recipe = defended_by.recipe
+        facts |= {"broken": tuple(defending.broken(defended_by, pictures.train)), "method": recipe.method}
         facts |= {"defended_prompt": recipe.prompt, "defended_model": recipe.model}
         if recipe.model == run.model.name:
-            seen = (m.clean.images, m.protected.images, m.controls[s.seeds[0]].images)
-            facts["objective"] = Objective(recipe.method, *[defending.objective(known, run.model, x) for x in seen])
+            seen = (material.clean.images, material.protected.images, material.controls[settings.seeds[0]].images)
+            facts["objective"] = Objective(
+                recipe.method, *[defending.objective(defended_by, run.model, x) for x in seen]
+            )
     return Facts(**facts)
 
 
 def apart(out: Path, inputs: list[Path]) -> None:
-    """Raise UsageError where the report would lie among the pictures, and be taken for some the next time."""
-    for given in inputs:
-        if given.is_dir() and out.resolve().is_relative_to(given.resolve()):
-            raise UsageError(f"the report {shown(out)} would lie in {shown(given)}, an input: choose another folder")
+    """Raise UsageError where the report would lie among the pictures: the next audit would read its files as input."""
+    for source in inputs:
+        if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+            raise UsageError(f"the report {shown(out)} would lie in {shown(source)}, an input: choose another folder")

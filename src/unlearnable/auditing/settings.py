@@ -1,4 +1,4 @@
-"""What an audit tries: attackers, countermeasures, seeds; and the command that says the same again."""
+"""The settings of an audit (attackers, countermeasures, seeds), and the command line that repeats them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Settings:
     `attacks` and `purify` are names as the commands `personalize` and `purify` know them; `steps` replaces the presets'
     training steps. `generated` pictures are drawn from each attacker's model in `sampling` steps. `features` is the
     network that judges whether they show the subject. Losses are means over `draws` of time and noise. `against` names
-    encoders that are asked how far the protection moves what they see (`evaluation.shifts`).
+    encoders whose latents are compared before and after protection (`evaluation.shifts`).
     """
 
     attacks: tuple[str, ...] = ("dreambooth",)
@@ -47,9 +47,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("attacks", "seeds"):
-            given = getattr(self, name)
-            if not given or len(set(given)) < len(given):
-                raise UsageError(f"{name} {', '.join(map(str, given)) or 'is empty'}: give one or more, each once")
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise UsageError(f"{name} {', '.join(map(str, values)) or 'is empty'}: give one or more, each once")
         for attack in self.attacks:
             registry.place(attack, "attacker")
         for name, least in (("steps", 1), ("generated", 1), ("sampling", 1), ("draws", 1)):
@@ -58,7 +58,7 @@ class Settings:
                 raise UsageError(f"{name} {value} is too small: give {least} or more")
 
     def check(self) -> None:
-        """Raise UsageError or SetupError for what can be known to be wrong before any model is loaded."""
+        """Raise UsageError or SetupError for what is wrong, as far as that is known before a model is loaded."""
         from unlearnable.metrics.features import named
         from unlearnable.models.encoders import families
         from unlearnable.models.load import checked, has_text
@@ -69,23 +69,23 @@ class Settings:
         named(self.features)
         families.check(self.against)
         for attack in self.attacks:
-            known = presets(attack)
-            if self.preset != "auto" and self.preset not in known:
-                wanted = suggestion(self.preset, ["auto", *known])
-                raise UsageError(f"unknown preset {self.preset!r} of {attack}: {wanted}")
-            token = next(iter(known.values())).token
+            available = presets(attack)
+            if self.preset != "auto" and self.preset not in available:
+                remedy = suggestion(self.preset, ["auto", *available])
+                raise UsageError(f"unknown preset {self.preset!r} of {attack}: {remedy}")
+            token = next(iter(available.values())).token
             if token and has_text(self.model):
                 holding(self.prompt, token)
 
     def chains(self) -> dict[str, Chain]:
-        """The countermeasures by their canonical names; doing nothing is always tried, and is not among them."""
+        """The countermeasures by their canonical names, without "none", which is always tried."""
         from unlearnable.purification.chain import parse
 
-        found = {chain.name: chain for chain in map(parse, self.purify)}
-        return {name: chain for name, chain in found.items() if name != NONE}
+        by_name = {chain.name: chain for chain in map(parse, self.purify)}
+        return {name: chain for name, chain in by_name.items() if name != NONE}
 
     def attacker(self, name: str, model: Model) -> Personalizer:
-        """An attacker of this audit; raises UsageError where it cannot learn on this model or under the prompt."""
+        """An attacker of this audit. Raises UsageError where it does not fit the model or the prompt."""
         from dataclasses import replace
 
         from unlearnable.personalization import presets

@@ -1,4 +1,4 @@
-"""The pictures of a report's page: the owner's, what became of them, and what attackers drew, as data URIs."""
+"""The pictures of a report's page as data URIs: the owner's, their protected twins, and what attackers drew."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ GAIN = 10
 
 
 def glance(facts: Facts, run: Run, pictures: Subject) -> list[tuple[str, list[Shot]]]:
-    """A few pictures under each title: the owner's, clean and protected, and what the worst attacker drew of each."""
+    """A few pictures under each title: the owner's, clean and protected, and what the worst attacker drew."""
     least, shown = verdict(facts.rows).worst, pictures.train[:FEW]
     attack = least.attack if least else run.settings.attacks[0]
-    found = []
+    panels = []
     for title, side in (("Your pictures", "clean"), ("The same, protected", "protected")):
         paths = [(p.name, p.clean if side == CLEAN else p.protected) for p in shown]
         shots = [Shot("", f"{name}, {side}, small", uri(files.read(path).pixels, DETAIL)) for name, path in paths]
-        found.append((title, shots))
-    wanted = [Condition(CLEAN), Condition(PROTECTED), Condition(CONTROL)]
+        panels.append((title, shots))
+    shown_conditions = [Condition(CLEAN), Condition(PROTECTED), Condition(CONTROL)]
     if least and least.condition.purify != NONE:
-        wanted.insert(2, least.condition)
+        shown_conditions.insert(2, least.condition)
     drawings = {row.condition: shots for row, shots in drawn(attack, facts, run, FEW, "at a glance, ")}
-    for condition in wanted:
+    for condition in shown_conditions:
         if drawings.get(condition):
-            found.append((f"Drawn by {attack}, trained on the {condition}", drawings[condition]))
-    return found
+            panels.append((f"Drawn by {attack}, trained on the {condition}", drawings[condition]))
+    return panels
 
 
 def twins(pair: Pair, place: int, run: Run) -> list[Shot]:
-    """A picture, its protected twin, a detail of both and their difference; what else attackers saw at their size."""
+    """A picture, its protected twin, a detail of both and their difference, then its other versions at model size."""
     before, after = files.read(pair.clean).pixels, files.read(pair.protected).pixels
     change = after.astype(np.int16) - before
     amplified = np.clip(128 + GAIN * change, 0, 255).astype(np.uint8)
-    m, seed = run.material, run.settings.seeds[0]
-    found = [
+    material, seed = run.material, run.settings.seeds[0]
+    shots = [
         Shot("clean", f"{pair.name}, the clean picture", uri(before)),
         Shot("protected", f"{pair.name}, protected", uri(after)),
         Shot("clean, a detail at full size", f"{pair.name}, a detail of the clean picture", uri(middle(before))),
@@ -58,24 +58,26 @@ def twins(pair: Pair, place: int, run: Run) -> list[Shot]:
     ]
     for name in run.chains:
         tensor = run.seen(Condition(PROTECTED, name), seed).images[place]
-        found.append(Shot(f"protected, {name}", f"{pair.name}, protected, after {name}", uri(levels(tensor).pixels)))
-    noisy = m.controls[seed].images[place]
-    return [*found, Shot("random control", f"{pair.name}, the random control", uri(levels(noisy).pixels))]
+        shots.append(Shot(f"protected, {name}", f"{pair.name}, protected, after {name}", uri(levels(tensor).pixels)))
+    noisy = material.controls[seed].images[place]
+    return [*shots, Shot("random control", f"{pair.name}, the random control", uri(levels(noisy).pixels))]
 
 
-def drawn(attack: str, facts: Facts, run: Run, most: int | None = None, said: str = "") -> list[tuple[Row, list[Shot]]]:
-    """What one attacker's models draw, row by row, with the first seed: all, or the first few."""
-    found = []
+def drawn(
+    attack: str, facts: Facts, run: Run, most: int | None = None, prefix: str = ""
+) -> list[tuple[Row, list[Shot]]]:
+    """What one attacker drew with the first seed, row by row: all pictures, or the first `most`."""
+    panels = []
     for row in (r for r in facts.rows if r.attack == attack):
-        wanted = {"attack": attack, "condition": row.condition.kind, "purify": row.condition.purify}
-        cells = [cell for cell in run.cells if all(cell[key] == value for key, value in wanted.items())]
+        labels = {"attack": attack, "condition": row.condition.kind, "purify": row.condition.purify}
+        cells = [cell for cell in run.cells if all(cell[key] == value for key, value in labels.items())]
         paths = [run.store.folder.parent / path for path in cells[0]["pictures"]][:most] if cells else []
-        texts = [f"{said}{attack}, {row.condition}: generated picture {i}" for i, _ in enumerate(paths, 1)]
-        found.append((row, [Shot("", text, uri(files.read(path).pixels)) for text, path in zip(texts, paths)]))
-    return found
+        texts = [f"{prefix}{attack}, {row.condition}: generated picture {i}" for i, _ in enumerate(paths, 1)]
+        panels.append((row, [Shot("", text, uri(files.read(path).pixels)) for text, path in zip(texts, paths)]))
+    return panels
 
 
 def middle(pixels: np.ndarray) -> np.ndarray:
-    """The middle of a picture, `DETAIL` px a side at most."""
+    """The middle of a picture, at most `DETAIL` px a side."""
     top, left = (max(0, (side - DETAIL) // 2) for side in pixels.shape[:2])
     return np.ascontiguousarray(pixels[top : top + DETAIL, left : left + DETAIL])

@@ -1,4 +1,4 @@
-"""The cells of one audit, done one after the other or found done."""
+"""The cells of one audit, done one after the other; finished ones are read from the store."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ class Task:
 
 
 def tasks(settings: Settings, tried: list[Condition]) -> list[Task]:
-    """All cells in the order of the report; the untouched model needs no second seed."""
-    every = [(attack, condition) for attack in settings.attacks for condition in tried]
+    """All cells in the order of the report; the untouched model has the first seed only."""
+    pairs = [(attack, condition) for attack in settings.attacks for condition in tried]
     return [
         Task(attack, condition, seed)
-        for attack, condition in every
+        for attack, condition in pairs
         for seed in (settings.seeds[:1] if condition.kind == UNTOUCHED else settings.seeds)
     ]
 
 
 @dataclass
 class Run:
-    """What all tasks of an audit work with, and what they have found so far."""
+    """The inputs that all tasks of an audit share, and their results so far."""
 
     settings: Settings
     model: Model
@@ -64,15 +64,17 @@ class Run:
     cells: list[dict[str, Any]] = field(default_factory=list)
 
     def seen(self, condition: Condition, seed: int) -> Pictures:
-        """The pictures that an attacker trains on."""
-        m = self.material
-        pictures = {CLEAN: m.clean, PROTECTED: m.protected, CONTROL: m.controls[seed]}[condition.kind]
+        """The pictures that an attacker trains on under a condition."""
+        material = self.material
+        pictures = {CLEAN: material.clean, PROTECTED: material.protected, CONTROL: material.controls[seed]}[
+            condition.kind
+        ]
         if condition.purify == NONE:
             return pictures
         return purified(self.chains[condition.purify], pictures, seed, self.model, self.store)
 
     def purify(self) -> list[str]:
-        """Put all pictures through the countermeasures; a sentence for each that fails, which is then left out."""
+        """Put all pictures through the countermeasures. Leave out those that fail; returns a sentence for each."""
         problems = []
         for name in list(self.chains):
             try:
@@ -93,26 +95,33 @@ class Run:
 
     @cached_property
     def judges(self) -> Pictures:
-        """What every attacker is tested on: the held-out photographs, then the clean originals of its own pictures."""
+        """The pictures that test every attacker: held-out photographs, then the clean originals of its own pictures."""
         held_out, clean = self.material.held_out, self.material.clean
         return Pictures(torch.cat([held_out.images, clean.images]), (*held_out.contents, *clean.contents))
 
     def do(self, task: Task, progress: Callable[[int, int, float], None]) -> None:
-        """Do a task, or find it done. One that fails by itself is noted, and the others go on."""
-        s, judges = self.settings, self.judges
-        trial = Trial(self.attackers[task.attack], s.prompt, task.seed, s.generated, s.sampling, s.draws)
+        """Do a task, or read its result from the store. A failure is noted, and the other tasks go on."""
+        settings, judges = self.settings, self.judges
+        trial = Trial(
+            self.attackers[task.attack],
+            settings.prompt,
+            task.seed,
+            settings.generated,
+            settings.sampling,
+            settings.draws,
+        )
         seen = None if task.condition.kind == UNTOUCHED else self.seen(task.condition, task.seed)
         cell, conditions = trial.cell(self.model, seen, judges), self.results.setdefault(task.attack, {})
         result, seeds = self.store.get(cell), conditions.setdefault(task.condition, {})
         if result is None:
             try:
-                found = trial(self.model, seen, judges, self.store.checkpoint(cell), progress)
+                outcome = trial(self.model, seen, judges, self.store.checkpoint(cell), progress)
             except (UsageError, SetupError, PictureError):
                 raise
             except UnlearnableError as error:
                 self.failed.setdefault(task.attack, {})[task.condition] = str(error)
                 return
-            result = self.store.put(cell, *found)
+            result = self.store.put(cell, *outcome)
         before, after = (result.get(name, math.nan) for name in ("own_before", "own_after"))
         losses, count = torch.tensor(result["held_out"], dtype=torch.float64), len(self.material.held_out.images)
         held_out, originals = losses[:count], losses[count:]
@@ -126,4 +135,4 @@ class Run:
         self.cells.append({"cell": cell.key, "seed": task.seed} | result | facts)
 
     def rows(self) -> list[Row]:
-        return [r for name, found in self.results.items() for r in rows(name, found, self.failed.get(name, {}))]
+        return [row for name, results in self.results.items() for row in rows(name, results, self.failed.get(name, {}))]

@@ -1,4 +1,4 @@
-"""The verdict in plain words: the worst case first, never a guarantee."""
+"""The verdict in plain words, worst case first. It is never a guarantee."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ JUDGES = {HELD_OUT: "photographs that it never saw", ORIGINALS: "your own pictur
 
 @dataclass(frozen=True)
 class Verdict:
-    """`level` is one of those above and `headline` says it.
+    """A verdict: `level` is one of the constants above.
 
-    `worst` is the worst case, None without a verdict, and `rate` what it leaves (see `rates.worst`).
+    `worst` is the row of the worst case, None without a verdict, and `rate` its protection rate (see `rates.worst`).
     """
 
     level: str
@@ -46,11 +46,11 @@ class Verdict:
 
 
 def verdict(rows: Sequence[Row]) -> Verdict:
-    """What the rows say about the protection."""
-    found = worst(rows)
-    if found is None:
+    """The verdict that follows from the rows."""
+    worst_case = worst(rows)
+    if worst_case is None:
         return Verdict(UNKNOWN, (SCALE,))
-    least, rate = found
+    least, rate = worst_case
     where = f"{least.attack} {after(least)}, judged by {JUDGES[least.judged]}"
     case = f"Worst case tried: protection rate {percent(rate)}, {where}."
     each = [of_attack(rows, attack) for attack in dict.fromkeys(r.attack for r in rows)]
@@ -58,10 +58,10 @@ def verdict(rows: Sequence[Row]) -> Verdict:
 
 
 def level(least: Row, rate: Estimate, rows: Sequence[Row]) -> str:
-    """What the worst case says of the protection.
+    """The level of the verdict, from the worst case.
 
-    The interval speaks, not the value: its lower end for the protection, its upper end against it. A protection that
-    did no more than random noise, against the same attacker without a countermeasure, has not shown that it protects.
+    The interval decides, not the value: its lower end for the protection, its upper end against it. A protection that
+    did no more than random noise, against the same attacker without a countermeasure, is not shown to protect.
     """
     low, high = rate.low, rate.high
     if math.isnan(low):  # one photograph: nothing is known of others
@@ -77,20 +77,20 @@ def level(least: Row, rate: Estimate, rows: Sequence[Row]) -> str:
 
 
 def plain(row: Row) -> bool:
-    """Whether this is an attack on the protected pictures as they are."""
+    """Whether this is an attack on the protected pictures without a countermeasure."""
     return row.condition.kind == PROTECTED and row.condition.purify == NONE
 
 
 def of_attack(rows: Sequence[Row], attack: str) -> str:
     """One sentence about one attacker: without a countermeasure, after each, and the control."""
-    mine = [r for r in rows if r.attack == attack]
-    tried = [r for r in mine if r.condition.kind == PROTECTED]
+    own_rows = [r for r in rows if r.attack == attack]
+    tried = [r for r in own_rows if r.condition.kind == PROTECTED]
     if not any(r.rate.defined for r in tried):
-        why = next((r.failed or r.rate.note for r in mine if r.failed or r.rate.note), "it failed")
+        why = next((r.failed or r.rate.note for r in own_rows if r.failed or r.rate.note), "it failed")
         return f"{attack}: no rate ({why})."
     parts = [f"{percent(r.rate)} {after(r)}" for r in tried if r.rate.defined]
-    judged = f", judged by {JUDGES[mine[0].judged]}" if mine[0].judged == ORIGINALS else ""
-    noise = next((r for r in mine if r.condition.kind == CONTROL and r.rate.defined), None)
+    judged = f", judged by {JUDGES[own_rows[0].judged]}" if own_rows[0].judged == ORIGINALS else ""
+    noise = next((r for r in own_rows if r.condition.kind == CONTROL and r.rate.defined), None)
     control = f" Random noise of the same size gives {percent(noise.rate)}." if noise else ""
     return f"{attack}{judged}: protection rate {', '.join(parts)}.{control}"
 
