@@ -1,1 +1,1 @@
-"""What attackers learn, measured: the trials, rates and sources behind the audit and the benchmark."""
+"""Measurements of what attackers learn: the trials, rates and sources that audit and benchmark share."""

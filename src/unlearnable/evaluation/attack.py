@@ -1,4 +1,4 @@
-"""One attack, as a cell: train on pictures, test on photographs that were held out, draw what was learned."""
+"""One attack as a cell: train on pictures, test on held-out photographs, and draw what was learned."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CODE = ("models", "personalization", "images/square.py", "rng.py", "metrics/subj
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures ``[n 3 s s]`` in [0, 1] as a model sees them, and the content hashes of the files they come from.
+    """Pictures ``[n 3 s s]`` in [0, 1] as a model sees them, and the content hashes of their files.
 
-    `names` are those of the clean pictures that they show: they name the training's randomness, so that attackers of
-    all conditions see the same crops and noise, and differ by what was done to the pictures alone.
+    `names` are the hashes of their clean pictures. They name the training's randomness, so that attackers under all
+    conditions see the same crops and noise, and only the pictures differ.
     """
 
     images: Tensor
@@ -39,7 +39,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Trial:
-    """How an attacker is tried: trained with `seed` under `prompt`, and asked for pictures in `sampling` steps.
+    """How an attacker is tested: it trains with `seed` and `prompt`, and then draws pictures in `sampling` steps.
 
     Losses are means over `draws` of time and noise, the same for every picture and model.
     """
@@ -52,7 +52,7 @@ class Trial:
     draws: int
 
     def cell(self, model: Model, seen: Pictures | None, held_out: Pictures) -> Cell:
-        """The point that this trial is, on the pictures that the attacker sees (None: nothing yet) and the others."""
+        """The store's cell of this trial on the pictures that the attacker sees (None: untrained) and held-out ones."""
         settings = asdict(self) | {"attacker": asdict(self.attacker)}
         if seen is None and self.attacker.start(model, self.seed) is model:
             settings["attacker"] = None  # an untouched model is the same for every attacker
@@ -70,25 +70,25 @@ class Trial:
         checkpoint: Path | None = None,
         progress: Callable[[int, int, float], None] | None = None,
     ) -> tuple[dict[str, Any], Tensor]:
-        """What a store keeps: losses and seconds, and the generated pictures.
+        """Run the trial. Returns losses and seconds, and the generated pictures.
 
         `held_out` has a loss for each photograph to be tested on, `own_before` and `own_after` the mean loss of the
-        attacker's own training pictures under the model before and after. Without `seen` the model is tested before
-        any training, and asked without the token, which means nothing to it. With `checkpoint`, a training run that was
-        stopped goes on. Raises UnlearnableError where the training diverges, SetupError where the memory is too small.
+        attacker's own training pictures under the model before and after. Without `seen` the model is tested before any
+        training, with a prompt without the token, which it does not know. With `checkpoint`, an interrupted training
+        run resumes. Raises UnlearnableError where the training diverges, SetupError where the memory is too small.
         """
         started = time.monotonic()
         try:
-            found, learned, prompt = self._learn(model, seen, checkpoint, progress)
-            found["held_out"] = held_out_loss(learned, held_out.images, prompt, self.draws).tolist()
-            made = generate(learned, [prompt] * self.generated, seed=self.seed, steps=self.sampling)
+            facts, learned, prompt = self._learn(model, seen, checkpoint, progress)
+            facts["held_out"] = held_out_loss(learned, held_out.images, prompt, self.draws).tolist()
+            pictures = generate(learned, [prompt] * self.generated, seed=self.seed, steps=self.sampling)
         except torch.OutOfMemoryError as error:
             raise SetupError("the attacker does not fit into memory: use a smaller model, or lora") from error
-        if not all(map(math.isfinite, found["held_out"])):
+        if not all(map(math.isfinite, facts["held_out"])):
             raise UnlearnableError(
                 "the losses are not finite: the training diverged, try another preset or fewer steps"
             )
-        return found | {"seconds": round(time.monotonic() - started, 2)}, made
+        return facts | {"seconds": round(time.monotonic() - started, 2)}, pictures
 
     def _learn(
         self, model: Model, seen: Pictures | None, checkpoint: Path | None, progress: Any
@@ -96,7 +96,7 @@ class Trial:
         attacker = self.attacker
         if seen is None:
             return {}, attacker.start(model, self.seed), without(self.prompt, attacker.token)
-        x, how = seen.images, {"checkpoint": checkpoint, "progress": progress}
-        concept = attacker.fit(model, x, self.prompt, seed=self.seed, keys=seen.names or None, **how)
+        x, options = seen.images, {"checkpoint": checkpoint, "progress": progress}
+        concept = attacker.fit(model, x, self.prompt, seed=self.seed, keys=seen.names or None, **options)
         own = fit_of(model, concept, x, draws=self.draws, seed=self.seed)
         return {"own_before": own.before, "own_after": own.after}, concept.model, self.prompt

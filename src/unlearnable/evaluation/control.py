@@ -1,4 +1,4 @@
-"""The random control: a picture's own perturbation with its direction taken away, and nothing else."""
+"""The random control: a picture's own perturbation with random signs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from unlearnable.rng import generator
 def control(clean: np.ndarray, protected: np.ndarray, size: int, *name: object) -> np.ndarray:
     """The clean picture changed by as much as the protected one is, at the same places, with random signs.
 
-    uint8 ``[h w 3]`` twice to uint8 ``[h w 3]``. Every sample moves by the magnitude of its own change, so L-inf, L2
-    and where the change lies are the same to the level, and nothing needs rounding; what is lost is what the protection
-    computed: which way to go. One sign is drawn (named by `name`) for each channel of each pixel *that an attacker
-    sees*, whose tools scale the picture's shorter side to `size` px: signs of single file pixels would average out on
-    the way down, and any protection would beat a control that has all but vanished. Where a sample would leave 0 .. 255
-    it keeps the protection's own sign. Grey pairs stay grey.
+    Takes uint8 ``[h w 3]`` twice and returns uint8 ``[h w 3]``. Every sample moves by the magnitude of its own change,
+    so L-inf, L2 and the places of the change are exactly the same, and nothing needs rounding; only the directions that
+    the protection computed are lost. One sign is drawn (named by `name`) for each channel of each pixel *that an
+    attacker sees*, whose tools scale the picture's shorter side to `size` px: signs of single file pixels would average
+    out on the way down, and any protection would beat a control that has all but vanished. Where a sample would leave 0
+    .. 255 it keeps the protection's own sign. Grey pairs stay grey.
     """
     x = clean.astype(np.int16)
     delta = protected.astype(np.int16) - x

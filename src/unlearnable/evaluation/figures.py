@@ -1,4 +1,4 @@
-"""Rates as people read them."""
+"""Rates as text for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from unlearnable.evaluation.rates import Estimate
 
 
 def number(share: float) -> str:
-    """Whole per cent with a true minus sign; a dash where undefined."""
+    """A share as whole per cent with a true minus sign; a dash where undefined."""
     if math.isnan(share):
         return "–"
     whole = "∞" if math.isinf(share) else str(abs(round(100 * share)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """A doubt, under the `id` that docs/explanation/limits.md explains. A `grave` one stands beside the verdict."""
+    """A doubt; docs/explanation/limits.md explains its `id`. A `grave` one is shown beside the verdict."""
 
     id: str
     text: str

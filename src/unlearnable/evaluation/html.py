@@ -1,4 +1,4 @@
-"""What pages of figures are made of: the environment of templates, pictures as data URIs, filters."""
+"""Parts of HTML pages: the environment of templates, pictures as data URIs, and filters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIDE = 320  # px a picture is at most shown at
 
 
 def environment(*folders: Path) -> Environment:
-    """Where pages are made: templates of some folders, then this one's (its style, its parts), and the filters."""
+    """A jinja environment with the templates of some folders, then this folder's style and parts, and the filters."""
     loader = FileSystemLoader([*folders, Path(__file__).parent])
     env = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     env.filters |= {
@@ -37,7 +37,7 @@ def environment(*folders: Path) -> Environment:
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture on the page: its caption, what to read out in its place, and its bytes as a data URI."""
+    """A picture on the page: its caption, its alternative text, and its bytes as a data URI."""
 
     caption: str
     alt: str
@@ -45,7 +45,7 @@ class Shot:
 
 
 def uri(pixels: np.ndarray, side: int = SIDE) -> str:
-    """uint8 ``[h w 3]`` as a data URI, lossless: a compression of the page's own would look like a protection."""
+    """uint8 ``[h w 3]`` as a lossless data URI; lossy compression would look like a protection."""
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     data = io.BytesIO()
@@ -54,7 +54,7 @@ def uri(pixels: np.ndarray, side: int = SIDE) -> str:
 
 
 def bar(rate: Estimate) -> dict[str, float]:
-    """Where a rate and its interval lie on a scale of 100 units."""
+    """The positions of a rate and its interval on a scale of 100 units."""
 
     def place(share: float) -> float:
         return round(100 * (min(max(share, LEFT), RIGHT) - LEFT) / (RIGHT - LEFT), 1)
@@ -65,12 +65,12 @@ def bar(rate: Estimate) -> dict[str, float]:
 
 
 def figure(value: float | None) -> str:
-    """Three digits, or a dash."""
+    """A value to three digits, or a dash."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.3g}".replace("-", "−")
 
 
 def spread(estimate: Estimate) -> str:
-    """An interval, three digits each."""
+    """An interval, to three digits each."""
     return "no interval" if math.isnan(estimate.low) else f"{figure(estimate.low)} to {figure(estimate.high)}"
 
 
@@ -80,5 +80,5 @@ def ends(rate: Estimate) -> str:
 
 
 def tidy(text: str) -> str:
-    """No line break within a rate and its interval."""
-    return INTERVAL.sub(lambda found: found[0].replace(" ", "\u00a0"), text)
+    """The text with non-breaking spaces within each rate and its interval."""
+    return INTERVAL.sub(lambda match: match[0].replace(" ", "\u00a0"), text)

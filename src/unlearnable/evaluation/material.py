@@ -1,4 +1,4 @@
-"""The pictures of each condition, as an attacker's model sees them, and what was done to them on the way."""
+"""The pictures of each condition as an attacker's model sees them, and how much they were changed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """What an attacker's pictures are: of a `kind` above, and purified by a chain."""
+    """A condition of an attack: the pictures' `kind` (see above), and the chain that purifies them."""
 
     kind: str
     purify: str = NONE
@@ -49,11 +49,11 @@ class Condition:
 
 
 def conditions(chains: dict[str, Chain]) -> list[Condition]:
-    """All that is tried, in the order of the report.
+    """All conditions of an audit, in the order of the report.
 
     Purified *clean* pictures are not among them. An owner asks what the best attacker gets from the protected pictures,
-    and what it would have got without protection; to unprotected pictures that attacker does nothing. What a
-    countermeasure itself costs the attacker is therefore part of what the protection achieved.
+    and what it would have got without protection; that attacker would not purify unprotected pictures. What a
+    countermeasure costs the attacker is therefore counted as part of the protection.
     """
     purified = [Condition(PROTECTED, name) for name in chains]
     return [Condition(UNTOUCHED), Condition(CLEAN), Condition(PROTECTED), *purified, Condition(CONTROL)]
@@ -61,7 +61,7 @@ def conditions(chains: dict[str, Chain]) -> list[Condition]:
 
 @dataclass
 class Material:
-    """Pictures at the model's size; `fidelity` has a row for each pair that attackers train on, at its own size."""
+    """Pictures at the model's size. `fidelity` has a row for each training pair, measured at the pair's own size."""
 
     clean: Pictures
     protected: Pictures
@@ -71,7 +71,7 @@ class Material:
 
 
 def collect(subject: Subject, size: int, seeds: tuple[int, ...], network: Features) -> Material:
-    """Read every file once. Pictures are scaled and cut to `size` px, as attackers' tools do before all else."""
+    """Read every file once. Pictures are scaled and cropped to `size` px, as attackers' tools do first."""
     kinds: dict[object, tuple[list[Tensor], list[str]]] = {name: ([], []) for name in (CLEAN, PROTECTED, *seeds)}
     rows: list[dict[str, Any]] = []
 
@@ -89,10 +89,12 @@ def collect(subject: Subject, size: int, seeds: tuple[int, ...], network: Featur
         rows.append(measured(pair, before.pixels, after.pixels, network))
     unseen = torch.stack([small(files.read(photo.path), size) for photo in subject.held_out])
     names = tuple(pair.content for pair in subject.train)
-    made = {kind: Pictures(torch.stack(images), tuple(contents), names) for kind, (images, contents) in kinds.items()}
-    controls = {seed: made[seed] for seed in seeds}
+    pictures = {
+        kind: Pictures(torch.stack(images), tuple(contents), names) for kind, (images, contents) in kinds.items()
+    }
+    controls = {seed: pictures[seed] for seed in seeds}
     out = Pictures(unseen, tuple(photo.content for photo in subject.held_out))
-    return Material(made[CLEAN], made[PROTECTED], controls, out, rows)
+    return Material(pictures[CLEAN], pictures[PROTECTED], controls, out, rows)
 
 
 def small(picture: files.Picture, size: int) -> Tensor:
@@ -100,7 +102,7 @@ def small(picture: files.Picture, size: int) -> Tensor:
 
 
 def measured(pair: Pair, before: np.ndarray, after: np.ndarray, network: Features) -> dict[str, Any]:
-    """How far a protected picture is from its clean twin."""
+    """Metrics of a protected picture against its clean twin."""
     x, y = tensor(before)[None] / 255, tensor(after)[None] / 255
     row: dict[str, Any] = {"name": pair.name}
     for name, metric in METRICS.items():
@@ -112,10 +114,10 @@ def measured(pair: Pair, before: np.ndarray, after: np.ndarray, network: Feature
 
 
 def purified(chain: Chain, pictures: Pictures, seed: int, model: Model, store: Store) -> Pictures:
-    """Pictures behind a countermeasure, from the store where it has them.
+    """Pictures behind a countermeasure, read from the store where it has them.
 
-    It works at the model's size: there lies what can still disturb the attacker, and there a countermeasure costs
-    least and does most.
+    The countermeasure works at the model's size: only changes that survive scaling disturb the attacker, and there a
+    countermeasure costs least and does most.
     """
     fingerprint = model.fingerprint() if chain.needs_model else None
     cell = purified_cell(chain, pictures, seed, model.size, fingerprint)
@@ -127,7 +129,7 @@ def purified(chain: Chain, pictures: Pictures, seed: int, model: Model, store: S
 
 
 def purified_cell(chain: Chain, pictures: Pictures, seed: int, size: int, fingerprint: str | None) -> Cell:
-    """All that decides what a countermeasure makes of pictures; of those, their `contents` alone.
+    """The store's cell of purified pictures, which it knows by their `contents` only.
 
     `size` in px; `fingerprint` is of the model that the chain needs, or None.
     """

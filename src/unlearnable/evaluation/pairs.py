@@ -1,4 +1,4 @@
-"""Which pictures an audit works on: clean and protected twins by name, and photographs that no attacker sees."""
+"""The pictures that an audit works on: clean and protected twins by name, and held-out photographs."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Photo:
 
 @dataclass
 class Subject:
-    """What attackers train on, and what they are tested on. `given`: the held-out photographs came from the user.
+    """The pictures that attackers train on and are tested on. `given`: the user named the held-out photographs.
 
-    `problems` has one sentence for each file that could not be used, `notes` what else there is to say.
+    `problems` has one sentence for each file that could not be used, `notes` has other remarks.
     """
 
     train: list[Pair] = field(default_factory=list)
@@ -47,30 +47,30 @@ class Subject:
 
 
 def subject(clean: Path, protected: Path, held_out: Path | None = None) -> Subject:
-    """Pair two folders (subfolders too) or two files, and set photographs aside.
+    """Pair two folders (subfolders too) or two files, and hold photographs out.
 
     Without `held_out`, about a third of the pairs are held out from every attacker, spread evenly over their names.
     Raises UsageError where nothing can be compared, or nothing can be held out.
     """
     if clean.exists() and protected.exists() and clean.resolve() == protected.resolve():
         raise UsageError(f"{shown(clean)} is given as clean and as protected: name the folder of the protected twins")
-    found = Subject(given=held_out is not None)
+    result = Subject(given=held_out is not None)
     folders = pair(clean, protected, recursive=True)
-    found.problems += unpaired(folders, protected)
-    pairs = list(checked(folders, found.problems))
+    result.problems += unpaired(folders, protected)
+    pairs = list(checked(folders, result.problems))
     if not pairs:
-        reason = f": {found.problems[0]}" if found.problems else ""
+        reason = f": {result.problems[0]}" if result.problems else ""
         remedy = "give a folder and its protected twin, with the same file names and sizes"
         raise UsageError(f"no picture of {shown(clean)} has a usable twin in {shown(protected)}, {remedy}{reason}")
     if held_out is None:
-        split(pairs, found)
+        split(pairs, result)
     else:
-        apart(pairs, held_out, found)
-    return found
+        apart(pairs, held_out, result)
+    return result
 
 
 def unpaired(folders: Pairing, protected: Path) -> list[str]:
-    """A sentence for each picture without a twin; the comparison pages that `protect` writes are passed over."""
+    """A sentence for each picture without a twin; the comparison sheets that `protect` writes are ignored."""
     compared = (protected / NAME).is_file()
     left = [p for name, p in folders.only_protected.items() if not (compared and name.startswith(f"{FOLDER}/"))]
     remedy = "give the two files the same name, or leave it out"
@@ -81,7 +81,7 @@ def unpaired(folders: Pairing, protected: Path) -> list[str]:
 
 
 def checked(folders: Pairing, problems: list[str]) -> Iterable[Pair]:
-    """The pairs that can be read, are of one size, and show what no other pair does."""
+    """The pairs that can be read, are of one size, and do not repeat another pair; the rest go to `problems`."""
     seen: dict[str, Path] = {}
     for name, (first, second) in folders.pairs.items():
         try:
@@ -101,8 +101,8 @@ def checked(folders: Pairing, problems: list[str]) -> Iterable[Pair]:
         yield Pair(name, first, second, content)
 
 
-def split(pairs: list[Pair], found: Subject) -> None:
-    """Hold out every third pair or so."""
+def split(pairs: list[Pair], subject: Subject) -> None:
+    """Hold out about every third pair."""
     if len(pairs) < 2:
         raise UsageError(
             f"{shown(pairs[0].clean)} is the only picture that can be used, and an attacker is tested on photographs "
@@ -110,14 +110,14 @@ def split(pairs: list[Pair], found: Subject) -> None:
         )
     count = -(-len(pairs) // 3)
     places = {int((i + 0.5) * len(pairs) / count) for i in range(count)}
-    found.train = [p for i, p in enumerate(pairs) if i not in places]
-    found.held_out = [Photo(p.name, p.clean, p.content) for i, p in enumerate(pairs) if i in places]
-    names = ", ".join(photo.name for photo in found.held_out)
-    found.notes.append(f"{count} of {len(pairs)} clean pictures were held out from every attacker: {names}")
+    subject.train = [p for i, p in enumerate(pairs) if i not in places]
+    subject.held_out = [Photo(p.name, p.clean, p.content) for i, p in enumerate(pairs) if i in places]
+    names = ", ".join(photo.name for photo in subject.held_out)
+    subject.notes.append(f"{count} of {len(pairs)} clean pictures were held out from every attacker: {names}")
 
 
-def apart(pairs: list[Pair], folder: Path, found: Subject) -> None:
-    """Held-out photographs from a folder of their own; one that an attacker trains on is none."""
+def apart(pairs: list[Pair], folder: Path, subject: Subject) -> None:
+    """Hold out the photographs of a folder, except for those that an attacker trains on."""
     if not folder.exists():
         raise UsageError(f"{shown(folder)} does not exist: name a folder of clean photographs with --held-out")
     seen = {p.content: p for p in pairs}
@@ -125,14 +125,14 @@ def apart(pairs: list[Pair], folder: Path, found: Subject) -> None:
         try:
             content = files.content_hash(files.read(path))
         except PictureError as error:
-            found.problems.append(str(error))
+            subject.problems.append(str(error))
             continue
         if content in seen:
             same = f"{shown(path)} is the same picture as {shown(seen[content].clean)}, which the attackers train on"
-            found.problems.append(f"{same}: give other photographs with --held-out")
+            subject.problems.append(f"{same}: give other photographs with --held-out")
         else:
-            found.held_out.append(Photo(shown(name.as_posix()), path, content))
-    found.train = pairs
-    if not found.held_out:
-        reason = f": {found.problems[-1]}" if found.problems else ""
+            subject.held_out.append(Photo(shown(name.as_posix()), path, content))
+    subject.train = pairs
+    if not subject.held_out:
+        reason = f": {subject.problems[-1]}" if subject.problems else ""
         raise UsageError(f"no picture of {shown(folder)} can be held out{reason}")

@@ -1,4 +1,4 @@
-"""From cells to what they say: protection rates with intervals, for each attacker and condition, over all seeds."""
+"""Protection rates with intervals for each attacker and condition, over all seeds, computed from cells."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from unlearnable.metrics.subject import protection_rate
 from unlearnable.metrics.worst import chosen, widening
 from unlearnable.personalization.learned import LEAST
 
-# What an attacker's knowledge of the subject is judged by: photographs that it never saw, or the clean originals of
+# The photographs that judge what an attacker knows of the subject: ones that it never saw, or the clean originals of
 # those that it trained on.
 HELD_OUT, ORIGINALS = "held_out", "originals"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a cell measured: the losses of both sets' photographs, own losses, similarity of each generated picture."""
+    """The measurements of a cell: losses on both sets of photographs, own losses, similarity of generated pictures."""
 
     held_out: Tensor
     originals: Tensor
@@ -37,7 +37,7 @@ Results = Mapping[Condition, Mapping[int, Result]]  # by seed
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its interval (95 %); NaN where undefined, and `note` says why."""
+    """A value and its interval (95 %); NaN where undefined, for which `note` gives the reason."""
 
     value: float = math.nan
     low: float = math.nan
@@ -51,11 +51,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Measure:
-    """What the losses of one set of photographs say of an attacker.
+    """An attacker's results on one set of photographs.
 
     `loss` is their mean, `rate` the protection rate, `by_seed` that of each seed alone, `over_control` how much of it
-    is above the random control's. `left` and `gain` are what the rate is made of, L - L_clean and L_untouched - L_clean
-    of each seed's photographs.
+    is above the random control's. `left` and `gain` are the parts of the rate, L - L_clean and L_untouched - L_clean of
+    each seed's photographs.
     """
 
     loss: Estimate = Estimate()
@@ -68,10 +68,10 @@ class Measure:
 
 @dataclass(frozen=True)
 class Row:
-    """One attacker under one condition, measured on both sets of photographs; `judged` by one of them.
+    """One attacker under one condition, measured on both sets of photographs; `judged` names the one that counts.
 
-    `own_before` and `own_after` are losses of the attacker's own training pictures. `failed` says why there is nothing
-    else.
+    `own_before` and `own_after` are losses on the attacker's own training pictures. `failed` is the reason where there
+    are no measurements.
     """
 
     attack: str
@@ -97,12 +97,12 @@ class Row:
 
 
 def rows(attack: str, results: Results, failed: Mapping[Condition, str]) -> list[Row]:
-    """The rows of one attacker: a result for each condition and seed (the untouched model has one), or why not.
+    """The rows of one attacker, from results by condition and seed (the untouched model has one), or the failure.
 
-    Held-out photographs judge it where it learned to know them from the clean pictures; where it did not, but learned
-    those pictures themselves, their clean originals do.
+    Held-out photographs judge the attacker if it learned them from the clean pictures. If it did not, but learned
+    those pictures themselves, their clean originals judge it.
     """
-    found = [row(attack, condition, seeds, failed.get(condition, "")) for condition, seeds in results.items()]
+    measured_rows = [row(attack, condition, seeds, failed.get(condition, "")) for condition, seeds in results.items()]
     clean, untouched, control = (results.get(Condition(kind)) for kind in (CLEAN, UNTOUCHED, CONTROL))
     if clean and untouched:
 
@@ -112,13 +112,13 @@ def rows(attack: str, results: Results, failed: Mapping[Condition, str]) -> list
             before = losses(untouched, which)[0]
             return measured(line.on(which), which, results[line.condition], clean, before, control)
 
-        found = [replace(r, held_out=on(r, HELD_OUT), originals=on(r, ORIGINALS)) for r in found]
-    learned = [which for which in (HELD_OUT, ORIGINALS) if any(line.on(which).rate.defined for line in found)]
-    return [replace(line, judged=(learned or [HELD_OUT])[0]) for line in found]
+        measured_rows = [replace(r, held_out=on(r, HELD_OUT), originals=on(r, ORIGINALS)) for r in measured_rows]
+    learned = [which for which in (HELD_OUT, ORIGINALS) if any(line.on(which).rate.defined for line in measured_rows)]
+    return [replace(line, judged=(learned or [HELD_OUT])[0]) for line in measured_rows]
 
 
 def row(attack: str, condition: Condition, seeds: Mapping[int, Result], failed: str) -> Row:
-    """What a condition's results say by themselves."""
+    """A condition's row without rates, which need other conditions."""
     if not seeds:
         return Row(attack, condition, failed=failed)
     before, after = (mean(torch.tensor(own)) for own in zip(*[(r.own_before, r.own_after) for r in seeds.values()]))
@@ -134,29 +134,29 @@ def measured(
     plain: Measure, which: str, seeds: Mapping[int, Result], clean: Mapping[int, Result], untouched: Tensor,
     control: Mapping[int, Result] | None,
 ) -> Measure:  # fmt: skip
-    """The same measure with its rates, over the seeds that all of its conditions have."""
+    """The measure `plain` with its rates, over the seeds that all of its conditions have."""
     both = [seed for seed in seeds if seed in clean]
     if not both:
         return plain
-    learned, mine = losses(clean, which, both), losses(seeds, which, both)
-    before = untouched.expand_as(mine)
-    score, gain = protection_rate(learned.mean(0), mine.mean(0), untouched), ratio(before - learned, before)
+    learned, own = losses(clean, which, both), losses(seeds, which, both)
+    baseline = untouched.expand_as(own)
+    score, gain = protection_rate(learned.mean(0), own.mean(0), untouched), ratio(baseline - learned, baseline)
     if math.isnan(score.mean) or gain < LEAST:
         why = score.note or f"undefined: the loss fell by {100 * gain:.2g} %, less than {100 * LEAST:g} %"
         return replace(plain, rate=Estimate(note=why), over_control=Estimate(note=why))
-    rate = Estimate(score.mean, *of_ratio(mine - learned, before - learned), score.note)
+    rate = Estimate(score.mean, *of_ratio(own - learned, baseline - learned), score.note)
     over = Estimate()
     if control and all(seed in control for seed in both):
-        apart = mine - losses(control, which, both)
-        over = Estimate(ratio(apart, before - learned), *of_ratio(apart, before - learned))
-    alone = tuple(ratio(a - b, untouched - b) for a, b in zip(mine, learned))
-    made = (tuple(map(tuple, x.tolist())) for x in (mine - learned, before - learned))
-    return replace(plain, rate=rate, over_control=over, by_seed=alone, left=next(made), gain=next(made))
+        apart = own - losses(control, which, both)
+        over = Estimate(ratio(apart, baseline - learned), *of_ratio(apart, baseline - learned))
+    alone = tuple(ratio(a - b, untouched - b) for a, b in zip(own, learned))
+    sums = (tuple(map(tuple, x.tolist())) for x in (own - learned, baseline - learned))
+    return replace(plain, rate=rate, over_control=over, by_seed=alone, left=next(sums), gain=next(sums))
 
 
-def losses(seeds: Mapping[int, Result], which: str, wanted: Sequence[int] | None = None) -> Tensor:
-    """Of one set of photographs, ``[seeds, photographs]``."""
-    chosen = [seeds[seed] for seed in (seeds if wanted is None else wanted)]
+def losses(seeds: Mapping[int, Result], which: str, only: Sequence[int] | None = None) -> Tensor:
+    """Losses on one set of photographs, ``[seeds, photographs]``; of all seeds, or `only` some."""
+    chosen = [seeds[seed] for seed in (seeds if only is None else only)]
     return torch.stack([(r.originals if which == ORIGINALS else r.held_out).double() for r in chosen])
 
 
@@ -169,13 +169,13 @@ def estimate(values: Tensor) -> Estimate:
     return Estimate(mean(values), *of_mean(values))
 
 
-def worst(found: Sequence[Row]) -> tuple[Row, Estimate] | None:
-    """The attack on the protected pictures that left least of the protection, and how much the worst one leaves.
+def worst(rows: Sequence[Row]) -> tuple[Row, Estimate] | None:
+    """The attack with the lowest protection rate, and an unbiased rate of the worst case; None without any rate.
 
-    The least of several noisy rates is too low: it is the noise that chose it. So the rate that is given is not the
-    row's own: which attack is the worst for one half of the photographs is decided by the other half.
+    The least of several noisy rates is too low, because noise chose it. The rate that is returned is therefore not the
+    row's own: each half of the photographs chooses the worst attack for the other half.
     """
-    tried = [r for r in found if r.condition.kind == PROTECTED and r.rate.defined]
+    tried = [r for r in rows if r.condition.kind == PROTECTED and r.rate.defined]
     if not tried:
         return None
     least = min(tried, key=lambda r: r.rate.value)
@@ -189,7 +189,7 @@ def worst(found: Sequence[Row]) -> tuple[Row, Estimate] | None:
 
 
 def stacked(cells: Sequence[Sequence[Sequence[float]]]) -> Tensor:
-    """Losses ``[cells, seeds, photographs]``; means over the seeds, as one, where some cells lack a seed."""
+    """Losses ``[cells, seeds, photographs]``; where some cells lack a seed, means over the seeds, ``[cells, 1, p]``."""
     rows = [torch.tensor(cell, dtype=torch.float64) for cell in cells]
     if len({len(row) for row in rows}) > 1:
         rows = [row.mean(0, keepdim=True) for row in rows]

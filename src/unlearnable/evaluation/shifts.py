@@ -1,7 +1,7 @@
-"""How far finished files move the latents of real models, beside random noise of the same size.
+"""How far finished files move the latents of real models, compared with random noise of the same size.
 
-A minute's check without any training: a model that fine-tunes on a picture sees it only through its encoder. What does
-not move the latents further than noise does cannot keep a model from learning the picture. What does may still fail.
+This check takes a minute and no training: a model that fine-tunes on a picture sees it only through its encoder. A file
+that does not move the latents further than noise cannot keep a model from learning the picture; one that does may fail.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ Progress = Callable[[float, int], None]
 
 @dataclass(frozen=True)
 class Shift:
-    """One encoder behind one countermeasure: root mean square shifts of the latents, a value for each picture.
+    """Root mean square shifts of one encoder's latents behind one countermeasure, a value for each picture.
 
-    In units of each channel's standard deviation over the clean pictures; `ratio` is protected over random noise.
+    Units are each channel's standard deviation over the clean pictures; `ratio` is protected over random noise.
     """
 
     encoder: str
@@ -51,7 +51,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class Report:
-    """`failed` has a sentence for each pair that could not be compared."""
+    """All shifts of some pairs; `failed` has a sentence for each pair that could not be compared."""
 
     names: tuple[str, ...]
     shifts: tuple[Shift, ...]
@@ -62,9 +62,9 @@ def summary(shifts: Sequence[Shift]) -> str:
     """One sentence: how far each encoder's latents moved, in multiples of what random noise of the same size does."""
     parts = []
     for name in dict.fromkeys(shift.encoder for shift in shifts):
-        mine = [shift for shift in shifts if shift.encoder == name]
-        kind = "" if mine[0].real else " (a stand-in)"
-        parts.append(f"{name}{kind} {', '.join(map(moved, mine))}")
+        own_shifts = [shift for shift in shifts if shift.encoder == name]
+        kind = "" if own_shifts[0].real else " (a stand-in)"
+        parts.append(f"{name}{kind} {', '.join(map(moved, own_shifts))}")
     return f"What models see moved, in multiples of what random noise of the same size does: {'; '.join(parts)}."
 
 
@@ -114,22 +114,24 @@ def compare_pairs(
             for encoder in encoders:
                 z, *others = (encoder(picture) for picture in pictures)
                 spreads[encoder.name, text].append(torch.stack([z.mean((0, 2, 3)), z.square().mean((0, 2, 3))]))
-                for kept, other in zip(moved[encoder.name, text], others):
-                    kept.append((other - z).square().mean((0, 2, 3)))
+                for squares, other in zip(moved[encoder.name, text], others):
+                    squares.append((other - z).square().mean((0, 2, 3)))
         if progress:
             progress(done + 1, len(pairs))
     if not names:
         raise PictureError(f"no pair of pictures can be compared: {failed[0]}")
-    found = []
+    shifts = []
     for encoder in encoders:
         for text in chains:
             mean, square = torch.stack(spreads[encoder.name, text]).mean(0)
             variance = (square - mean.square()).clamp_min(1e-12)
-            ours, noise = ((torch.stack(kept) / variance).mean(1).sqrt() for kept in moved[encoder.name, text])
-            ratio = Estimate(float(ours.mean() / noise.mean()), *of_ratio(ours, noise))
+            protected, noise = (
+                (torch.stack(squares) / variance).mean(1).sqrt() for squares in moved[encoder.name, text]
+            )
+            ratio = Estimate(float(protected.mean() / noise.mean()), *of_ratio(protected, noise))
             source = encoder.name, encoder.source, encoder.real
-            found.append(Shift(*source, text, tuple(ours.tolist()), tuple(noise.tolist()), ratio))
-    return Report(tuple(names), tuple(found), tuple(failed))
+            shifts.append(Shift(*source, text, tuple(protected.tolist()), tuple(noise.tolist()), ratio))
+    return Report(tuple(names), tuple(shifts), tuple(failed))
 
 
 def seen(clean: Path, protected: Path, side: int, multiple: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

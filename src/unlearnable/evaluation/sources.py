@@ -1,4 +1,4 @@
-"""What to cite: the papers that the descriptions of the method, the attackers and the countermeasures name."""
+"""The papers to cite, read from the descriptions of the method, the attackers and the countermeasures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAPER = re.compile(
 
 @dataclass(frozen=True)
 class Source:
-    """A paper, and what of the audit comes from it."""
+    """A paper, and the name of what comes from it."""
 
     used: str
     label: str
@@ -27,11 +27,11 @@ class Source:
 
 def sources(things: Iterable[tuple[str, str]]) -> list[Source]:
     """The papers behind some things of the registry, given as (name, kind)."""
-    found: dict[tuple[str, str], Source] = {}
+    papers: dict[tuple[str, str], Source] = {}
     for name, kind in things:
         text = " ".join(registry.entry(name, kind).text.split())
         for match in PAPER.finditer(text):
             number = f"arXiv {match['id']}"
             label = f"{match['who'].strip(' ,')}, {number}" if match["who"] else number
-            found[name, match["id"]] = Source(name, label, f"https://arxiv.org/abs/{match['id']}")
-    return list(found.values())
+            papers[name, match["id"]] = Source(name, label, f"https://arxiv.org/abs/{match['id']}")
+    return list(papers.values())

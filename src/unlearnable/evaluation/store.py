@@ -1,6 +1,6 @@
-"""Work that is done stays done: a folder of cells, each known by a hash of all that decides its result.
+"""A store of finished work: a folder of cells, each named by a hash of all that decides its result.
 
-A cell's JSON is written last and at once: present means done. Benchmarks use the same cells and the same store.
+A cell's JSON is written last and atomically: if it is present, the cell is done. Audit and benchmark share this store.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PACKAGE = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of a grid. `facts` are JSON, and hold all that decides what comes out, `code` included."""
+    """One point of a grid. `facts` are JSON and hold all that decides the result, `code` included."""
 
     facts: Mapping[str, Any]
 
@@ -43,41 +43,41 @@ class Store:
     folder: Path
 
     def get(self, cell: Cell) -> dict[str, Any] | None:
-        """The result, or None where the cell is not done: no JSON, one that is not whole, or pictures missing."""
+        """The result, or None where the cell is not done: its JSON is absent or damaged, or pictures are missing."""
         try:
-            found = json.loads(self._json(cell).read_text(encoding="utf-8"))
-            result: dict[str, Any] = found["result"]
+            content = json.loads(self._json(cell).read_text(encoding="utf-8"))
+            result: dict[str, Any] = content["result"]
             paths = self.pictures(cell, result)
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return result if all(path.is_file() for path in paths) else None
 
     def put(self, cell: Cell, result: Mapping[str, Any], pictures: Tensor) -> dict[str, Any]:
-        """Keep a result (JSON, without `pictures`) and pictures ``[n 3 h w]`` in [0, 1], as PNG files.
+        """Write a result (JSON, without `pictures`) and pictures ``[n 3 h w]`` in [0, 1], as PNG files.
 
-        Raises WriteError where the disk does not take them. The state of the cell's training run is removed.
+        Raises WriteError where they cannot be written. The state of the cell's training run is removed.
         """
         for i, x in enumerate(pictures):
             files.write(levels(x), self._picture(cell, i))
-        whole = {**finite(result), "pictures": len(pictures)}
-        write_text(self._json(cell), json.dumps({"facts": cell.facts, "result": whole}, indent=1, allow_nan=False))
+        stored = {**finite(result), "pictures": len(pictures)}
+        write_text(self._json(cell), json.dumps({"facts": cell.facts, "result": stored}, indent=1, allow_nan=False))
         self.checkpoint(cell).unlink(missing_ok=True)
-        return whole
+        return stored
 
     def fail(self, cell: Cell, status: str, message: str) -> None:
-        """Note why a cell came to nothing, in the place of its result; a result put later takes that place."""
+        """Write a cell's failure in place of its result; a later `put` replaces it."""
         failed = {"status": status, "message": message}
         write_text(self._json(cell), json.dumps({"facts": cell.facts, "failed": failed}, indent=1))
 
     def keys(self) -> set[str]:
-        """Of all cells that are done or came to nothing; one listing, where there are thousands to ask about."""
+        """The keys of all cells that are done or failed, from one listing of the folder."""
         return {path.stem for path in self.folder.glob("*.json")}
 
     def failure(self, cell: Cell) -> dict[str, str] | None:
-        """The `status` and `message` of a cell that came to nothing, else None."""
+        """The `status` and `message` of a cell that failed, else None."""
         try:
-            found = json.loads(self._json(cell).read_text(encoding="utf-8"))["failed"]
-            return {"status": str(found["status"]), "message": str(found["message"])}
+            failed = json.loads(self._json(cell).read_text(encoding="utf-8"))["failed"]
+            return {"status": str(failed["status"]), "message": str(failed["message"])}
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -100,7 +100,7 @@ class Store:
 
 
 def finite(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity: they become null, at any depth."""
+    """A value for JSON, in which NaN and infinity become null at any depth."""
     if isinstance(value, Mapping):
         return {key: finite(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
@@ -110,10 +110,10 @@ def finite(value: Any) -> Any:
 
 @cache
 def code(*places: str) -> str:
-    """Hex digest of the package's sources under some files and folders: results of other code are made again."""
+    """A hex digest of the package's sources in some files and folders; results of other code are not reused."""
     digest = hashlib.sha256()
     for place in places:
-        found = PACKAGE / place
-        for path in sorted(found.rglob("*.py")) if found.is_dir() else [found]:
+        source = PACKAGE / place
+        for path in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
