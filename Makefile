@@ -19,7 +19,7 @@ protect: $(READY)
 	@echo
 	@echo "originals:     out/originals"
 	@echo "protected:     out/protected"
-	@echo "side by side:  out/protected/compare   (the difference is amplified)"
+	@echo "side by side:  out/protected/compare/index.html"
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -39,6 +39,11 @@ lint: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "the site: out/site/index.html"
+
+# The package, built and used from a fresh environment. It fetches what that needs, torch included.
+dist: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dist]'
+	$(BIN)/python tests/dist.py out/dist
 
 speed: $(READY)
 	$(BIN)/python benchmarks/speed/step.py
