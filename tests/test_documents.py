@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "training/README.md")),
     *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks").rglob("*.md")),
+    *sorted((ROOT / "integrations").rglob("*.md")),
     ROOT / "src/unlearnable/models/embedded/MODEL_CARD.md",
 ]  # fmt: skip
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
