@@ -16,7 +16,8 @@ METHODS = {
     name: f"unlearnable.protection.methods.{name.replace('-', '_')}"
     for name in (
         "random", "desaturate", "encoders", "advdm", "photoguard", "mist", "pid", "sds", "sds-plus", "ace", "fsmg",
-        "aspl", "udp", "eudp",
+        "aspl", "simac",
+        "udp", "eudp",
     )
 } | {
     name: f"unlearnable.ldu.methods.{name.replace('-', '_')}" for name in ("ldu", "ldu-fast", "ldu-paper")
