@@ -31,6 +31,7 @@ MARGINS = {  # method: (latent, pixel)
     "fsmg": (0.30, 0.05),
     "aspl": (0.30, 0.05),
     "simac": (0.30, 0.05),
+    "caat": (0.30, 0.05),
     "udp": (0.30, 0.05),
     "eudp": (0.30, 0.08),
     "ldu": (0.10, 0.02),
@@ -38,6 +39,7 @@ MARGINS = {  # method: (latent, pixel)
 }
 REFUSED = {  # families that a method cannot be asked of: one sentence
     "simac": {"sd3", "flux"},
+    "caat": {"ddpm"},
 }
 LEVEL = {("ldu-paper", "sd2"), ("ldu-paper", "sd3")}  # no better than noise there (docs/ldu.md): budget and bits only
 # the controls, what asks no model (test_against.py), and what needs a trained network: tests/ldu/test_train_rho.py
