@@ -33,6 +33,7 @@ MARGINS = {  # method: (latent, pixel)
     "simac": (0.30, 0.05),
     "caat": (0.30, 0.05),
     "metacloak": (0.30, None),  # blurred by 7 px, pictures of 16 px lose what noise has over them
+    "pap": (0.30, 0.05),
     "udp": (0.30, 0.05),
     "eudp": (0.30, 0.08),
     "ldu": (0.10, 0.02),
@@ -41,6 +42,7 @@ MARGINS = {  # method: (latent, pixel)
 REFUSED = {  # families that a method cannot be asked of: one sentence
     "simac": {"sd3", "flux"},
     "caat": {"ddpm"},
+    "pap": {"ddpm"},
 }
 LEVEL = {("ldu-paper", "sd2"), ("ldu-paper", "sd3")}  # no better than noise there (docs/ldu.md): budget and bits only
 # the controls, what asks no model (test_against.py), and what needs a trained network: tests/ldu/test_train_rho.py
