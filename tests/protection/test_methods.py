@@ -34,6 +34,7 @@ MARGINS = {  # method: (latent, pixel)
     "caat": (0.30, 0.05),
     "metacloak": (0.30, None),  # blurred by 7 px, pictures of 16 px lose what noise has over them
     "pap": (0.30, 0.05),
+    "disdiff": (0.30, 0.05),
     "udp": (0.30, 0.05),
     "eudp": (0.30, 0.08),
     "ldu": (0.10, 0.02),
@@ -42,6 +43,7 @@ MARGINS = {  # method: (latent, pixel)
 REFUSED = {  # families that a method cannot be asked of: one sentence
     "simac": {"sd3", "flux"},
     "caat": {"ddpm"},
+    "disdiff": {"sd3", "flux", "ddpm"},
     "pap": {"ddpm"},
 }
 LEVEL = {("ldu-paper", "sd2"), ("ldu-paper", "sd3")}  # no better than noise there (docs/ldu.md): budget and bits only
