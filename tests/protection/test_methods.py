@@ -35,6 +35,7 @@ MARGINS = {  # method: (latent, pixel)
     "metacloak": (0.30, None),  # blurred by 7 px, pictures of 16 px lose what noise has over them
     "pap": (0.30, 0.05),
     "disdiff": (0.30, 0.05),
+    "anti-diffusion": (0.30, 0.05),
     "udp": (0.30, 0.05),
     "eudp": (0.30, 0.08),
     "ldu": (0.10, 0.02),
@@ -45,6 +46,7 @@ REFUSED = {  # families that a method cannot be asked of: one sentence
     "caat": {"ddpm"},
     "disdiff": {"sd3", "flux", "ddpm"},
     "pap": {"ddpm"},
+    "anti-diffusion": {"sd3", "flux", "ddpm"},
 }
 LEVEL = {("ldu-paper", "sd2"), ("ldu-paper", "sd3")}  # no better than noise there (docs/ldu.md): budget and bits only
 # the controls, what asks no model (test_against.py), and what needs a trained network: tests/ldu/test_train_rho.py
