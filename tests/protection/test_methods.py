@@ -17,6 +17,7 @@ from unlearnable.protection import sealing as work
 from unlearnable.protection import strengths
 from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.constraints import LinfConstraint, psnr
+from unlearnable.protection.edges import EdgeConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.personalised import Personalised
 
@@ -36,6 +37,7 @@ MARGINS = {  # method: (latent, pixel)
     "pap": (0.30, 0.05),
     "disdiff": (0.30, 0.05),
     "anti-diffusion": (0.30, 0.05),
+    "hf-adb": (0.02, 0.01),  # 3 % of these pictures' pixels have nearly all of the budget
     "udp": (0.30, 0.05),
     "eudp": (0.30, 0.08),
     "ldu": (0.10, 0.02),
@@ -61,7 +63,9 @@ def shortened(name: str, family: str) -> Protection:
     """The method's own settings at a length for small models; a pixel model feels small changes at small t only."""
     settings = strengths.protection(name, "paper")
     rounds = min(settings.rounds, 3)
-    settings = adjusted(settings, constraint=LinfConstraint(16), steps=24 // rounds, rounds=rounds, step=0.15)
+    own = isinstance(settings.constraint, EdgeConstraint)
+    budget = settings.constraint if own else LinfConstraint(16)
+    settings = adjusted(settings, constraint=budget, steps=24 // rounds, rounds=rounds, step=0.15)
     settings = adjusted(settings, eot_samples=min(2, settings.estimator.eot_samples))
     if settings.estimator.times.search:
         settings = adjusted(settings, span=(0.3, 0.5))  # fewer rounds until a tenth of all times is left
@@ -73,7 +77,7 @@ def shortened(name: str, family: str) -> Protection:
         return adjusted(quick, span=(0.0, 0.3), eot_samples=3) if family == "ddpm" else quick
     if family != "ddpm":
         return settings
-    return adjusted(settings, constraint=LinfConstraint(8), span=(0.0, 0.3), eot_samples=3)
+    return adjusted(settings, constraint=budget if own else LinfConstraint(8), span=(0.0, 0.3), eot_samples=3)
 
 
 CASES = [(name, family) for name in MARGINS for family in FAMILIES if MARGINS[name][family == "ddpm"] is not None]
