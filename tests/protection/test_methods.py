@@ -38,6 +38,7 @@ MARGINS = {  # method: (latent, pixel)
     "disdiff": (0.30, 0.05),
     "anti-diffusion": (0.30, 0.05),
     "hf-adb": (0.02, 0.01),  # 3 % of these pictures' pixels have nearly all of the budget
+    "styleguard": (0.30, 0.05),
     "udp": (0.30, 0.05),
     "eudp": (0.30, 0.08),
     "ldu": (0.10, 0.02),
