@@ -16,7 +16,7 @@ METHODS = {
     name: f"unlearnable.protection.methods.{name.replace('-', '_')}"
     for name in (
         "random", "desaturate", "encoders", "advdm", "photoguard", "mist", "pid", "sds", "sds-plus", "ace", "fsmg",
-        "aspl", "simac", "hf-adb", "caat", "metacloak", "pap", "disdiff", "anti-diffusion", "styleguard",
+        "aspl", "simac", "hf-adb", "caat", "metacloak", "pap", "disdiff", "anti-diffusion", "styleguard", "glaze-like",
         "udp", "eudp",
     )
 } | {
