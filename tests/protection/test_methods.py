@@ -40,6 +40,7 @@ MARGINS = {  # method: (latent, pixel)
     "hf-adb": (0.02, 0.01),  # 3 % of these pictures' pixels have nearly all of the budget
     "styleguard": (0.30, 0.05),
     "glaze-like": (0.03, 0.05),
+    "nightshade-like": (0.10, 0.03),
     "udp": (0.30, 0.05),
     "eudp": (0.30, 0.08),
     "ldu": (0.10, 0.02),
