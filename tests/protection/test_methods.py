@@ -42,6 +42,7 @@ MARGINS = {  # method: (latent, pixel)
     "glaze-like": (0.03, 0.05),
     "nightshade-like": (0.10, 0.03),
     "dia": (0.10, 0.02),
+    "photoguard-diffusion": (0.05, 0.002),
     "udp": (0.30, 0.05),
     "eudp": (0.30, 0.08),
     "ldu": (0.10, 0.02),
