@@ -43,6 +43,7 @@ MARGINS = {  # method: (latent, pixel)
     "nightshade-like": (0.10, 0.03),
     "dia": (0.10, 0.02),
     "photoguard-diffusion": (0.05, 0.002),
+    "diffusionguard": (0.0001, 0.0001),  # of a norm of about 1, which random noise leaves as it is
     "udp": (0.30, 0.05),
     "eudp": (0.30, 0.08),
     "ldu": (0.10, 0.02),
