@@ -17,7 +17,7 @@ METHODS = {
     for name in (
         "random", "desaturate", "encoders", "advdm", "photoguard", "mist", "pid", "sds", "sds-plus", "ace", "fsmg",
         "aspl", "simac", "hf-adb", "caat", "metacloak", "pap", "disdiff", "anti-diffusion", "styleguard", "glaze-like",
-        "nightshade-like", "udp", "eudp", "blurguard", "dia", "photoguard-diffusion", "diffusionguard",
+        "nightshade-like", "udp", "eudp", "blurguard", "antipure", "dia", "photoguard-diffusion", "diffusionguard",
     )
 } | {
     name: f"unlearnable.ldu.methods.{name.replace('-', '_')}" for name in ("ldu", "ldu-fast", "ldu-paper")

@@ -42,6 +42,7 @@ MARGINS = {  # method: (latent, pixel)
     "glaze-like": (0.03, 0.05),
     "nightshade-like": (0.10, 0.03),
     "blurguard": (0.10, None),  # smooth noise does less than random noise where pixels are the latents
+    "antipure": (0.10, None),  # of pixels, all but its own few times say nothing of it
     "dia": (0.10, 0.02),
     "photoguard-diffusion": (0.05, 0.002),
     "diffusionguard": (0.0001, 0.0001),  # of a norm of about 1, which random noise leaves as it is
