@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -104,20 +104,19 @@ def methods(
     name: Annotated[str | None, typer.Argument(help="Say all about this one.")] = None,
     as_json: flags.Json = False,
 ) -> None:
-    """List the protections, or explain one: paper, equation, budget, deviations."""
+    """List the protections with their cost and use, or explain one: paper, equation, budget, deviations."""
     from unlearnable import registry
 
     chosen = [registry.entry(n) for n in ([name] if name else registry.names())]
     for sentence in lists.broken("method"):
         typer.echo(f"unlearnable: {sentence}", err=True)
     if as_json:
-        echo(json.dumps([{"name": e.name, "summary": e.summary, "text": e.text} for e in chosen], indent=2))
+        echo(json.dumps([asdict(e) | asdict(e.facts) for e in chosen], indent=2))
     elif name:
         echo(chosen[0].text)
     else:
-        width = max(len(e.name) for e in chosen)
-        for e in chosen:
-            echo(f"{e.name:{width}}  {e.summary.partition(': ')[2] or e.summary}")
+        for line in lists.table(chosen):
+            echo(line)
 
 
 @models_app.command("list")
