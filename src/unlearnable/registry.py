@@ -33,7 +33,7 @@ PURIFIERS = {
         "jpeg": "simple:Jpeg", "resize": "simple:Resize", "blur": "simple:Blur", "median": "simple:Median",
         "saturate": "simple:Saturate", "noise": "simple:Noise", "bits": "simple:Bits", "tv": "simple:TotalVariation",
         "vae": "vae:RoundTrip", "diffpure": "diffpure:DiffPure", "gridpure": "gridpure:GridPure",
-        "impress": "impress:Impress", "upscale": "upscale:Upscale",
+        "impress": "impress:Impress", "upscale": "upscale:Upscale", "crop-resize": "simple:CropResize",
     }.items()
 }  # fmt: skip
 METRICS = {

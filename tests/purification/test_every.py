@@ -27,6 +27,7 @@ STRENGTHS = {  # name: texts, weakest first; the first changes nothing
     "diffpure": ("diffpure:0", "diffpure:0.02", "diffpure:0.1", "diffpure:0.3", "diffpure:0.8"),
     "gridpure": tuple(f"gridpure:{t}:rounds=3" for t in (0, 0.01, 0.03, 0.1, 0.3)),
     "impress": tuple(f"impress:{bound}:steps=15" for bound in (0, 0.01, 0.03, 0.1)),
+    "crop-resize": tuple(f"crop-resize:{share}" for share in (1, 0.97, 0.9, 0.75, 0.5)),
     "upscale": ("upscale:0:strength=0:factor=1", "upscale:4:0.05", "upscale:15:0.1", "upscale:40:0.3"),
 }
 LATENT = ("vae", "impress")
@@ -65,7 +66,7 @@ def test_same_seed_same_picture_whatever_the_batch(name):
     for other in (swapped[1:], alone):
         change = (y[1:] - other).abs() * 255
         assert change.max() <= 1 and (change > 0).float().mean() < 0.01  # float error may tip a sample over
-    drawn = {"noise", "diffpure", "gridpure", "upscale"}
+    drawn = {"noise", "diffpure", "gridpure", "upscale", "crop-resize"}
     assert torch.equal(act(X, seed=6), y) == (name not in drawn)
 
 
