@@ -28,6 +28,7 @@ STRENGTHS = {  # name: texts, weakest first; the first changes nothing
     "gridpure": tuple(f"gridpure:{t}:rounds=3" for t in (0, 0.01, 0.03, 0.1, 0.3)),
     "impress": tuple(f"impress:{bound}:steps=15" for bound in (0, 0.01, 0.03, 0.1)),
     "crop-resize": tuple(f"crop-resize:{share}" for share in (1, 0.97, 0.9, 0.75, 0.5)),
+    "adverse-cleaner": tuple(f"adverse-cleaner:{filters}" for filters in (0, 1, 8, 64, 200)),
     "upscale": ("upscale:0:strength=0:factor=1", "upscale:4:0.05", "upscale:15:0.1", "upscale:40:0.3"),
 }
 LATENT = ("vae", "impress")
