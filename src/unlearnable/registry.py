@@ -34,7 +34,7 @@ PURIFIERS = {
         "saturate": "simple:Saturate", "noise": "simple:Noise", "bits": "simple:Bits", "tv": "simple:TotalVariation",
         "vae": "vae:RoundTrip", "diffpure": "diffpure:DiffPure", "gridpure": "gridpure:GridPure",
         "impress": "impress:Impress", "upscale": "upscale:Upscale", "crop-resize": "simple:CropResize",
-        "adverse-cleaner": "adverse_cleaner:AdverseCleaner",
+        "adverse-cleaner": "adverse_cleaner:AdverseCleaner", "remover": "remover:Remover",
     }.items()
 }  # fmt: skip
 METRICS = {

@@ -22,6 +22,7 @@ from unlearnable.cli import ldu as cli_ldu
 from unlearnable.cli import measure as cli_measure
 from unlearnable.cli import personalize as cli_personalize
 from unlearnable.cli import purify as cli_purify
+from unlearnable.cli import remover as cli_remover
 from unlearnable.errors import SetupError, UnlearnableError, UsageError, shown
 from unlearnable.inputs import FILES
 from unlearnable.recipe import BUDGETS, Recipe, load
@@ -95,6 +96,7 @@ app.command(epilog=cli_purify.EXAMPLES)(cli_purify.purify)
 app.command(epilog=cli_personalize.EXAMPLES)(cli_personalize.personalize)
 app.command(epilog=cli_measure.EXAMPLES)(cli_measure.measure)
 app.command(epilog=cli_audit.EXAMPLES)(cli_audit.audit)
+app.command(epilog=cli_remover.EXAMPLES)(cli_remover.train_remover)
 app.command(epilog=cli_ldu.SHORTCUT_EXAMPLES)(cli_ldu.train_shortcut)
 app.command(epilog=cli_ldu.LDU_EXAMPLES)(cli_ldu.train_ldu)
 
