@@ -22,11 +22,11 @@ from diffusers.models.embeddings import TimestepEmbedding, get_timestep_embeddin
 from torch import Tensor, nn
 
 from unlearnable.ldu.config import ShortcutConfig
-from unlearnable.ldu.invert import descent, invert
 from unlearnable.ldu.phi import Phi
 from unlearnable.ldu.shortcut import Shortcut
 from unlearnable.ldu.teach import ShortcutTrainer
 from unlearnable.models.base import Condition, Model
+from unlearnable.models.invert import descent, invert
 from unlearnable.models.schedule import Schedule
 from unlearnable.rng import generator, seeded
 

@@ -35,7 +35,8 @@ def save(path, seed, side=64):
     return path
 
 
-COSTLY = {"ldu-paper", "fsmg"}  # their surrogates train for long before the first step
+# They train, search for times, or draw whole edits for long before or in the first step.
+COSTLY = {"ldu-paper", "fsmg", "simac", "photoguard-diffusion"}
 
 
 ALL = [pytest.param(m, marks=pytest.mark.slow if m in COSTLY else ()) for m in sorted(registry.METHODS)]

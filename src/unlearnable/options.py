@@ -67,6 +67,7 @@ def fitting(name: str, value: str, now: Any) -> Any:
 
 def tables() -> dict[str, dict[str, dict[str, Any]]]:
     """Options whose values are names."""
+    from unlearnable.protection.edges import EdgeConstraint
     from unlearnable.protection.objectives import Mist, Objective, denoising
     from unlearnable.protection.surrogates import ALTERNATING, Frozen
     from unlearnable.protection.transforms import EOT
@@ -77,6 +78,7 @@ def tables() -> dict[str, dict[str, dict[str, Any]]]:
             "mist": {"objective": Objective(Mist(), goal="pattern")},
             "mist-grey": {"objective": Objective(Mist(), goal="grey")},
         },
+        "edges": {"true": {"constraint": EdgeConstraint(64, 1.3)}},
         "transforms": {"eot": {"transforms": EOT}, "none": {"transforms": ()}},
         "surrogate": {"base": {"surrogate": Frozen()}, "alternating": {"surrogate": ALTERNATING}},
     }

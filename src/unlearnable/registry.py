@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,7 +17,8 @@ METHODS = {
     name: f"unlearnable.protection.methods.{name.replace('-', '_')}"
     for name in (
         "random", "desaturate", "encoders", "advdm", "photoguard", "mist", "pid", "sds", "sds-plus", "ace", "fsmg",
-        "aspl", "udp", "eudp",
+        "aspl", "simac", "hf-adb", "caat", "metacloak", "pap", "disdiff", "anti-diffusion", "styleguard", "glaze-like",
+        "nightshade-like", "udp", "eudp", "blurguard", "antipure", "dia", "photoguard-diffusion", "diffusionguard",
     )
 } | {
     name: f"unlearnable.ldu.methods.{name.replace('-', '_')}" for name in ("ldu", "ldu-fast", "ldu-paper")
@@ -31,7 +33,8 @@ PURIFIERS = {
         "jpeg": "simple:Jpeg", "resize": "simple:Resize", "blur": "simple:Blur", "median": "simple:Median",
         "saturate": "simple:Saturate", "noise": "simple:Noise", "bits": "simple:Bits", "tv": "simple:TotalVariation",
         "vae": "vae:RoundTrip", "diffpure": "diffpure:DiffPure", "gridpure": "gridpure:GridPure",
-        "impress": "impress:Impress", "upscale": "upscale:Upscale",
+        "impress": "impress:Impress", "upscale": "upscale:Upscale", "crop-resize": "simple:CropResize",
+        "adverse-cleaner": "adverse_cleaner:AdverseCleaner", "remover": "remover:Remover",
     }.items()
 }  # fmt: skip
 METRICS = {
@@ -52,6 +55,29 @@ PAPER = "paper"  # the strength, or the preset, that is the paper's own
 DOCUMENTED = (ast.ClassDef, ast.FunctionDef)
 
 
+# A method's last paragraph: `Budget: L-inf 8/255. Cost: 100 denoiser passes. For: fine-tuning.`, and before it, where a
+# text names papers that are not the method's own, `Paper: none.`
+FACTS = re.compile(
+    r"(?P<none>Paper: none\. )?Budget: (?P<budget>\S.*?)\. Cost: (?P<passes>[\d,]+) denoiser pass(?:es)?\. "
+    r"For: (?P<use>\S.*?)\.$"
+)
+CITED, YEAR = re.compile(r"arXiv (\d{4}\.\d{4,5})"), re.compile(r"\b((?:19|20)\d\d)\b(?!\.\d)")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a method's last paragraph and first citation say; empty or None where they say nothing.
+
+    `budget` is its paper's, `passes` how often a denoiser is asked about one picture, `use` what it protects against.
+    """
+
+    paper: str = ""
+    year: int | None = None
+    budget: str = ""
+    passes: int | None = None
+    use: str = ""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A thing's name, the first line of its docstring and the whole of it."""
@@ -59,6 +85,19 @@ class Entry:
     name: str
     summary: str
     text: str
+
+    @property
+    def facts(self) -> Facts:
+        words = " ".join(self.text.split())
+        found, cited = FACTS.match(" ".join(self.text.split("\n\n")[-1].split())), CITED.search(words)
+        if found is None:
+            return Facts()
+        passes = int(found["passes"].replace(",", ""))
+        if cited is None or found["none"]:
+            return Facts(budget=found["budget"], passes=passes, use=found["use"])
+        year = YEAR.search(words)
+        when = int(year[1]) if year else 2000 + int(cited[1][:2])
+        return Facts(f"arXiv {cited[1]}", when, found["budget"], passes, found["use"])
 
 
 def names(kind: str = "method") -> list[str]:

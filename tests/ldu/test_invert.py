@@ -7,8 +7,8 @@ import torch
 from toy import LinearFlow
 
 from tiny import FAMILIES, PROMPT, adapt, build
-from unlearnable.ldu.invert import coefficients, denoise, descent, invert
 from unlearnable.models.base import Condition
+from unlearnable.models.invert import coefficients, denoise, descent, invert
 from unlearnable.models.schedule import CLEAN
 from unlearnable.rng import generator
 

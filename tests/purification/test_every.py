@@ -4,7 +4,9 @@ Strengths run from the identity to strong; the change must grow with them. The d
 the autoencoder is a random one, enough for what must hold whatever the weights (`test_autoencoder` has a fitted one).
 """
 
+import tempfile
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +14,9 @@ from gaussian import exact_model
 
 from tiny import adapt, build, pictures
 from unlearnable import registry
+from unlearnable.purification import remover
 from unlearnable.purification.chain import parse
+from unlearnable.rng import generator
 
 STRENGTHS = {  # name: texts, weakest first; the first changes nothing
     "jpeg": ("none", "jpeg:95", "jpeg:75", "jpeg:50", "jpeg:20", "jpeg:5"),  # quality 100 is tested by itself
@@ -27,6 +31,9 @@ STRENGTHS = {  # name: texts, weakest first; the first changes nothing
     "diffpure": ("diffpure:0", "diffpure:0.02", "diffpure:0.1", "diffpure:0.3", "diffpure:0.8"),
     "gridpure": tuple(f"gridpure:{t}:rounds=3" for t in (0, 0.01, 0.03, 0.1, 0.3)),
     "impress": tuple(f"impress:{bound}:steps=15" for bound in (0, 0.01, 0.03, 0.1)),
+    "crop-resize": tuple(f"crop-resize:{share}" for share in (1, 0.97, 0.9, 0.75, 0.5)),
+    "adverse-cleaner": tuple(f"adverse-cleaner:{filters}" for filters in (0, 1, 8, 64, 200)),
+    "remover": ("remover:0", *(f"remover:{strength}:file={{remover}}" for strength in (0.2, 0.5, 1))),
     "upscale": ("upscale:0:strength=0:factor=1", "upscale:4:0.05", "upscale:15:0.1", "upscale:40:0.3"),
 }
 LATENT = ("vae", "impress")
@@ -38,7 +45,18 @@ def autoencoder_model():
     return adapt(build("sd1"), "tiny")
 
 
+@cache
+def network():
+    """A file of a remover with random weights in its last layer."""
+    made, file = remover.Network(), Path(tempfile.mkdtemp()) / "remover.safetensors"
+    torch.nn.init.normal_(made.network.conv_out.weight, std=0.02, generator=generator("remover"))
+    remover.save(made, file)
+    return file
+
+
 def chain(name, text):
+    if name == "remover":
+        text = text.format(remover=network())
     return parse(text, autoencoder_model() if name in LATENT else exact_model())
 
 
@@ -65,7 +83,7 @@ def test_same_seed_same_picture_whatever_the_batch(name):
     for other in (swapped[1:], alone):
         change = (y[1:] - other).abs() * 255
         assert change.max() <= 1 and (change > 0).float().mean() < 0.01  # float error may tip a sample over
-    drawn = {"noise", "diffpure", "gridpure", "upscale"}
+    drawn = {"noise", "diffpure", "gridpure", "upscale", "crop-resize"}
     assert torch.equal(act(X, seed=6), y) == (name not in drawn)
 
 

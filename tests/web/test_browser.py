@@ -42,7 +42,8 @@ FAINT = """() => {
       && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
     .map(e => { const s = getComputedStyle(e), [a, b] = [lum(rgb(s.color).slice(0, 3)), lum(back(e))];
                 const large = parseFloat(s.fontSize) >= 24 || parseFloat(s.fontSize) >= 18.5 && s.fontWeight >= 700;
-                return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), large ? 3 : 4.5, e.outerHTML.slice(0, 160)] })
+                const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+                return [ratio, large ? 3 : 4.5, e.outerHTML.slice(0, 160)] })
     .filter(([ratio, least]) => ratio < least).map(found => found.join(' '))
 }"""
 WIDTH = "() => document.documentElement.scrollWidth - window.innerWidth"

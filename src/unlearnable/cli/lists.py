@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from unlearnable.errors import UsageError
+
+if TYPE_CHECKING:
+    from unlearnable.registry import Entry
 
 
 def show_all(kind: str) -> None:
@@ -23,6 +27,26 @@ def show_all(kind: str) -> None:
         typer.echo(f"{entry.name:{width}}  {rest if named else entry.summary}")
     for sentence in broken(kind):
         typer.echo(f"unlearnable: {sentence}", err=True)
+
+
+def table(entries: Sequence[Entry]) -> list[str]:
+    """Methods in lines of 100 columns at most: a row of facts, and below it what the method does."""
+    head = ("method", "year", "budget", "passes", "for", "paper")
+    rows = [head]
+    for e in entries:
+        f = e.facts
+        passes = "" if f.passes is None else f"{f.passes:,}"
+        rows.append((e.name, str(f.year or ""), f.budget, passes, f.use, f.paper))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    lines = []
+    for row, entry in zip(rows, [None, *entries]):
+        cells = [f"{cell:>{w}}" if i == 3 else f"{cell:{w}}" for i, (cell, w) in enumerate(zip(row, widths))]
+        lines.append("  ".join(cells).rstrip())
+        if entry:
+            said = entry.summary.partition(": ")[2] or entry.summary
+            lines += textwrap.wrap(said, 96, initial_indent="    ", subsequent_indent="    ")
+    note = "passes: how often a denoiser is asked about one picture at the paper's settings, training included"
+    return [*lines, note]
 
 
 def listing(kind: str) -> Callable[[bool], None]:

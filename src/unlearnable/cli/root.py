@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -22,6 +22,7 @@ from unlearnable.cli import ldu as cli_ldu
 from unlearnable.cli import measure as cli_measure
 from unlearnable.cli import personalize as cli_personalize
 from unlearnable.cli import purify as cli_purify
+from unlearnable.cli import remover as cli_remover
 from unlearnable.cli import web as cli_web
 from unlearnable.errors import SetupError, UnlearnableError, UsageError, shown
 from unlearnable.inputs import FILES
@@ -95,6 +96,7 @@ app.command(epilog=cli_purify.EXAMPLES)(cli_purify.purify)
 app.command(epilog=cli_personalize.EXAMPLES)(cli_personalize.personalize)
 app.command(epilog=cli_measure.EXAMPLES)(cli_measure.measure)
 app.command(epilog=cli_audit.EXAMPLES)(cli_audit.audit)
+app.command(epilog=cli_remover.EXAMPLES)(cli_remover.train_remover)
 app.command(epilog=cli_web.EXAMPLES)(cli_web.ui)
 app.command(epilog=cli_ldu.SHORTCUT_EXAMPLES)(cli_ldu.train_shortcut)
 app.command(epilog=cli_ldu.LDU_EXAMPLES)(cli_ldu.train_ldu)
@@ -105,20 +107,19 @@ def methods(
     name: Annotated[str | None, typer.Argument(help="Say all about this one.")] = None,
     as_json: flags.Json = False,
 ) -> None:
-    """List the protections, or explain one: paper, equation, budget, deviations."""
+    """List the protections with their cost and use, or explain one: paper, equation, budget, deviations."""
     from unlearnable import registry
 
     chosen = [registry.entry(n) for n in ([name] if name else registry.names())]
     for sentence in lists.broken("method"):
         typer.echo(f"unlearnable: {sentence}", err=True)
     if as_json:
-        echo(json.dumps([{"name": e.name, "summary": e.summary, "text": e.text} for e in chosen], indent=2))
+        echo(json.dumps([asdict(e) | asdict(e.facts) for e in chosen], indent=2))
     elif name:
         echo(chosen[0].text)
     else:
-        width = max(len(e.name) for e in chosen)
-        for e in chosen:
-            echo(f"{e.name:{width}}  {e.summary.partition(': ')[2] or e.summary}")
+        for line in lists.table(chosen):
+            echo(line)
 
 
 @models_app.command("list")

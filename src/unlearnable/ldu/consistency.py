@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from unlearnable.ldu.invert import coefficients, descent
+from unlearnable.models.invert import coefficients, descent
 from unlearnable.models.schedule import Schedule
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]  # (z_t, t, halvings) -> out

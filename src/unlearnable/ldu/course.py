@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from unlearnable.errors import UsageError
-from unlearnable.ldu.invert import descent, invert
 from unlearnable.ldu.phi import phi_of
 from unlearnable.models.base import Model
+from unlearnable.models.invert import descent, invert
 
 DECODES = ("difference", "plain")
 

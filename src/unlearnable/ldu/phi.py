@@ -17,9 +17,9 @@ from torch import Tensor
 
 from unlearnable.errors import UsageError, shown
 from unlearnable.ldu.consistency import finest
-from unlearnable.ldu.invert import Step, ddim, denoise, descent
 from unlearnable.ldu.shortcut import Shortcut
 from unlearnable.models.base import Condition, Model
+from unlearnable.models.invert import Step, ddim, denoise, descent
 from unlearnable.models.load import EMBEDDED_FOLDER
 
 SHIPPED = EMBEDDED_FOLDER / "shortcut" / "shortcut.safetensors"

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from unlearnable.errors import UsageError, shown
 from unlearnable.ldu.consistency import finest, halvings
-from unlearnable.ldu.invert import at
 from unlearnable.ldu.stepsize import StepSize
 from unlearnable.models.base import Condition, Model
 from unlearnable.models.finetune import checkpoint
 from unlearnable.models.finetune.lora import inject
+from unlearnable.models.invert import at
 
 KIND, COMMAND = "shortcut", "unlearnable train-shortcut"
 # All of LCM-LoRA's layers (arXiv 2311.05556), and their counterparts in SD3 and FLUX.

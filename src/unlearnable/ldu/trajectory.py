@@ -54,8 +54,8 @@ class Trajectory:
         """The picture within its budget, as an attacker gets it; or, for the latent variant, the trajectory's end."""
         return self.z_0.detach() if self.settings.latent else self.scene.x + self.delta
 
-    def move(self, gradient: Tensor) -> None:
-        push = steepest(self.scene.constraint, gradient)
+    def move(self, gradient: Tensor, pace: Tensor | float = 1.0) -> None:
+        push = pace * steepest(self.scene.constraint, gradient)
         aim = self.z_0 if self.settings.latent else self.raw
         with torch.enable_grad():
             loss = self.dual.penalty(self.used).sum() - (push * aim).sum()
@@ -68,7 +68,7 @@ class Trajectory:
         self.optimiser.step()
         self.dual.ascend(self.used.detach())
         if self.settings.residual:
-            self._move_residual(gradient)
+            self._move_residual(gradient, pace)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -99,10 +99,10 @@ class Trajectory:
         change = (moved - plain).square().flatten(1).mean(1).sqrt().view(-1, 1, 1, 1)
         return s.step * self.scene.constraint.radius / 255 * PROBE / change.clamp_min(1e-6)
 
-    def _move_residual(self, gradient: Tensor) -> None:
+    def _move_residual(self, gradient: Tensor, pace: Tensor | float) -> None:
         """The pixels' own small share of the budget, by the same ascent as pixel methods take."""
         move = self.pixels.direction(gradient) * (self.settings.step * self.pixels.constraint.radius / 255)
-        self.residual = self.pixels.project(self.residual + move)
+        self.residual = self.pixels.project(self.residual + pace * move)
 
 
 def scaled(constraint: Constraint, share: float) -> Constraint:

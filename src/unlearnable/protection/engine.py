@@ -21,7 +21,8 @@ from unlearnable.protection.estimator import Estimator
 from unlearnable.protection.game import GameSettings
 from unlearnable.protection.objectives import Batch, Objective, denoising
 from unlearnable.protection.parameterisation import Parameterisation, Perturbation, Pixels, Scene
-from unlearnable.protection.surrogates import Frozen, Still, Surrogate, View
+from unlearnable.protection.search import searched
+from unlearnable.protection.surrogates import Frozen, Still, Surrogate, View, view
 
 Progress = Callable[[int, int], None]
 
@@ -84,7 +85,7 @@ class Protection:
         for _ in range(self.rounds):
             views = state.before(x, x + change.delta)
             for _ in range(self.steps):
-                change.move(gradient(views, change, done))
+                change.move(*gradient(views, change, done))
                 done += 1
                 if callback:
                     callback(done, total)
@@ -105,28 +106,31 @@ class Protection:
 
     def _gradient(
         self, model: Model, scene: Scene, target: Tensor | None
-    ) -> Callable[[Sequence[View], Perturbation, int], Tensor]:
-        """The step's direction: of the objective's gradient, the encoders', or both."""
+    ) -> Callable[[Sequence[View], Perturbation, int], tuple[Tensor, Tensor | float]]:
+        """The step's direction and pace: of the objective's gradient, the encoders', or both."""
         x, estimator, latent = scene.x, self.estimator, self.parameterisation.latent
+        objective = self.objective.prepared(model, scene.prompt) if self.objective else None
+        times, drawn = estimator.times, (scene.keys, scene.seed)
         others = self.against.begin(x, estimator.transforms) if self.against else None
         if latent:
             estimator = replace(estimator, transforms=())
         with torch.no_grad():
-            goal = self.objective.target(model, x, target) if self.objective else None
-            p = estimator.times.probabilities(model.schedule) if self.objective else torch.empty(0)
+            goal = objective.target(model, x, target) if objective else None
+            p = times.probabilities(model.schedule) if objective else torch.empty(0)
+        if objective and times.search:
+            p = searched(objective, view(model, scene.prompt), scene, p, goal)
 
-        def gradient(views: Sequence[View], change: Perturbation, step: int) -> Tensor:
+        def gradient(views: Sequence[View], change: Perturbation, step: int) -> tuple[Tensor, Tensor | float]:
             seen, found = change.seen, []
-            if self.objective:
+            pace: Tensor | float = 1.0
+            if objective:
                 if latent:
                     views = [View(in_latents(view.model), view.condition) for view in views]
-                size = x.shape[-2:]
-                found.append(
-                    estimator.gradient(self.objective, views, seen, size, goal, p, scene.keys, scene.seed, step)
-                )
+                found.append(estimator.gradient(objective, views, seen, x.shape[-2:], goal, p, *drawn, step))
+                pace = times.pace(p, scene.keys, (scene.seed, step), estimator.eot_samples, x.device)
             if others:
                 found.append(others.gradient(seen, scene.seed, step))
-            return joined(found) if found else torch.zeros_like(x)
+            return joined(found) if found else torch.zeros_like(x), pace
 
         return gradient
 
@@ -157,8 +161,9 @@ class Protection:
             if self.objective is None:
                 against = self.against or Against()
                 return against.score(x, x if target is None else target.to(x))
-            score, total = self.objective.score or self.objective, torch.zeros(len(x), device=x.device)
-            condition, goal = model.condition([prompt]), self.objective.target(model, x, target)
+            objective, total = self.objective.prepared(model, prompt), torch.zeros(len(x), device=x.device)
+            score = objective.score or objective
+            condition, goal = model.condition([prompt]), objective.target(model, x, target)
             shape = model.latent_shape(*x.shape[-2:])
             for i in range(draws):
                 t = torch.full([len(x)], int((i + 0.5) / draws * len(model.schedule)), device=x.device)

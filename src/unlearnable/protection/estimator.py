@@ -31,7 +31,7 @@ class Estimator:
         self, objective: Objective, views: Sequence[View], seen: Tensor, size: Sequence[int], target: Tensor | None,
         p: Tensor, keys: Sequence[str], seed: int, step: int,
     ) -> Tensor:  # fmt: skip
-        """The gradient at `seen`, pictures of `size` px or what stands for them; `p` is p(t), ``[T]``.
+        """The gradient at `seen`, pictures of `size` px or what stands for them; `p` is p(t), ``[T]`` or ``[b T]``.
 
         `target` is what the objective compares with (`Objective.target`); `keys`, `seed` and `step` name the draws.
         Raises UnlearnableError where it is not finite.

@@ -89,6 +89,10 @@ class Game:
         pixels = settings.parameterisation
         if settings.game is None or settings.objective is None or not isinstance(pixels, Pixels):
             raise UsageError(f"{settings.name} plays no game over a data set: use udp or eudp")
+        times = settings.estimator.times
+        for name, wanted in (("search", times.search), ("paced", times.paced), ("blur", pixels.blur)):
+            if wanted:
+                raise UsageError(f"{name}=true is for pictures by themselves, not for a data set: leave it out")
         self.settings, self.views, self.scratch, self.seed, self.batch = settings, views, scratch, seed, batch
         self.game, self.objective, self.pixels = settings.game, settings.objective, pixels
         fit = self.game.fit(settings.rounds, scratch)
@@ -192,7 +196,7 @@ class Game:
         """One turn's ascent, from `delta` or from the start."""
         s, change = self.settings, self._pixels(x, mask, keys)
         if delta is not None:
-            change.delta = change.scene.project(delta.to(change.scene.x))
+            change.moved = change.delta = change.scene.project(delta.to(change.scene.x))
         with torch.no_grad():
             goal = self.objective.target(self.view.model, change.scene.x)
         drawn = (goal, p, keys, self.seed)

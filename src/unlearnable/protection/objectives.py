@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -24,23 +25,46 @@ class Batch:
     goal: Tensor | None = None
 
 
-ITSELF = "itself"  # the goal of those that compare with the clean picture's own posterior
+ITSELF, LATENTS = "itself", "latents"  # goals of those that compare with the clean picture's own posterior, or latents
 Loss = Callable[[Model, Tensor, Batch], Tensor]
+Goal = Callable[[Model, Tensor, Tensor | None], Tensor]  # (model, clean pictures, a picture that was given) -> goal
+
+
+@runtime_checkable
+class Told(Protocol):
+    """A loss or a goal that is told the prompt before a run, and gives the one for it."""
+
+    def told(self, model: Model, prompt: str) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A function `loss`, and the picture it compares with: `goal` is a name of `target.picture`, or `ITSELF`.
+    """A function `loss`, and what it compares with: a name of `target.picture`, `ITSELF`, `LATENTS` or a `Goal`.
 
-    `score` takes the place of `loss` where results are compared (`Protection.evaluate`).
+    `score` takes the place of `loss` where results are compared (`Protection.evaluate`). `needs` is called with the
+    model before anything is computed, and raises UsageError for one that the loss cannot be asked of.
     """
 
     loss: Loss
-    goal: str | None = None
+    goal: str | Goal | None = None
     score: Loss | None = None
+    needs: Callable[[Model], object] | None = None
 
     def __call__(self, model: Model, x: Tensor, batch: Batch) -> Tensor:
         return self.loss(model, x, batch)
+
+    @property
+    def own(self) -> bool:
+        """Whether it compares with the clean pictures themselves, which `Protection.evaluate` is then given."""
+        return self.goal in (ITSELF, LATENTS) or bool(getattr(self.goal, "own", False))
+
+    def prepared(self, model: Model, prompt: str) -> Objective:
+        """The objective for a run; raises UsageError for a model that it cannot be asked of."""
+        if self.needs:
+            self.needs(model)
+        parts: dict[str, object] = {"loss": self.loss, "goal": self.goal}
+        told: dict[str, Any] = {n: part.told(model, prompt) for n, part in parts.items() if isinstance(part, Told)}
+        return replace(self, **told)
 
     def target(self, model: Model, x: Tensor, given: Tensor | None = None) -> Tensor | None:
         """What the batch's `goal` is for clean pictures `x` ``[b 3 h w]``: a code, or a posterior, or nothing.
@@ -49,6 +73,10 @@ class Objective:
         """
         if self.goal is None:
             return None
+        if self.goal == LATENTS:
+            return model.encode(x if given is None else given.to(x))
+        if not isinstance(self.goal, str):
+            return self.goal(model, x, given)
         if self.goal == ITSELF:
             return model.posterior(x if given is None else given.to(x))
         wanted = picture(self.goal, x.shape[-2], x.shape[-1]) if given is None else given

@@ -14,6 +14,7 @@ from unlearnable import rng
 from unlearnable.errors import UsageError
 from unlearnable.models.base import Model
 from unlearnable.protection.constraints import Constraint
+from unlearnable.protection.smooth import chosen, smoothed
 from unlearnable.protection.visibility import Limits
 
 
@@ -55,8 +56,8 @@ class Perturbation(Protocol):
     def delta(self) -> Tensor: ...
     @property
     def seen(self) -> Tensor: ...
-    def move(self, gradient: Tensor) -> None:
-        """One step up the objective, whose gradient at `seen` this is."""
+    def move(self, gradient: Tensor, pace: Tensor | float = 1.0) -> None:
+        """One step up the objective, whose gradient at `seen` this is, `pace` ``[b 1 1 1]`` times as long as usual."""
         ...
 
 
@@ -98,11 +99,13 @@ STARTS = ("zero", "uniform", "sign", "grey")
 class Pixels:
     """Each sample moves by itself: projected gradient ascent, by `step` times the budget.
 
-    `start`: "zero", "uniform" inside the budget, "sign" on its boundary, or "grey": towards each pixel's mean.
+    `start`: "zero", "uniform" inside the budget, "sign" on its boundary, or "grey": towards each pixel's mean. `blur`:
+    what is added is a blurred form of what moves, by as much as makes it like the picture (`protection.smooth`).
     """
 
     step: float = 0.1
     start: str = "uniform"
+    blur: bool = False
     learns: ClassVar[bool] = False
     asks_model: ClassVar[bool] = False
     latent: ClassVar[bool] = False
@@ -126,15 +129,30 @@ class PixelPerturbation:
 
     def __init__(self, settings: Pixels, scene: Scene) -> None:
         self.scene, self.step = scene, settings.step
-        self.delta = scene.project(self._start(settings.start))
+        self.masks = chosen(scene.x) if settings.blur else None
+        self._put(scene.project(self._start(settings.start)))
+
+    def _put(self, moved: Tensor) -> None:
+        """`moved` is what steps add up to, and `delta` what is added to the picture."""
+        self.moved = moved
+        self.delta = moved if self.masks is None else self.scene.project(smoothed(moved, self.masks))
+
+    def _back(self, gradient: Tensor) -> Tensor:
+        """The gradient at what moves, of the one at the picture."""
+        if self.masks is None:
+            return gradient
+        with torch.enable_grad():
+            moved = self.moved.detach().requires_grad_(True)
+            (found,) = torch.autograd.grad(smoothed(moved, self.masks), moved, gradient)
+        return found
 
     @property
     def seen(self) -> Tensor:
         return self.scene.x + self.delta
 
-    def move(self, gradient: Tensor) -> None:
-        move = self.scene.direction(gradient) * (self.step * self.scene.constraint.radius / 255)
-        self.delta = self.scene.project(self.delta + move)
+    def move(self, gradient: Tensor, pace: Tensor | float = 1.0) -> None:
+        up = self.scene.direction(self._back(gradient)) * (self.step * self.scene.constraint.radius / 255)
+        self._put(self.scene.project(self.moved + pace * up))
 
     def _start(self, start: str) -> Tensor:
         x, scene = self.scene.x, self.scene

@@ -36,13 +36,17 @@ class TimestepDistribution:
 
     `stratified`: each of the draws takes its time from a part of p(t) of its own, so that together they cover it.
     `antithetic`: draws come in pairs of one time and opposite noise, whose odd errors cancel. Neither changes what a
-    single draw is distributed as (Owen, Monte Carlo theory, methods and examples, sections 8.2 and 8.4).
+    single draw is distributed as (Owen, Monte Carlo theory, methods and examples, sections 8.2 and 8.4). `search`: each
+    picture has the law on those times alone at which its own gradient is large (SimAC; `protection.search`). `paced`:
+    steps are ``(1 + cos(pi t / T)) / 2`` as long, least for much noise (DisDiff's merit sampling, arXiv 2405.20584).
     """
 
     law: str = "uniform"
     span: tuple[float, float] = (0.0, 1.0)
     stratified: bool = False
     antithetic: bool = False
+    search: bool = False
+    paced: bool = False
 
     def __post_init__(self) -> None:
         if self.law not in (*LAWS, MEASURED):
@@ -64,13 +68,28 @@ class TimestepDistribution:
         self, p: Tensor, keys: Sequence[str], shape: Sequence[int], name: tuple[int, int], i: int, of: int,
         device: torch.device | None = None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Times ``[b]`` and noise ``[b, *shape]`` of the i-th of a step's `of` draws; `name` is (seed, step)."""
-        sign = 1
+        """Times ``[b]`` and noise ``[b, *shape]`` of the i-th of a step's `of` draws; `name` is (seed, step).
+
+        `p` is p(t) ``[T]``, or each picture's own ``[b T]``.
+        """
+        t = self._time(p, keys, name, i, of).to(device)
+        if not self.antithetic:
+            return t, normal(keys, shape, "noise", *name, i, device=device)
+        return t, (1 - 2 * (i % 2)) * normal(keys, shape, "noise", *name, i // 2, device=device)
+
+    def pace(
+        self, p: Tensor, keys: Sequence[str], name: tuple[int, int], of: int, device: torch.device | None = None
+    ) -> Tensor | float:
+        """What a step is multiplied by, ``[b 1 1 1]`` or 1: the mean over its `of` draws' times."""
+        if not self.paced:
+            return 1.0
+        t = torch.stack([self._time(p, keys, name, i, of) for i in range(of)])
+        return ((1 + (torch.pi * t / p.shape[-1]).cos()) / 2).mean(0).view(-1, 1, 1, 1).to(device)
+
+    def _time(self, p: Tensor, keys: Sequence[str], name: tuple[int, int], i: int, of: int) -> Tensor:
         if self.antithetic:
-            i, of, sign = i // 2, -(-of // 2), 1 - 2 * (i % 2)
-        t = draw(p, keys, "time", *name, i, stratum=(i, of) if self.stratified else (0, 1), device=device)
-        noise = normal(keys, shape, "noise", *name, i, device=device)
-        return t, sign * noise if self.antithetic else noise
+            i, of = i // 2, -(-of // 2)
+        return draw(p, keys, "time", *name, i, stratum=(i, of) if self.stratified else (0, 1))
 
 
 def probabilities(law: str, schedule: Schedule) -> Tensor:
@@ -86,9 +105,11 @@ def probabilities(law: str, schedule: Schedule) -> Tensor:
 def draw(
     p: Tensor, keys: Sequence[str], *name: object, stratum: tuple[int, int] = (0, 1), device: torch.device | None = None
 ) -> Tensor:
-    """One time per key from p(t), ``[b]`` int64, by inverting the distribution function.
+    """One time per key from p(t) ``[T]``, or its own ``[b T]``: ``[b]`` int64, by inverting the distribution function.
 
     `stratum` (i, n) draws from the i-th of n parts of p(t) that are equally likely.
     """
     u = (stratum[0] + uniform(keys, (), *name).double()) / stratum[1]
-    return torch.searchsorted(p.cumsum(0), u, right=True).clamp_max(len(p) - 1).to(device)
+    u = u if p.ndim == 1 else u[:, None]
+    t = torch.searchsorted(p.cumsum(-1), u, right=True).clamp_max(p.shape[-1] - 1)
+    return t.view(-1).to(device)

@@ -62,6 +62,27 @@ def platform(x: Tensor, rng: random.Random) -> Tensor:
     return jpeg(resize(x, rng, (0.5, 1.0)), rng, (70, 95))
 
 
+def mirror(x: Tensor, rng: random.Random) -> Tensor:
+    """Left and right swapped, or not."""
+    return x.flip(-1) if rng.random() < 0.5 else x
+
+
+def cloaked(x: Tensor, rng: random.Random) -> Tensor:
+    """Blurred, resized, cropped and mirrored in a row (MetaCloak, arXiv 2311.13127)."""
+    return mirror(crop(resize(blur(x, rng), rng), rng), rng)
+
+
+def window(x: Tensor, rng: random.Random, share: tuple[float, float] = (0.5, 1.0)) -> Tensor:
+    """A random inner part in its place, the rest grey: what an editor keeps while it redraws around it."""
+    h, w = x.shape[-2:]
+    part = rng.uniform(*share)
+    rows, cols = max(8, round(h * part)), max(8, round(w * part))
+    top, left = rng.randint(0, h - rows), rng.randint(0, w - cols)
+    kept = torch.zeros_like(x[:, :1])
+    kept[..., top : top + rows, left : left + cols] = 1
+    return x * kept + 0.5 * (1 - kept)
+
+
 def scale(x: Tensor, size: list[int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
 

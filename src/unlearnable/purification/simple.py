@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unlearnable.errors import PictureError, UsageError
 from unlearnable.purification.base import between
-from unlearnable.rng import image_keys, normal
+from unlearnable.rng import image_keys, normal, uniform
 
 JPEG_SIDE = 65_500  # px that a JPEG can hold
 
@@ -57,6 +57,29 @@ class Resize:
         height, width = images.shape[-2:]
         small = [max(1, round(side * self.factor)) for side in (height, width)]
         return scale(scale(images, small), [height, width])
+
+
+@dataclass(frozen=True)
+class CropResize:
+    """A random part of the picture, scaled up to the whole; its side is a share of the picture's, 1 is the identity.
+
+    Where it lies follows from the seed and the picture. Bicubic, as Pillow has it.
+    """
+
+    share: float = 0.9
+
+    def __post_init__(self) -> None:
+        between("share of the sides that is kept", self.share, 0.01, 1)
+
+    def __call__(self, images: Tensor, *, seed: int = 0) -> Tensor:
+        size = list(images.shape[-2:])
+        rows, cols = (max(1, round(side * self.share)) for side in size)
+        places = uniform(image_keys(images), (2,), seed, "purify", "crop").tolist()
+        parts = []
+        for x, (down, right) in zip(images, places):
+            top, left = int(down * (size[0] - rows + 1)), int(right * (size[1] - cols + 1))
+            parts.append(scale(x[None, :, top : top + rows, left : left + cols], size))
+        return torch.cat(parts)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ drift that an attacker learns for the subject's own); the surrogate alternates b
 as Anti-DreamBooth's does, where the paper's has learnt the clean ones (on large models ours has too, since copies in
 training would not fit beside them); a free shift where the paper has a network (`ldu-fast`, `ldu-paper`); decoding by
 difference; one step from an eighth of the schedule; and nine tenths of the budget open to pixels of their own.
+
+Budget: 36.1 dB. Cost: 314 denoiser passes. For: fine-tuning.
 """
 
 from unlearnable.ldu.method import TrajectoryShift

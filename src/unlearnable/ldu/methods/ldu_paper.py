@@ -4,6 +4,8 @@ Devulapally et al., arXiv 2510.03089: ``min_rho max_lambda -L(z'_0; psi, c) + la
 of pictures at hand, from the noisiest time in k = 4 steps, L on the trajectory's end, PSNR 36.1 dB. psi is a DreamBooth
 LoRA (``--options surrogate=token`` for textual inversion, ``lora+token`` for both). Deviation: a plain decode loses
 what the autoencoder loses, often more than the budget alone, so the change is scaled down until the file obeys.
+
+Budget: 36.1 dB. Cost: 1,924 denoiser passes. For: fine-tuning.
 """
 
 from unlearnable.ldu.method import TrajectoryShift

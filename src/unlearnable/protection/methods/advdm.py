@@ -3,6 +3,8 @@
 Liang et al., "Adversarial Example Does Good", ICML 2023, arXiv 2302.04578, algorithm 1: Monte-Carlo ascent on
 ``E_{t,eps} ||eps_theta(z_t, t, c) - eps||^2`` with sign steps.
 The paper's 16/255 counts 8-bit levels, 100 steps of 1/255. Deviation: none known.
+
+Budget: L-inf 16/255. Cost: 100 denoiser passes. For: fine-tuning.
 """
 
 from unlearnable.protection.constraints import LinfConstraint

@@ -5,6 +5,8 @@ model is fine-tuned on the clean pictures once, then frozen. The published 0.05 
 0.005 a tenth. Deviations: the surrogate learns the pictures that are being protected, by the denoiser alone, where the
 authors' scripts have other pictures (set A) and can train the text encoder: ``--options clean=FOLDER,text=true``.
 It learns for 100 steps at the model's own rate (`Model.fine_tune_lr`).
+
+Budget: L-inf 6.375/255. Cost: 200 denoiser passes. For: fine-tuning.
 """
 
 from unlearnable.models.finetune.training import FineTune

@@ -4,6 +4,8 @@ Liang and Wu, "Mist: Towards Improved Adversarial Examples for Diffusion Models"
 ``w L(x) - ||E(x) - E(target)||^2`` towards a high-contrast repeating pattern. Version 1: 16/255, 100 steps of 1/255
 (version 2 uses 4/255: give ``--eps 4``). The authors weigh summed squares with 1e4; ours are means per element, where a
 weight of 1 gives the two terms comparable gradients. Deviation: the pattern is our own, not the authors' picture.
+
+Budget: L-inf 16/255. Cost: 100 denoiser passes. For: style.
 """
 
 from unlearnable.protection.constraints import LinfConstraint

@@ -2,6 +2,8 @@
 
 Each sample moves by plus or minus the whole budget, at random. Whatever a protection achieves beyond this row is due to
 the method; what this row achieves is due to degrading the picture.
+
+Budget: L-inf 8/255. Cost: 0 denoiser passes. For: control.
 """
 
 from unlearnable.protection.constraints import LinfConstraint

@@ -4,6 +4,8 @@ Xue et al., "Toward effective protection against diffusion-based mimicry through
 arXiv 2311.12832, eq. 8 and 9: step along ``(eps_theta(z_t) - eps) dz/dx``, which needs no gradient through the U-Net.
 This is the "minus" variant (SDS-, smooths details); `sds-plus` ascends.
 16/255, 100 steps of 1/255. Deviation: none known.
+
+Budget: L-inf 16/255. Cost: 100 denoiser passes. For: style.
 """
 
 from unlearnable.protection.constraints import LinfConstraint

@@ -1,7 +1,9 @@
 """SDS+: score distillation, the denoiser's Jacobian dropped; ascends the loss.
 
-The other sign of `sds` (arXiv 2311.12832, eq. 8): AdvDM without the gradient through the U-Net. 16/255,
+The other sign of `sds` (ICLR 2024, arXiv 2311.12832, eq. 8): AdvDM without the gradient through the U-Net. 16/255,
 100 steps of 1/255.
+
+Budget: L-inf 16/255. Cost: 100 denoiser passes. For: style.
 """
 
 from unlearnable.protection.constraints import LinfConstraint

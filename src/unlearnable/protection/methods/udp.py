@@ -5,6 +5,8 @@ Zhao et al., "Unlearnable Examples for Diffusion Models", arXiv 2306.01902:
 pictures, then the ascent moves them; t is uniform. Deviation: the authors' code was never published, so the numbers of
 steps are ours: 10 rounds of 10 ascent steps, the surrogate taking 5 ahead of each for a group of pictures, which starts
 from the loaded weights, and 50 for a whole data set (`--surrogate scratch` or `checkpoint`; `protection.maxmin`).
+
+Budget: L-inf 8/255. Cost: 150 denoiser passes. For: data sets.
 """
 
 from unlearnable.models.finetune.training import FineTune

@@ -37,8 +37,18 @@ def ddim(model: Model, z: Tensor, t: int, s: int, c: Condition) -> Tensor:
     return model.jump(z, start, end, model.predict(z, start, c))
 
 
+def rise(model: Model, z: Tensor, s: int, t: int, c: Condition) -> Tensor:
+    """One deterministic move up from time `s` to `t`, by the network's answer at its lower end.
+
+    DDIM inversion (Dhariwal and Nichol, arXiv 2105.05233, appendix F). A network knows no time without noise: the least
+    noisy one stands in for it.
+    """
+    low = at(z, s)
+    return model.jump(z, low, at(z, t), model.predict(z, low.clamp_min(0), c))
+
+
 def denoise(model: Model, z: Tensor, c: Condition, times: Sequence[int], step: Step = ddim) -> Tensor:
-    """Latents ``[b, ...]`` at ``times[0]`` brought down to ``times[-1]``, one `step` for each pair of times.
+    """Latents ``[b, ...]`` at ``times[0]`` brought to ``times[-1]``, one `step` (`rise`: up) for each pair of times.
 
     Differentiable through all steps. Activations are not kept but computed again in the backward pass, one step at a
     time, so k steps take the memory of one.
@@ -55,16 +65,12 @@ def denoise(model: Model, z: Tensor, c: Condition, times: Sequence[int], step: S
 def invert(model: Model, z: Tensor, c: Condition, times: Sequence[int], refine: int = 0) -> Tensor:
     """Latents ``[b, ...]`` at ``times[-1]`` brought up to ``times[0]``, such that `denoise` along `times` undoes it.
 
-    Without refinement each move up takes the network's answer at its lower end (DDIM inversion, Dhariwal and Nichol,
-    arXiv 2105.05233, appendix F), exact for small moves only. Each of `refine` more evaluations a move is a fixed-point
-    iteration of the implicit equation that makes it exact: the move down from the result lands where the move up began
-    (AIDI, Pan et al., arXiv 2309.04907; Meiri et al., arXiv 2312.12540).
+    Without refinement each move is a `rise`, exact for small moves only. Each of `refine` more evaluations a move is a
+    fixed-point iteration of the implicit equation that makes it exact: the move down from the result lands where the
+    move up began (AIDI, Pan et al., arXiv 2309.04907; Meiri et al., arXiv 2312.12540).
     """
     for s, t in pairwise(reversed(times)):
-        low, high = at(z, s), at(z, t)
-        # A network knows no time without noise: the least noisy one stands in for it.
-        guess = model.jump(z, low, high, model.predict(z, low.clamp_min(0), c))
-        z = refined(model, guess, z, high, low, c, refine)
+        z = refined(model, rise(model, z, s, t, c), z, at(z, t), at(z, s), c, refine)
     return z
 
 

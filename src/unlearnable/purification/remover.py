@@ -1,0 +1,135 @@
+"""A network that has seen a protection on other pictures, and takes it off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlearnable.errors import UnlearnableError, UsageError, shown
+from unlearnable.models.finetune import checkpoint
+from unlearnable.purification.base import between
+from unlearnable.purification.views import Tiling, by_views
+from unlearnable.rng import image_keys, plain, seeded
+
+KIND, MULTIPLE = "remover", 4
+WIDTH, BATCH, RATE, CROP = 32, 8, 1e-3, 64
+
+
+class Network(nn.Module):
+    """What was done to pictures ``[b 3 h w]`` in [0, 1], sides multiples of 4: a small U-Net, zero at first."""
+
+    def __init__(self, width: int = WIDTH, seed: int = 0) -> None:
+        from diffusers import UNet2DModel
+
+        super().__init__()
+        self.width = width
+        with seeded(seed, "remover"):
+            self.network = UNet2DModel(
+                in_channels=3, out_channels=3, block_out_channels=(width, width, 2 * width), layers_per_block=1,
+                norm_num_groups=8, add_attention=False, down_block_types=("DownBlock2D",) * 3,
+                up_block_types=("UpBlock2D",) * 3,
+            )  # fmt: skip
+        nn.init.zeros_(self.network.conv_out.weight)
+        nn.init.zeros_(self.network.conv_out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.network(2 * x - 1, torch.zeros((), device=x.device)).sample
+        return found
+
+
+@dataclass(frozen=True)
+class Remover:
+    """Remover: a small U-Net trained on (protected, clean) pairs of other pictures; strength 0 is the identity.
+
+    The attacker who has the protection's program protects pictures of his own and learns to undo it. `file` is what
+    `unlearnable train-remover` wrote. It works at the picture's own scale.
+    """
+
+    strength: float = 1.0
+    file: str = ""
+
+    def __post_init__(self) -> None:
+        between("strength", self.strength, 0, 1)
+
+    def __call__(self, images: Tensor, *, seed: int = 0) -> Tensor:
+        if not self.strength:
+            return images
+        network = loaded(self.file)
+
+        def work(x: Tensor, names: Sequence[str]) -> Tensor:
+            return x - self.strength * network(x)
+
+        return by_views(images.device, Tiling(512, MULTIPLE, 128), images, image_keys(images), work)
+
+
+@cache
+def loaded(file: str) -> Network:
+    """The network of a file; UsageError where it is none."""
+    if not file:
+        raise UsageError("remover needs a network: train one by `unlearnable train-remover`, and give file=FILE")
+    if not Path(file).is_file():
+        raise UsageError(f"{shown(file)} is not there: train a remover by `unlearnable train-remover`")
+    kept, facts = checkpoint.read(Path(file))
+    if facts.get("kind") != KIND:
+        raise UsageError(f"{shown(file)} holds no remover: train one by `unlearnable train-remover`")
+    network = Network(facts["width"])
+    network.load_state_dict({name: value.float() for name, value in kept.items()})
+    return network.eval().requires_grad_(False)
+
+
+def train(
+    pairs: Sequence[tuple[Tensor, Tensor]], steps: int = 2000, seed: int = 0, width: int = WIDTH,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> Network:  # fmt: skip
+    """A network that has learnt from (clean, protected) pictures ``[3 h w]`` in [0, 1] what was added.
+
+    AdamW on the squared error of random crops, the rate falling to zero by a cosine; `progress` is told the steps that
+    are done, their number and the loss. Raises UsageError for pairs that are none, UnlearnableError when it diverges.
+    """
+    for clean, protected in pairs:
+        if clean.shape != protected.shape:
+            sizes = " and ".join(f"{x.shape[-1]} x {x.shape[-2]} px" for x in (clean, protected))
+            raise UsageError(f"a picture and its protected twin are of {sizes}: give pairs of one size")
+    if not pairs:
+        raise UsageError("no pairs to learn from: give pictures and their protected twins, named alike")
+    network = Network(width, seed).train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE)
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
+    for step in range(steps):
+        clean, protected = batch(pairs, step, seed)
+        loss = F.mse_loss(network(protected), protected - clean)
+        if not torch.isfinite(loss):
+            raise UnlearnableError(f"training diverged at step {step}: try another seed")
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        rate.step()
+        if progress:
+            progress(step + 1, steps, loss.item())
+    return network.eval().requires_grad_(False)
+
+
+def batch(pairs: Sequence[tuple[Tensor, Tensor]], step: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Clean and protected crops of `CROP` px, ``[8 3 64 64]`` twice, half of them mirrored; small pictures repeat."""
+    draw, rows = plain("remover", seed, step), []
+    for _ in range(BATCH):
+        both = torch.stack(draw.choice(pairs))
+        h, w = both.shape[-2:]
+        both = F.pad(both, (0, max(0, CROP - w), 0, max(0, CROP - h)), mode="replicate")
+        top, left = draw.randint(0, max(0, h - CROP)), draw.randint(0, max(0, w - CROP))
+        cut = both[..., top : top + CROP, left : left + CROP]
+        rows.append(cut.flip(-1) if draw.random() < 0.5 else cut)
+    return tuple(torch.stack(rows).unbind(1))  # type: ignore[return-value]
+
+
+def save(network: Network, path: Path, **facts: Any) -> None:
+    """One safetensors file, in half precision."""
+    kept = {name: p.detach().half() for name, p in network.state_dict().items()}
+    checkpoint.write(path, kept, facts | {"kind": KIND, "width": network.width})
