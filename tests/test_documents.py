@@ -24,7 +24,8 @@ DOCUMENTS = [
 ]  # fmt: skip
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 QUOTED = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
-OURS = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?(?:unlearnable|python3?|make)\b")
+OURS = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/(?:bin|Scripts)/)?(?:unlearnable|python3?|make)\b")
+AROUND = re.compile(r"^docker run .*(?=\bunlearnable )")  # where a command is run, and how; not what it is
 STANDS_FOR = {"OUT": "out/bench", "FILE": "file", "FOLDER": "folder", "NAME": "mist", "RECIPE": "recipe.toml", "N": "3"}
 
 
@@ -35,9 +36,12 @@ def commands(path):
     for language, block in FENCED.findall(text):
         if language in ("", "sh", "bash", "console", "shell"):
             lines += re.sub(r"\\\n\s*", " ", block).splitlines()
+        elif language == "powershell":
+            lines += block.replace("\\", "/").splitlines()
     lines += re.findall(r"^    (\S.*(?:(?<=\\)\n.*)*)$", text, re.M)
     lines += [re.sub(r"\s+", " ", found) for found in QUOTED.findall(FENCED.sub("", text))]
     cleaned = (re.sub(r"\\\n\s*|\\$", " ", line).strip().removeprefix("$ ") for line in lines)
+    cleaned = (AROUND.sub("", line) for line in cleaned)
     return dict.fromkeys(line.split("  #")[0].split(" # ")[0].strip() for line in cleaned if OURS.match(line))
 
 

@@ -22,7 +22,7 @@ from test_documents import BLOCKS, CASES, ROOT, STANDS_FOR
 from unlearnable import cli
 
 SHORT = {
-    "protect": {"steps": 1},
+    "protect": {"steps": 1, "options": "rounds=1"},
     "audit": {"steps": 1, "generated": 1},
     "personalize": {"steps": 1, "samples": 1},
     "train-shortcut": {"steps": 2},
@@ -37,6 +37,7 @@ ELSEWHERE = {
     r"^python (training|tests|benchmarks)/": "hours; tests/training and tests/benchmarks run their parts",
     r"^python examples/": "tests/test_examples.py",
     r"--(install|show)-completion$": "typer's own; it asks which shell runs, and writes to its settings",
+    r" /in ": "in a container; without the folders' names it is the first command of how-to/folders.md",
     r" --ray ": "tests/test_spread.py, on a cluster of one machine",
     r"rounds=10,train=100|--steps \d\d\d": "minutes, which the command asks for",
     r"--surrogate scratch": "minutes, whatever the steps; tests/test_dataset.py plays the game",
@@ -59,7 +60,7 @@ def elsewhere(line):
 
 
 def plain(line):
-    return re.sub(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?", "", line)
+    return re.sub(r"^(?:[A-Z_]+=\S+ )*(?:\.venv/(?:bin|Scripts)/)?", "", line)
 
 
 RUN = {}
