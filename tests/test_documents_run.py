@@ -40,6 +40,7 @@ ELSEWHERE = {
     r" /in ": "in a container; without the folders' names it is the first command of how-to/folders.md",
     r" --ray ": "tests/test_spread.py, on a cluster of one machine",
     r"rounds=10,train=100|--steps \d\d\d": "minutes, which the command asks for",
+    r"^unlearnable ui\b": "it serves until it is interrupted; tests/web/test_browser.py starts it",
     r"--surrogate scratch": "minutes, whatever the steps; tests/test_dataset.py plays the game",
 }
 PICTURES = {

@@ -39,7 +39,7 @@ FAINT = """() => {
   const back = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor);
                       if (c.length === 3 || c[3] > 0.5) return c.slice(0, 3) } return [255, 255, 255] };
   return [...document.querySelectorAll('body *')].filter(e => e.offsetParent && !e.closest('[disabled]')
-      && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
+      && [...e.childNodes].some(n => n.nodeType === 3 && /[\\p{L}\\p{N}]/u.test(n.data)))
     .map(e => { const s = getComputedStyle(e), [a, b] = [lum(rgb(s.color).slice(0, 3)), lum(back(e))];
                 const large = parseFloat(s.fontSize) >= 24 || parseFloat(s.fontSize) >= 18.5 && s.fontWeight >= 700;
                 const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);

@@ -39,7 +39,7 @@ def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> An
     gr.Markdown("## 3. Protect")
     with gr.Row():
         go = gr.Button("Protect", variant="primary")
-        stop = gr.Button("Stop", variant="stop", interactive=False)
+        stop = gr.Button("Stop", variant="stop")
     state = gr.HTML("", elem_classes="report", padding=False)
     with gr.Column(visible=False) as after:
         gr.Markdown("## 4. Compare and take home")
@@ -66,7 +66,7 @@ def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> An
         yield {**working(seen.html(), False), **shown(session)}
 
     def working(html: str, busy: bool) -> dict[Any, Any]:
-        return {state: html, go: gr.update(interactive=not busy), stop: gr.update(interactive=busy)}
+        return {state: html, go: gr.update(interactive=not busy)}
 
     def shown(session: Any) -> dict[Any, Any]:
         found = results.gathered(session)
@@ -87,7 +87,7 @@ def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> An
         return {listing: listed(names(session, running.ORIGINALS), []), **working("", False), **shown(session)}
 
     trial.click(try_out, settings, tried, **job)
-    go.click(protect, settings, [state, go, stop, *ended], **job)
+    go.click(protect, settings, [state, go, *ended], **job)
     which.change(compare, which, compared, **quiet)
     stop.click(halt, None, None, queue=False, **quiet)
-    return back, [listing, state, go, stop, *ended]
+    return back, [listing, state, go, *ended]
