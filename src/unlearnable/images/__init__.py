@@ -1,4 +1,4 @@
-"""Pictures in and out of files (`images.files`) and to and from the size a model wants (`images.views`).
+"""Reading and writing pictures (`images.files`), and views of them at a model's size (`images.views`).
 
-Nothing is imported here: `files` needs Pillow and NumPy only, `views` needs torch.
+This module imports nothing: `files` needs only Pillow and NumPy, `views` needs torch.
 """

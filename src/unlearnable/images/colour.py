@@ -1,4 +1,4 @@
-"""From whatever samples a file holds (16 bit, palette, CMYK, grey, alpha) to 8-bit RGB or grey with straight alpha."""
+"""Conversion of any samples (16 bit, palette, CMYK, grey, alpha) to 8-bit RGB or grey with straight alpha."""
 
 import io
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from unlearnable.images.header import Header
 
 @dataclass(frozen=True)
 class Samples:
-    """8-bit samples: `pixels` [h, w, 3] or, if grey, [h, w]; `alpha` [h, w] or None; `icc` the profile they are in."""
+    """8-bit samples: `pixels` [h, w, 3] or, if grey, [h, w]; `alpha` [h, w] or None; `icc` is their colour profile."""
 
     pixels: np.ndarray
     alpha: np.ndarray | None
@@ -22,7 +22,7 @@ class Samples:
 
 
 def to_samples(image: Image.Image, header: Header, path: Path) -> Samples:
-    """Return the 8-bit samples of a loaded image. PictureError for samples that have no one meaning as a picture."""
+    """Return the 8-bit samples of a loaded image. Raises PictureError for samples whose black and white are unknown."""
     icc = image.info.get("icc_profile") or None
     mode = image.mode
     notes: list[str] = []
@@ -66,7 +66,7 @@ def _deep_grey(image: Image.Image, header: Header) -> tuple[np.ndarray, np.ndarr
 def _keyed_alpha(pixels: np.ndarray, key: object, bits: int) -> np.ndarray | None:
     """Alpha from PNG's "this colour is transparent". The key has the file's depth, `pixels` have 8 bits.
 
-    At 16 bits a sample only the high byte of colour is left, and so the key is compared by its high byte.
+    At 16 bits a sample, Pillow leaves only the high byte of colour, so the key's high byte is compared.
     """
     if isinstance(key, int):
         clear = pixels == (min(key * 255 // (2**bits - 1), 255) if bits < 8 else key)
@@ -78,7 +78,7 @@ def _keyed_alpha(pixels: np.ndarray, key: object, bits: int) -> np.ndarray | Non
 
 
 def _to_rgb(image: Image.Image, icc: bytes | None, path: Path) -> tuple[Image.Image, bytes | None, str | None]:
-    """Return (image of mode RGB, RGBA or LA; the profile it is in; a note or None)."""
+    """Return (image of mode RGB, RGBA or LA; its colour profile; a note or None)."""
     if image.mode in ("RGB", "RGBA", "LA"):
         return image, icc, None
     if image.mode in ("RGBX", "RGBa", "La"):
@@ -97,7 +97,7 @@ def _to_rgb(image: Image.Image, icc: bytes | None, path: Path) -> tuple[Image.Im
 
 
 def _managed(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str]:
-    """Convert CMYK or Lab to sRGB through a profile; without a usable one, CMYK by Pillow's plain formula."""
+    """Convert CMYK or Lab to sRGB through a profile. Without a usable one, CMYK is converted by Pillow's formula."""
     try:
         lab = image.mode == "LAB"
         source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB") if lab else io.BytesIO(icc or b""))
@@ -118,7 +118,7 @@ def _managed(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str]:
 
 
 def _usable_profile(icc: bytes | None, grey: bool) -> tuple[bytes | None, str | None]:
-    """Return (the profile or None, a note). A profile for other channels than the picture's says nothing about it."""
+    """Return (the profile or None, a note or None). A profile for other channels than the picture's is dropped."""
     if icc is None:
         return None, None
     if len(icc) < 128 or icc[36:40] != b"acsp":

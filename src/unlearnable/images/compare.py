@@ -1,11 +1,11 @@
-"""Original, protected twin and their difference side by side, for people to look at."""
+"""Sheets that show an original, its protected twin and their difference side by side."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-SIDE = 640  # px a panel is at most scaled to
+SIDE = 640  # px, the longest side of a panel
 BAND = 22  # px of caption under a panel
 FOLDER = "compare"  # in the output folder
 
@@ -36,6 +36,6 @@ def amplified(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def page_for(out: Path, protected: Path) -> Path:
-    """Where the comparison of an output goes: ``out/compare``, mirrored, one name for each output."""
+    """The path of an output's comparison: below ``out/compare``, in the same subfolders, unique for each output."""
     page = out / FOLDER / protected.relative_to(out)
     return page if page.suffix == ".png" else page.with_name(page.name + ".png")

@@ -18,7 +18,7 @@ _MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_535}
 
 
 def encode(picture: Picture, path: Path, *, format: str, quality: int | None, keep_metadata: bool) -> memoryview:
-    """Return the bytes of `picture` as a file of `format`; `path` is only named in errors. See `write`."""
+    """Return the bytes of `picture` as a file of `format`; only error messages use `path`. See `write`."""
     _check(picture, path, format)
     exif, xmp = (picture.exif, picture.xmp) if keep_metadata else (None, None)
     options: dict[str, Any] = {}
@@ -39,7 +39,7 @@ def encode(picture: Picture, path: Path, *, format: str, quality: int | None, ke
             tags[_PREDICTOR_TAG] = 2  # differences of neighbours: a third smaller
         options |= {"compression": "raw" if nested else "tiff_adobe_deflate", "tiffinfo": tags}
     elif format == "WEBP" and quality is None:
-        options |= {"lossless": True, "exact": True}  # exact: or the colour under clear pixels is thrown away
+        options |= {"lossless": True, "exact": True}  # exact: keeps the colour of transparent pixels
     elif format == "WEBP":
         options |= {"quality": quality, "exact": True}
     elif format == "JPEG":

@@ -1,4 +1,4 @@
-"""Find the pictures that were asked for, and name their outputs so that none leaves the output folder."""
+"""Find the pictures that inputs name, and name their outputs so that none lies outside the output folder."""
 
 import os
 import unicodedata
@@ -12,72 +12,72 @@ from unlearnable.images.formats import ACCEPTED, OTHERS, SUFFIXES, output_format
 MOST_NAMED = 20  # clashing pairs that an error names
 
 
-def find(inputs: list[Path], recursive: bool, out: Path | None, wanted: str | None = None) -> list[tuple[Path, Path]]:
+def find(inputs: list[Path], recursive: bool, out: Path | None, format: str | None = None) -> list[tuple[Path, Path]]:
     """Return (source, its path relative to the input it came from) for every picture, sorted within each input.
 
-    A file that is named is listed whatever it is; its relative path is its name. A folder gives the files in it that
-    have a picture's suffix, with `recursive` those in its subfolders too. In a folder these are passed over: names that
+    A file that is named is always listed; its relative path is its name. A folder stands for the files in it that have
+    a picture's suffix, and with `recursive` for those in its subfolders too. In a folder these are skipped: names that
     start with a dot, linked folders, linked files whose target lies outside the folder, pipes, and the folder `out`.
-    A source that was asked for twice is listed once. `wanted` is the output format, if one is asked for.
+    A source that is named twice is listed once. `format` is the output format, or None for each picture's own.
 
     Raises UsageError if `out` is one of the inputs, if a source would be overwritten by an output, if two sources would
     get the same output (names that differ only in case or Unicode form count as the same), if a folder cannot be
     listed, or if no picture was found.
     """
     pairs = sources(inputs, recursive, out)
-    check_clashes(pairs, wanted)
+    check_clashes(pairs, format)
     if out is not None:
-        _check_overwrites(pairs, out, wanted)
+        _check_overwrites(pairs, out, format)
     return pairs
 
 
 def sources(inputs: list[Path], recursive: bool, out: Path | None = None) -> list[tuple[Path, Path]]:
-    """The same for those who write no file for each picture: their names may clash."""
-    found: dict[str, tuple[Path, Path]] = {}
-    for given in map(Path, inputs):
-        folder = os.path.isdir(given)
-        if folder and out is not None and out.resolve() == given.resolve():
-            raise UsageError(f"{shown(given)} is the input and the output folder; choose another output folder")
-        for source, relative in _walk(given, recursive, out) if folder else [(given, Path(given.name))]:
-            found.setdefault(os.path.abspath(source), (source, relative))
-    if inputs and not found:
+    """Like `find`, for callers that do not write a file for each picture, so that names may clash."""
+    pairs: dict[str, tuple[Path, Path]] = {}
+    for root in map(Path, inputs):
+        folder = os.path.isdir(root)
+        if folder and out is not None and out.resolve() == root.resolve():
+            raise UsageError(f"{shown(root)} is the input and the output folder; choose another output folder")
+        for source, relative in _walk(root, recursive, out) if folder else [(root, Path(root.name))]:
+            pairs.setdefault(os.path.abspath(source), (source, relative))
+    if inputs and not pairs:
         hint = "name files or another folder" if recursive else "look into subfolders with -r, or name files"
         left = unaccepted(inputs, recursive, out)
         if left:
             hint = f"it holds {summary(left)}, which are not accepted: export them as one of {ACCEPTED}"
-        raise UsageError(f"found no pictures in {', '.join(shown(given) for given in inputs)}; {hint}")
-    return list(found.values())
+        raise UsageError(f"found no pictures in {', '.join(shown(root) for root in inputs)}; {hint}")
+    return list(pairs.values())
 
 
 def unaccepted(inputs: list[Path], recursive: bool, out: Path | None = None) -> list[tuple[Path, str]]:
-    """Return (path, kind) of what folders hold and what looks like a picture, but is passed over by `find`.
+    """Return (path, kind) of files in folders that look like pictures but that `find` skips.
 
     Kinds are a format's name ("GIF", "camera raw", also "PNG named otherwise", by a file's first bytes), "link that
     leads nowhere", "link out of the folder" and "linked folder". Files that are no pictures by name nor by content, and
     names that start with a dot, are not listed.
     """
     left: dict[str, tuple[Path, str]] = {}
-    for given in map(Path, inputs):
-        if os.path.isdir(given):
-            for path, kind in _passed_over(given, recursive, out):
+    for root in map(Path, inputs):
+        if os.path.isdir(root):
+            for path, kind in _passed_over(root, recursive, out):
                 left.setdefault(os.path.abspath(path), (path, kind))
     return list(left.values())
 
 
 def summary(left: list[tuple[Path, str]]) -> str:
-    """What was passed over, in a line: ``3 GIF, 1 SVG``."""
+    """The kinds of skipped files in one line: ``3 GIF, 1 SVG``."""
     return ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(kind for _, kind in left).items()))
 
 
 def _passed_over(root: Path, recursive: bool, out: Path | None) -> Iterator[tuple[Path, str]]:
     true_root = root.resolve()
     for folder, subfolders, names in _tree(root, recursive, out):
-        here = Path(folder)
+        parent = Path(folder)
         for name in subfolders:
-            if (here / name).is_symlink():
-                yield here / name, "linked folder"
+            if (parent / name).is_symlink():
+                yield parent / name, "linked folder"
         for name in sorted(names):
-            path = here / name
+            path = parent / name
             suffix = path.suffix.lower()
             if name.startswith("."):
                 continue
@@ -100,7 +100,7 @@ def _by_content(path: Path) -> str | None:
             kind = sniff(file.read(64))
     except OSError:
         return None
-    if kind in ("PDF", "EPS"):  # documents, but for those that are named as pictures
+    if kind in ("PDF", "EPS"):  # documents, unless their names say that they are pictures
         return None
     return f"{kind} named otherwise" if kind else None
 
@@ -125,14 +125,14 @@ def target(out_dir: Path, relative: Path) -> Path:
 
 
 def _tree(root: Path, recursive: bool, out: Path | None) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As `os.walk`, in order of names, without hidden folders and `out`; linked folders are named, not entered."""
+    """Like `os.walk`, in order of names, without hidden folders and `out`; linked folders are listed, not entered."""
     true_out = out.resolve() if out is not None else None
     for folder, subfolders, names in os.walk(root, onerror=_cannot_list):
-        here = Path(folder)
+        parent = Path(folder)
         subfolders[:] = sorted(
             name
             for name in subfolders
-            if recursive and not name.startswith(".") and (here / name).resolve() != true_out
+            if recursive and not name.startswith(".") and (parent / name).resolve() != true_out
         )
         yield folder, subfolders, names
 
@@ -140,9 +140,9 @@ def _tree(root: Path, recursive: bool, out: Path | None) -> Iterator[tuple[str, 
 def _walk(root: Path, recursive: bool, out: Path | None) -> Iterator[tuple[Path, Path]]:
     true_root = root.resolve()
     for folder, _, names in _tree(root, recursive, out):
-        here = Path(folder)
+        parent = Path(folder)
         for name in sorted(names):
-            source = here / name
+            source = parent / name
             if name.startswith(".") or source.suffix.lower() not in SUFFIXES:
                 continue
             if os.path.isfile(source) and source.resolve().is_relative_to(true_root):
@@ -153,22 +153,22 @@ def _cannot_list(error: OSError) -> None:
     raise UsageError(f"{shown(error.filename)} may not be listed; change its permissions or leave it out") from error
 
 
-def _outputs(relative: Path, wanted: str | None) -> set[Path]:
-    """The names that the output of a source may get. A BMP may become a PNG, which shows only once it is read."""
+def _outputs(relative: Path, format: str | None) -> set[Path]:
+    """The names that a source's output may get. A BMP may become a PNG, which is known only once it is read."""
     kind = SUFFIXES.get(relative.suffix.lower(), "PNG")
-    return {output_name(relative, output_format(kind, wanted, plain=plain)[0]) for plain in (True, False)}
+    return {output_name(relative, output_format(kind, format, plain=plain)[0]) for plain in (True, False)}
 
 
 def _same_file_key(path: Path) -> str:
     return unicodedata.normalize("NFC", os.fspath(path)).casefold()
 
 
-def check_clashes(pairs: list[tuple[Path, Path]], wanted: str | None) -> None:
-    """Raise UsageError if sources would get the same output; it names all of them at once."""
+def check_clashes(pairs: list[tuple[Path, Path]], format: str | None) -> None:
+    """Raise UsageError if sources would get the same output; the message names all of them."""
     seen: dict[str, Path] = {}
     clashes: dict[tuple[Path, Path], Path] = {}
     for source, relative in pairs:
-        for output in sorted(_outputs(relative, wanted)):
+        for output in sorted(_outputs(relative, format)):
             other = seen.setdefault(_same_file_key(output), source)
             if other != source:
                 clashes.setdefault((other, source), output)
@@ -181,10 +181,10 @@ def check_clashes(pairs: list[tuple[Path, Path]], wanted: str | None) -> None:
         )
 
 
-def _check_overwrites(pairs: list[tuple[Path, Path]], out: Path, wanted: str | None) -> None:
+def _check_overwrites(pairs: list[tuple[Path, Path]], out: Path, format: str | None) -> None:
     sources = {os.path.realpath(source) for source, _ in pairs}
     for source, relative in pairs:
-        for output in _outputs(relative, wanted):
+        for output in _outputs(relative, format):
             if os.path.realpath(out / output) in sources:
                 raise UsageError(
                     f"{shown(source)} would overwrite an input with {shown(out / output)}; choose another output folder"

@@ -1,4 +1,4 @@
-"""Which picture formats are accepted, how a file's format is told from its bytes, and which one is written."""
+"""Picture formats: which are accepted, how a file's bytes tell its format, and which one is written."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,13 +50,13 @@ OTHERS = {
         "camera raw",
     ),
 }  # fmt: skip
-"""Suffixes of pictures that are not accepted -> what they are called in messages."""
+"""Suffixes of pictures that are not accepted -> the format's name in messages."""
 
 LOSSLESS = {"PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp"}
-"""Formats that can give back every 8-bit sample, and the suffix each is written with."""
+"""Formats that preserve every 8-bit sample, and the suffix of each."""
 
 LOSSY = {"JPEG": ".jpg", "AVIF": ".avif"}
-"""Formats that cannot (AVIF: Pillow has no lossless mode); written only when asked for."""
+"""Formats that do not (AVIF: Pillow has no lossless mode); they are written only on request."""
 
 ACCEPTED = "PNG, JPEG, WebP, TIFF, BMP, AVIF"
 
@@ -85,7 +85,7 @@ _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 
 
 def sniff(data: bytes) -> str | None:
-    """Return the name of the format that the first bytes of a file announce, or None. The file's name plays no part."""
+    """Return the format that the first bytes of a file announce, or None. The file's name is not used."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp":
@@ -100,8 +100,8 @@ def sniff(data: bytes) -> str | None:
 def accept(data: bytes, path: Path) -> str:
     """Return the format of a file's bytes if it is on the allow-list.
 
-    Raises PictureError otherwise. Pillow is then asked for this one format only, so that none of its other decoders
-    (EPS runs an outside program) ever sees the file.
+    Raises PictureError otherwise. Pillow then opens the file as this format only, so that none of its other decoders
+    (EPS runs an external program) ever sees the file.
     """
     kind = sniff(data)
     if kind == "HEIF":
@@ -116,18 +116,18 @@ def accept(data: bytes, path: Path) -> str:
     raise PictureError(f"{shown(path)} {what}; export it as one of {ACCEPTED}")
 
 
-def output_format(picture_format: str, wanted: str | None = None, *, plain: bool = True) -> tuple[str, str]:
+def output_format(picture_format: str, requested: str | None = None, *, plain: bool = True) -> tuple[str, str]:
     """Return (Pillow's format name, file suffix) to write a picture with.
 
-    Without `wanted`: the input's own format where that can be lossless, else PNG. `plain` is `Picture.plain`: a BMP
+    `requested` is a format or suffix in any case ("jpeg", ".webp", "AVIF"); UsageError if it is not one we write.
+    Without it, the input's own format is used where that can be lossless, else PNG. `plain` is `Picture.plain`: a BMP
     holds neither alpha nor a colour profile, so a picture with one of these becomes a PNG.
-    `wanted` is a format or suffix in any case ("jpeg", ".webp", "AVIF"); UsageError if it is not one we write.
     """
-    if wanted is not None:
-        key = wanted.lower().lstrip(".")
+    if requested is not None:
+        key = requested.lower().lstrip(".")
         name = SUFFIXES.get(f".{key}")
         if name is None or name == "HEIF":
-            raise UsageError(f"cannot write the format {wanted!r}; choose one of png, webp, tiff, bmp, jpeg, avif")
+            raise UsageError(f"cannot write the format {requested!r}; choose one of png, webp, tiff, bmp, jpeg, avif")
         return name, {**LOSSLESS, **LOSSY}[name]
     name = picture_format if picture_format in LOSSLESS else "PNG"
     if name == "BMP" and not plain:
@@ -136,9 +136,9 @@ def output_format(picture_format: str, wanted: str | None = None, *, plain: bool
 
 
 def output_name(relative: Path, format: str) -> Path:
-    """Return `relative` with a suffix for `format`: its own if that names the format already (".tiff", ".PNG").
+    """Return `relative` with a suffix for `format`. A suffix that already names the format stays (".tiff", ".PNG").
 
-    A suffix that names no picture format is part of the name and stays: "me.v2" becomes "me.v2.png".
+    A suffix that is not a picture format's is part of the name and stays: "me.v2" becomes "me.v2.png".
     """
     kind = SUFFIXES.get(relative.suffix.lower())
     if kind == format:
@@ -148,10 +148,10 @@ def output_name(relative: Path, format: str) -> Path:
 
 
 def lost(texts: bool, format: str) -> tuple[str, ...]:
-    """Notes on what a file of `format` cannot keep of a picture's metadata that was to be kept."""
+    """Notes on metadata that should be kept but that a file of `format` cannot hold."""
     return ("the PNG's texts are left out, as only a PNG holds them",) if texts and format != "PNG" else ()
 
 
 def is_lossless(format: str, quality: int | None = None) -> bool:
-    """Whether `write(format=format, quality=quality)` gives back every sample; WebP does if it is given no quality."""
+    """Whether `write(format=format, quality=quality)` preserves every sample; WebP does only without a quality."""
     return format in LOSSLESS and not (format == "WEBP" and quality is not None)

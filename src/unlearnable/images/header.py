@@ -1,4 +1,4 @@
-"""Facts about a file's samples that Pillow does not pass on: bits a sample, grey with alpha, PNG colour chunks."""
+"""Facts about a file's samples that Pillow does not report: bits a sample, grey with alpha, PNG colour chunks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ _COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
 
 @dataclass(frozen=True)
 class Header:
-    """`kind` is the format; `bits` a sample; `grey` if one channel besides alpha; `white_is_zero` for inverted grey."""
+    """`kind` is the format, `bits` are per sample, `grey` means one channel besides alpha, `white_is_zero` inverted."""
 
     kind: str
     bits: int = 8
@@ -23,7 +23,7 @@ class Header:
 
 
 def header(image: Image.Image, kind: str, data: bytes) -> Header:
-    """Return what the header of a picture file (`data`, opened as `image`) says about its samples."""
+    """Return the facts in the header of a picture file (`data`, opened as `image`)."""
     if kind == "PNG" and data[12:16] == b"IHDR":
         return Header(kind, bits=data[24], grey=data[25] in (0, 4), colour_chunks=_png_colour(data))
     if isinstance(image, TiffImageFile):
@@ -41,19 +41,19 @@ def header(image: Image.Image, kind: str, data: bytes) -> Header:
 
 
 def _png_colour(data: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the chunks before the pixels that say what the samples mean, for a PNG without an ICC profile to carry."""
-    found = []
+    """Return a PNG's chunks before the pixels that define the meaning of samples where there is no ICC profile."""
+    chunks = []
     place = 8
     while place + 12 <= len(data) and data[place + 4 : place + 8] != b"IDAT":
         size, name = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
         if name in _COLOUR and size <= 32:
-            found.append((name, data[place + 8 : place + 8 + size]))
+            chunks.append((name, data[place + 8 : place + 8 + size]))
         place += 12 + size
-    return tuple(found)
+    return tuple(chunks)
 
 
 def dimensions(path: Path) -> tuple[int, int] | None:
-    """Height and width that a picture file announces, without decoding it; None where that cannot be read."""
+    """The height and width in a picture file's header, without decoding it; None where they cannot be read."""
     try:
         with path.open("rb") as file:
             kind = sniff(file.read(64))
@@ -61,5 +61,5 @@ def dimensions(path: Path) -> tuple[int, int] | None:
             return None
         with Image.open(path, formats=[kind]) as image:
             return image.height, image.width
-    except Exception:  # decoders raise anything on hostile bytes; `read` has the sentence for each
+    except Exception:  # decoders raise anything on hostile bytes; `read` has a message for each
         return None

@@ -1,4 +1,4 @@
-"""Limits that hold before anything is decoded: a stranger's file must not be able to eat the machine."""
+"""Limits that are checked before decoding, so that a hostile file cannot exhaust the machine."""
 
 import os
 import stat
@@ -10,9 +10,9 @@ from unlearnable.errors import PictureError, shown
 
 @dataclass(frozen=True)
 class Limits:
-    """What is accepted, checked on the file's size and header before its pixels are decoded.
+    """Limits on the file's size and header, checked before its pixels are decoded.
 
-    max_pixels  height x width; Pillow itself stops at about 179 million whatever is set here
+    max_pixels  height x width; Pillow itself stops at about 179 million
     max_bytes   size of the file
     min_side    shortest side in pixels
     max_frames  pictures in the file (pages of a TIFF, frames of an animation); above 1, the first is used
@@ -37,8 +37,8 @@ _REASONS = {
 def read_bytes(path: Path, limits: Limits = DEFAULT) -> bytes:
     """Return the bytes of a regular file of at most `limits.max_bytes`; PictureError otherwise.
 
-    Devices and pipes are refused without waiting for them. The bytes are read once, so that the header that was
-    checked is the one that gets decoded, whoever writes to the file meanwhile.
+    Devices and pipes are refused without waiting for them. The bytes are read once, so that the header that is checked
+    is the one that is decoded, even if another program writes to the file meanwhile.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
@@ -65,7 +65,7 @@ def read_bytes(path: Path, limits: Limits = DEFAULT) -> bytes:
 
 
 def check_size(path: Path, width: int, height: int, limits: Limits = DEFAULT) -> None:
-    """Raise PictureError if a picture of `width` x `height` px, as its header says, is too large or too small."""
+    """Raise PictureError if a picture whose header says `width` x `height` px is too large or too small."""
     if width * height > limits.max_pixels:
         raise too_large(path, limits.max_pixels, f"{width} x {height} px")
     if min(width, height) < limits.min_side:
@@ -76,7 +76,7 @@ def check_size(path: Path, width: int, height: int, limits: Limits = DEFAULT) ->
 
 
 def too_large(path: Path, max_pixels: int, size: str = "too large") -> PictureError:
-    """Return the error for a picture of more than `max_pixels` pixels, the most that is accepted."""
+    """Return the error for a picture of more than `max_pixels` pixels."""
     most = f"at most {max_pixels / 1e6:g} million pixels are accepted"
     return PictureError(f"{shown(path)} is {size} but {most}; make it smaller")
 

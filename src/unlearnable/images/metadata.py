@@ -1,4 +1,4 @@
-"""EXIF, XMP and the orientation: what is read from them, and what of them may be written back."""
+"""EXIF, XMP and the orientation: reading them, and the parts that may be written back."""
 
 import re
 from typing import Any
@@ -25,9 +25,9 @@ _XMP_STALE = tuple(
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation of a loaded image, 1 to 8; 1 where it is missing or nonsense.
+    """Return the EXIF orientation of a loaded image, 1 to 8; 1 where it is missing or invalid.
 
-    An orientation that stands only in the XMP is not obeyed, as viewers do not obey it either.
+    An orientation that is only in the XMP is ignored, as viewers ignore it too.
     """
     try:
         value = _exif(image).get(ExifTags.Base.Orientation, 1)
@@ -37,7 +37,7 @@ def orientation(image: Image.Image) -> int:
 
 
 def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
-    """Return `samples` [h, w, ...] turned and mirrored as the EXIF orientation (1 to 8) asks for."""
+    """Return `samples` [h, w, ...] turned and mirrored according to the EXIF orientation (1 to 8)."""
     if orientation in (5, 6, 7, 8):  # stored by columns
         samples = samples.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -75,28 +75,28 @@ def clean_xmp(xmp: object) -> bytes | None:
     for pattern in _XMP_STALE:
         xmp = pattern.sub(b"", xmp)
     for name in (b"xmp:Thumbnails", b"xap:Thumbnails"):
-        kept, place = [], 0
+        pieces, place = [], 0
         while (start := xmp.find(b"<" + name, place)) >= 0:  # a pattern would take quadratic time on a hostile packet
             end = xmp.find(b"</" + name + b">", start)
             if end < 0:
                 return None
-            kept.append(xmp[place:start])
+            pieces.append(xmp[place:start])
             place = end + len(name) + 3
-        xmp = b"".join([*kept, xmp[place:]])
+        xmp = b"".join([*pieces, xmp[place:]])
     return xmp
 
 
 def texts(image: Image.Image) -> tuple[tuple[str, str], ...]:
-    """Return a PNG's texts (author, copyright, a generator's settings ...), XMP and raw profiles left out."""
-    found = getattr(image, "text", None)
-    if not isinstance(found, dict):
+    """Return a PNG's texts (author, copyright, a generator's settings ...) without XMP and raw profiles."""
+    chunks = getattr(image, "text", None)
+    if not isinstance(chunks, dict):
         return ()
-    kept = {str(key): str(value) for key, value in found.items() if key not in _STRUCTURE}
-    return tuple((key, value) for key, value in kept.items() if not key.startswith("Raw profile type"))
+    entries = {str(key): str(value) for key, value in chunks.items() if key not in _STRUCTURE}
+    return tuple((key, value) for key, value in entries.items() if not key.startswith("Raw profile type"))
 
 
 def resolution(image: Image.Image, turned: bool) -> tuple[float, float] | None:
-    """Return the printing resolution (pixels per inch across, down) if the file has a sane one; `turned` swaps them."""
+    """Return the printing resolution (pixels per inch across, down), or None if invalid; `turned` swaps the two."""
     dpi = image.info.get("dpi")
     if not isinstance(dpi, tuple) or len(dpi) != 2:
         return None
@@ -123,5 +123,5 @@ def _descriptive(source: Image.Exif, height: int, width: int) -> bytes | None:
 
 def _exif(image: Image.Image) -> Image.Exif:
     for key in ("xmp", "XML:com.adobe.xmp"):
-        image.info.pop(key, None)  # or Pillow takes an orientation from there
+        image.info.pop(key, None)  # Pillow would take an orientation from there
     return image.getexif()

@@ -1,4 +1,4 @@
-"""A decoded picture: what a protection may change, and what is carried past it untouched."""
+"""A decoded picture: the pixels that a protection may change, and the rest, which it leaves as it is."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Picture:
     icc       colour profile of `pixels`, byte for byte as in the file, or None
     exif, xmp cleaned metadata (no orientation, no thumbnails); written only with ``keep_metadata=True``
     format    Pillow's name of the input format: "PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF" or "HEIF"
-    notes     what reading changed, in words
+    notes     sentences on what reading changed
     dpi       pixels per inch across and down, for printing, or None
     colour_chunks  PNG chunks that say what the samples mean (gAMA, cHRM, sRGB, cICP): (name, payload) each
     text      a PNG's texts, (keyword, text) each; written only to a PNG with ``keep_metadata=True``
@@ -41,9 +41,9 @@ class Picture:
 
 
 def content_hash(picture: Picture) -> str:
-    """Return the sha256 (hex) of shape, pixels and alpha: the key for seeding noise and for resuming.
+    """Return the sha256 (hex) of shape, pixels and alpha, which seeds noise and identifies pictures when resuming.
 
-    Metadata, the profile and the file format do not enter: the same pixels get the same noise.
+    Metadata, profile and file format are left out: the same pixels get the same noise.
     """
     digest = hashlib.sha256(repr(picture.pixels.shape).encode())
     digest.update(np.ascontiguousarray(picture.pixels).data)

@@ -1,4 +1,4 @@
-"""Read one picture file into upright 8-bit pixels, or say in one sentence why not."""
+"""Read one picture file into upright 8-bit pixels, or raise an error of one sentence."""
 
 import io
 import os
@@ -21,13 +21,13 @@ def read(path: str | os.PathLike[str], limits: Limits = DEFAULT) -> Picture:
 
     The EXIF orientation is applied; 16-bit, palette, CMYK and Lab samples become 8-bit RGB or grey, each with a note.
     Format, size of the file, size in pixels and number of frames are checked before the pixels are decoded.
-    Raises PictureError, and nothing else, if the file cannot be used: one sentence with its name and the remedy.
+    Raises only PictureError if the file cannot be used: one sentence with its name and the remedy.
     """
     path = Path(path)
     data = read_bytes(path, limits)
     kind = accept(data, path)
     try:
-        with warnings.catch_warnings():  # Pillow warns about oddities that end here as an error, a note or nothing
+        with warnings.catch_warnings():  # what Pillow warns about becomes an error or a note here
             warnings.simplefilter("ignore")
             return _decode(data, kind, path, limits)
     except PictureError:

@@ -1,4 +1,4 @@
-"""Rows of pictures on one page, for people to look at."""
+"""Sheets that show rows of pictures on one page."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ GAP = 4  # px of white
 
 
 def levels(image: Tensor) -> files.Picture:
-    """A picture ``[3 h w]`` in [0, 1] on the 8-bit grid."""
+    """A tensor ``[3 h w]`` in [0, 1] as a picture, rounded to the 8-bit grid."""
     pixels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
     return files.Picture(pixels.cpu().numpy())
 
 
 def write(rows: list[Tensor], path: Path) -> None:
-    """Write a PNG whose rows are ``[n 3 s s]`` each, on white; short rows end early."""
+    """Write a PNG on white whose rows are ``[n 3 s s]`` each; rows may differ in length."""
     most = max(len(row) for row in rows)
     page = []
     for row in rows:

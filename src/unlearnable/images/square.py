@@ -1,4 +1,4 @@
-"""Pictures as trainers of diffusion models see them: the short side scaled to the model's, the middle cut out."""
+"""Pictures as trainers of diffusion models see them: the short side scaled to the model's, then a centre crop."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 
 from unlearnable.rng import image_keys, plain
 
-LEAST = 0.6  # of the side is what an augmented view shows at least
+LEAST = 0.6  # share of the side that an augmented view shows at least
 
 
 def square(images: Tensor, side: int) -> Tensor:
     """Pictures ``[b 3 h w]`` in [0, 1] as ``[b 3 side side]``.
 
-    Bilinear with anti-aliasing and a centre crop, as the field's training scripts do. Pictures of that size come back
-    as they are.
+    They are scaled bilinearly with anti-aliasing and centre-cropped, as the field's training scripts do. Pictures of
+    that size are returned unchanged.
     """
     h, w = images.shape[-2:]
     if h == w == side:
@@ -32,7 +32,7 @@ def square(images: Tensor, side: int) -> Tensor:
 def augmented(images: Tensor, count: int, seed: int = 0, keys: Sequence[str] | None = None) -> Tensor:
     """`count` views of each picture ``[n 3 s s]``, ``[n * count 3 s s]``: the picture first, then crops, half mirrored.
 
-    Which ones is named by (seed, key, view); the keys are the pictures' content unless given.
+    The crops are drawn by (seed, key, view); the keys are the pictures' content unless given.
     """
     keys = image_keys(images) if keys is None else keys
     return torch.cat([view(x[None], i, key, seed) for x, key in zip(images, keys) for i in range(count)])

@@ -1,4 +1,4 @@
-"""Pictures of files and folders as tensors, for those who look at pictures and write no file for each."""
+"""Pictures of files and folders as tensors, for callers that do not write a file for each picture."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def pictures(inputs: list[Path], recursive: bool, out: Path | None = None) -> tu
 
     Raises PictureError where none can be read, UsageError where there is none.
     """
-    found, failed = [], []
+    images, failed = [], []
     for source, _ in files.sources(inputs, recursive, out):
         try:
-            found.append(tensor(files.read(source).pixels) / 255)
+            images.append(tensor(files.read(source).pixels) / 255)
         except PictureError as error:
             failed.append(str(error))
-    if not found:
+    if not images:
         raise unreadable(failed)
-    return found, failed
+    return images, failed
 
 
 def unreadable(failed: Sequence[str]) -> PictureError:
-    """What to raise when every picture failed."""
+    """The error to raise when every picture failed."""
     more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
     return PictureError(f"none of the pictures can be read: {failed[0]}{more}")
 
 
 def squares(images: Sequence[Tensor], side: int) -> Tensor:
-    """Pictures of any size, each cut and scaled to a square, ``[n 3 side side]``."""
+    """Pictures of any size, each scaled and cropped to a square, ``[n 3 side side]``."""
     return torch.cat([square(x[None], side) for x in images])

@@ -1,8 +1,8 @@
-"""Native size: cut a picture of any size into views that a model can take, and blend what it changed back over it.
+"""Native size: cut a picture of any size into views that a model can take, and blend their changes into one.
 
-A model wants about `resolution` px and sides that are multiples of 8 or more; pictures come as they are. `plan` decides
-how one picture is shown to the model, `cut` does it, and `merge` turns the change of each view into one change of the
-picture, without seams and never larger than the largest change of a view.
+A model needs about `resolution` px and sides that are multiples of 8 or more; pictures have any size. `plan` decides
+how a picture is shown to the model, `cut` makes the views, and `merge` turns the changes of the views into one change
+of the picture, without seams and never larger than the largest change of a view.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from unlearnable.errors import UsageError
 
 _STRIP = 16
-"""A strip much longer than wide may take this many times resolution**2 pixels before it is squeezed lengthwise."""
+"""A long strip may take this many times resolution**2 pixels before it is squeezed lengthwise."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ def merge(canvas: Canvas, deltas: Tensor) -> Tensor:
     for number, tile in enumerate(canvas.tiles):
         row, column = divmod(number, len(across))
         weight = down[row, :, None] * across[column, None, :]
-        here = work[..., tile.top : tile.top + canvas.tile_height, tile.left : tile.left + canvas.tile_width]
-        here += deltas[number] * weight
+        region = work[..., tile.top : tile.top + canvas.tile_height, tile.left : tile.left + canvas.tile_width]
+        region += deltas[number] * weight
     work = work[..., : canvas.work_height, : canvas.work_width]
     return _within(_resize(work, canvas.height, canvas.width), low, high)[0]
 
@@ -158,11 +158,11 @@ def _windows(starts: tuple[int, ...], side: int) -> Tensor:
 
 
 def _resize(images: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear, and averaging over the covered area on the way down: weights are never negative, so no overshoot."""
+    """Resize bilinearly, averaging over the covered area on the way down: no weight is negative, so none overshoots."""
     if tuple(images.shape[-2:]) == (height, width):
         return images
     smaller = height < images.shape[-2] or width < images.shape[-1]
-    if smaller:  # CUDA's averaging kernel fails beyond a factor of about 90 (pytorch issue 103589): then by way of 64
+    if smaller:  # CUDA's averaging kernel fails beyond a factor of about 90 (pytorch issue 103589): go in two steps
         halfway = min(images.shape[-2], 64 * height), min(images.shape[-1], 64 * width)
         if halfway != tuple(images.shape[-2:]):
             images = F.interpolate(images, size=halfway, mode="bilinear", align_corners=False, antialias=True)
@@ -170,5 +170,5 @@ def _resize(images: Tensor, height: int, width: int) -> Tensor:
 
 
 def _within(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Clamp off the last bit that rounding may add to convex weights; in place where no gradient is wanted."""
+    """Clamp what rounding may add in the last bit to a convex sum; in place where no gradient is needed."""
     return values.clamp(low, high) if values.requires_grad else values.clamp_(low, high)

@@ -1,4 +1,4 @@
-"""Write a picture so that its file is either whole or not there."""
+"""Write a picture atomically: its file is either complete or absent."""
 
 import os
 from pathlib import Path
@@ -19,15 +19,15 @@ def write(
     keep_metadata: bool = False,
     mode: int | None = None,
 ) -> None:
-    """Write `picture` to `path`, atomically: whoever looks, whenever, finds the old or the whole new file.
+    """Write `picture` to `path` atomically: at any time the path holds either the old or the complete new file.
 
     format         Pillow's name, from `output_format`; None takes it from the suffix if that format is lossless
     quality        1 to 100 for a lossy file; None is 95 for JPEG, 90 for AVIF, and lossless for WebP
     keep_metadata  also write the cleaned EXIF (GPS included), XMP and a PNG's texts
-    mode           who may read and write it (`like`), less what the umask takes away; None is whatever that leaves
+    mode           permissions (see `like`), less those that the umask removes; None is the umask's default
 
-    Raises UsageError for a format or quality that makes no sense, PictureError if the format cannot hold this picture,
-    and WriteError (a PictureError) if the file cannot be written, such as on a full disk. Missing folders are made.
+    Raises UsageError for an invalid format or quality, PictureError if the format cannot hold this picture, and
+    WriteError (a PictureError) if the file cannot be written, such as on a full disk. Missing folders are made.
     """
     path = Path(path)
     if format is None:
@@ -42,7 +42,7 @@ def write(
 
 
 def like(source: str | os.PathLike[str]) -> int | None:
-    """The permissions of a file that is made from `source`: those of `source`, and its owner may write it."""
+    """The permissions of a file that is made from `source`: the same ones, with write permission for the owner."""
     try:
         return os.stat(source).st_mode & 0o666 | 0o200
     except OSError:
@@ -50,5 +50,5 @@ def like(source: str | os.PathLike[str]) -> int | None:
 
 
 def put(data: memoryview, path: Path, mode: int | None = None) -> None:
-    """Write the bytes of a file, atomically. Raises WriteError; missing folders are made."""
+    """Write the bytes of a file atomically; missing folders are made. Raises WriteError."""
     write_bytes(path, data, 0o666 if mode is None else mode)
