@@ -1,1 +1,1 @@
-"""Several processes: those that are launched together, and a Ray cluster."""
+"""Several processes: those that a launcher starts together, and a Ray cluster."""

@@ -1,4 +1,4 @@
-"""Ray, imported when it is asked for: a cluster that is there, or one that is started on this machine."""
+"""A connection to a Ray cluster, found or started on this machine; Ray is imported on first use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 
 
 def connected(address: str = AUTO) -> Any:
-    """The `ray` module, connected to the cluster at an address; `auto`: one that is found, or else started here.
+    """The `ray` module, connected to the cluster at an address; `auto` finds one, or else starts one here.
 
     Raises SetupError where Ray is not installed, or no cluster answers.
     """
@@ -31,5 +31,5 @@ def connected(address: str = AUTO) -> Any:
 
 
 def first(error: Exception) -> str:
-    """The first line of what Ray has to say."""
+    """The first line of an error's message."""
     return str(error).strip().split("\n")[0][:200]

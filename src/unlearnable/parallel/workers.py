@@ -1,4 +1,4 @@
-"""One process, or several that `accelerate launch` started, each with its device and its share of every batch."""
+"""One process, or several under `accelerate launch`, each with its device and its share of every batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Workers:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files."""
+        """Whether this process is the one that writes files."""
         return self.rank == 0
 
     def share(self, batch: int) -> slice:
@@ -28,7 +28,7 @@ class Workers:
         return slice(self.rank, batch, self.count)
 
     def wait(self) -> None:
-        """Until all have come this far."""
+        """Wait until all processes have called this."""
         if self.count > 1:
             from accelerate import PartialState
 
@@ -40,11 +40,11 @@ class Workers:
             return values
         from accelerate.utils import reduce
 
-        found: Tensor = reduce(values, "mean")
-        return found
+        mean: Tensor = reduce(values, "mean")
+        return mean
 
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """From now on every backward pass leaves the mean of all processes' gradients in the parameters."""
+        """Make every later backward pass average the parameters' gradients over all processes."""
 
         def averaged(p: Any) -> None:
             p.grad.copy_(self.average(p.grad))
@@ -54,7 +54,7 @@ class Workers:
 
 
 def workers(batch: int) -> Workers:
-    """The processes that were launched together; one, if none were. A batch must divide among them."""
+    """The processes that were launched together, or this one alone. Raises UsageError if `batch` does not divide."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Workers()
     from accelerate import PartialState
