@@ -1,8 +1,8 @@
-"""Files that are whole or not there: whoever looks, whenever, finds the old or the whole new one.
+"""Atomic writes: at any time a path holds either the old file or the complete new one.
 
-Everything that is written goes through here. The temporary file lies beside its target under a name that is made from
-the target's, so that a killed run leaves at most one behind, which the next one removes. It is made anew and never
-opened: a link that somebody planted under its name is removed, not followed.
+Every file is written through this module. The temporary file lies beside its target under a name that is made from the
+target's, so that a killed run leaves at most one behind, which the next run removes. It is always created anew: a link
+that somebody planted under its name is removed, not followed.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _FLAGS = (
 
 @contextmanager
 def replacing(path: Path, mode: int = 0o666) -> Iterator[Path]:
-    """An empty temporary file to be written; it takes the place of `path` when the block ends without an error.
+    """Yield an empty temporary file to write; it replaces `path` when the block ends without an error.
 
-    Missing folders are made. Raises DiskError where nothing else could be written either (a full disk, a folder without
-    permission), and WriteError where this one file could not.
+    Missing folders are made. Raises DiskError where other files could not be written either (a full disk, a folder
+    without permission), and WriteError where only this file could not.
     """
     temporary = path.parent / f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:24]}.part"
     try:
@@ -59,49 +59,49 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[Path]:
     except ValueError as error:  # a name with a null character
         raise WriteError(f"{shown(path)} is not a name this disk accepts; shorten or rename the file") from error
     except Exception as error:
-        code = next((code for code in _FULL if f"os error {code}" in str(error)), None)  # safetensors' own words
+        code = next((code for code in _FULL if f"os error {code}" in str(error)), None)  # safetensors' wording
         if code is None:
             raise
         raise failure(OSError(code, os.strerror(code)), path) from error
 
 
 def write_bytes(path: Path, data: bytes | memoryview, mode: int = 0o666) -> None:
-    """Write the bytes of a file; raises as `replacing` does."""
+    """Write the bytes of a file. Raises what `replacing` raises."""
     with replacing(path, mode) as temporary, temporary.open("r+b") as file:
         file.write(data)
 
 
 def write_text(path: Path, text: str, mode: int = 0o666) -> None:
-    """Write a text as UTF-8; raises as `replacing` does."""
+    """Write a text as UTF-8. Raises what `replacing` raises."""
     write_bytes(path, text.encode("utf-8"), mode)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C and a polite kill until the block ends, so that a file and the line about it come together.
+    """Delay SIGINT and SIGTERM until the block ends, so that a file and its line in the journal are written together.
 
-    Signals reach the main thread alone; elsewhere this does nothing.
+    Only the main thread receives signals; in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    held: list[int] = []
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    replaced = [number for number, handler in usual.items() if callable(handler)]
+    pending: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    replaced = [number for number, handler in handlers.items() if callable(handler)]
     for number in replaced:
-        signal.signal(number, lambda arrived, _: held.append(arrived))
+        signal.signal(number, lambda arrived, _: pending.append(arrived))
     try:
         yield
     finally:
         for number in replaced:
-            signal.signal(number, usual[number])
-        if held:
-            signal.raise_signal(held[0])
+            signal.signal(number, handlers[number])
+        if pending:
+            signal.raise_signal(pending[0])
 
 
 @contextmanager
 def whole_files(folder: Path) -> Iterator[Path]:
-    """A new folder for those who write files by themselves; at the end they are moved to `folder`, one by one."""
+    """Yield a temporary folder for libraries that write files themselves; at the end its files move to `folder`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".", suffix=".part", dir=folder) as name:
@@ -116,7 +116,7 @@ def whole_files(folder: Path) -> Iterator[Path]:
 
 
 def failure(error: OSError, path: Path) -> WriteError:
-    """What an error of the system means for a file that was to be written, and what to do about it."""
+    """The WriteError for an error of the system, with the remedy."""
     code = error.errno
     if code in _FULL:
         return DiskError(f"{shown(path)} was not written as the disk is full; free some space and run again")

@@ -1,6 +1,6 @@
-"""What a run has done, one JSON object a line, so that the same command goes on where the last one stopped.
+"""The journal of a run, one JSON object a line, from which a repeated command resumes.
 
-A line is appended after its file is in place. A line cut short by a crash is ignored: its file is made again, the same.
+A line is appended after its file is in place. A line that a crash cut short is ignored: its file is made again.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Journal:
 
     @classmethod
     def open(cls, out: Path) -> Journal:
-        """The journal of an output folder, which is made if need be."""
+        """Open the journal of an output folder, which is made if it does not exist."""
         try:
             out.mkdir(parents=True, exist_ok=True)
             path = out / NAME
             text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-            if text and not text.endswith("\n"):  # a crash cut the last line: close it, so that the next one is whole
+            if text and not text.endswith("\n"):  # a crash cut the last line: end it before the next one
                 with path.open("a", encoding="utf-8") as file:
                     file.write("\n")
         except OSError as error:
@@ -49,7 +49,7 @@ class Journal:
         return journal
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Add a line and see it onto the disk. Raises SetupError where that fails; the run cannot go on without."""
+        """Append a line and flush it to the disk. Raises SetupError where that fails, as the run cannot go on."""
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry, sort_keys=True) + "\n")
@@ -61,9 +61,9 @@ class Journal:
         self.note(entry)
 
     def note(self, entry: dict[str, Any]) -> None:
-        """Let a file's line count from now on; other lines, and those that lack something, are passed over.
+        """Take in a file's line; lines of runs and incomplete lines are ignored.
 
-        A file is what was written to it last: an earlier line about the same output counts no more.
+        Only the last line about an output counts, as it describes what was written last.
         """
         if not all(type(entry.get(name)) is kind for name, kind in FIELDS.items()):
             return
@@ -75,7 +75,7 @@ class Journal:
 
 
 def lines(text: str) -> Iterator[dict[str, Any]]:
-    """The whole lines of a journal: those of runs, and those of files."""
+    """The complete lines of a journal: those of runs, and those of files."""
     for line in text.splitlines():
         try:
             entry = json.loads(line)

@@ -1,4 +1,4 @@
-"""One run at a time in an output folder: the system drops the lock when its process ends, however that happens."""
+"""A lock that allows one run at a time in an output folder. The system drops it when the process ends."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ _UNSUPPORTED = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOP
 
 @contextmanager
 def alone(folder: Path, shared_by: str = "") -> Iterator[None]:
-    """Hold `folder`, which is made if need be. Raises UsageError where another run holds it.
+    """Lock `folder`, which is made if it does not exist. Raises UsageError where another run holds it.
 
-    Runs that name the same `shared_by` (a hash of what they do) may hold it together. Where the disk knows no locks,
-    nothing is held.
+    Runs with the same `shared_by` (a hash of their work) may hold it together. On disks without locks nothing is held.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +36,7 @@ def alone(folder: Path, shared_by: str = "") -> Iterator[None]:
 
 
 def take(descriptor: int, folder: Path, shared_by: str) -> None:
-    """Lock an open file and write down who holds it, or raise UsageError with who does."""
+    """Lock an open file and write this process into it, or raise UsageError that names the process that holds it."""
     try:
         if lock(descriptor, False):
             holder = f"{os.getpid()}\n{shared_by}\n{' '.join(sys.argv)[:500]}\n"
@@ -60,7 +59,7 @@ def take(descriptor: int, folder: Path, shared_by: str) -> None:
 
 
 def lock(descriptor: int, shared: bool) -> bool:
-    """Whether the lock could be had; on Windows it always can."""
+    """Try to take the lock; True on success, and always on Windows."""
     try:
         import fcntl
     except ImportError:
