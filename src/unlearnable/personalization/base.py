@@ -1,4 +1,4 @@
-"""What every attacker does: check, copy, train with the one loop, resume, hand back a concept."""
+"""The base of all attackers: check, copy, train with the one loop, resume, and return a concept."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ UNETS = ("sd1", "sd2", "sdxl")
 
 @dataclass
 class Student:
-    """A copy that is about to learn: what of it is trained, in groups as torch's optimisers take them.
+    """A copy of the model with the parameters to train, in groups as torch's optimisers take them.
 
-    `reading`: the text encoder or a token is in training, so that the prompt has to be read at every step.
+    `reading`: the text encoder or a token is in training, so that the prompt is encoded again at every step.
     """
 
     model: Model
@@ -45,8 +45,8 @@ class Student:
 class Personalizer(abc.ABC):
     """An attacker as settings: `steps` of AdamW at `lr`, `batch` pictures a step.
 
-    `token` is the word for the subject in the prompt; `initial` is the text that a new token's embedding starts from
-    (default: what follows the token in the prompt, the class). `augment` trains on crops and mirrored views as well.
+    `token` is the word for the subject in the prompt; `initial` is the text whose embedding a new token starts from
+    (default: the class, which follows the token in the prompt). `augment` trains on crops and mirrored views as well.
     `prior_weight` counts where class pictures are given (prior preservation); `class_prompt` is their text (default:
     the prompt without the token). `clip` is the largest norm of the gradient, 0 for any. `cool` lets the rate fall
     to zero, in a straight line.
@@ -69,15 +69,15 @@ class Personalizer(abc.ABC):
 
     @abc.abstractmethod
     def begin(self, model: Model, prompt: str, seed: int) -> Student:
-        """A copy of `model` and what of it is to be trained."""
+        """A copy of `model` with the parameters to train."""
 
     def start(self, model: Model, seed: int) -> Model:
-        """The model as it is before the first step; not to be changed."""
+        """The model before the first step; callers must not change it."""
         return model
 
     @abc.abstractmethod
     def write(self, concept: Concept, folder: Path) -> None:
-        """Write what was learned in the format that diffusers loads."""
+        """Write the learned weights in the format that diffusers loads."""
 
     def fit(
         self,
@@ -91,29 +91,30 @@ class Personalizer(abc.ABC):
         checkpoint: str | Path | None = None,
         progress: Progress | None = None,
     ) -> Concept:
-        """Learn pictures ``[n 3 h w]`` in [0, 1] under `prompt`, on a copy: the caller's model stays as it is.
+        """Learn pictures ``[n 3 h w]`` in [0, 1] under `prompt`, on a copy: the caller's model does not change.
 
         Pictures are scaled and centre-cropped to the model's size. `class_images` ``[m 3 h w]`` switch prior
         preservation on. `keys` name the pictures' randomness (default: their content): under the same names, attackers
         of a picture and of its protected twin see the same crops and noise. With `checkpoint`, the state is written
-        there at least every half minute (large models: less often) and when interrupted; the same call goes on from it
-        and ends with the same bits. One of another run is refused. `progress` is told (steps done, steps in all, loss).
+        there at least every half minute (large models: less often) and when interrupted; the same call resumes from
+        it and ends with the same bits. Another run's file is refused. `progress` is called with (steps done, steps in
+        all, loss).
         Raises UsageError for a model, a prompt or a checkpoint that does not fit, UnlearnableError when the training
         diverges.
         """
         self.check(model, prompt)
         x = sized(model, images)
-        kind = None if class_images is None else sized(model, class_images)
-        run = identity(self, model, x, prompt, seed, kind, keys)
+        prior_images = None if class_images is None else sized(model, class_images)
+        run = identity(self, model, x, prompt, seed, prior_images, keys)
         student = self.begin(model, prompt, seed)
-        fine = FineTune(
+        training = FineTune(
             self.steps, self.lr, self.batch,
             weight_decay=self.weight_decay, clip=self.clip, ema=self.ema, cool=self.cool,
         )  # fmt: skip
-        trainer = Trainer(student.model, fine, seed, student.groups)
+        trainer = Trainer(student.model, training, seed, student.groups)
         store = Checkpoint(Path(checkpoint), run) if checkpoint else None
         if not (store and store.load(trainer)):
-            self._train(trainer, student, x, keys, prompt, kind, store, progress)
+            self._train(trainer, student, x, keys, prompt, prior_images, store, progress)
         if student.token:
             student.token.settle()
         return Concept(student.model, prompt, trainer.losses, self, student.token)
@@ -125,14 +126,14 @@ class Personalizer(abc.ABC):
         x: Tensor,
         keys: Sequence[str] | None,
         prompt: str,
-        kind: Tensor | None,
+        prior_images: Tensor | None,
         store: Checkpoint | None,
         progress: Progress | None,
     ) -> None:
         prior = None
-        if kind is not None:
+        if prior_images is not None:
             text = read(student, self.class_prompt or without(prompt, self.token))
-            prior = Prior(kind, text, self.prior_weight)
+            prior = Prior(prior_images, text, self.prior_weight)
 
         def after(trainer: Trainer) -> None:
             if store:
@@ -165,7 +166,7 @@ class Personalizer(abc.ABC):
             holding(prompt, self.token)
 
     def new_token(self, model: Model, prompt: str) -> NewToken:
-        """The token as a word of its own in a copy that has text encoders of its own."""
+        """Add the token as a new word to a copy that has its own text encoders."""
         like = behind(prompt, self.token) if self.initial is None else self.initial
         return add_token(model, self.token, like)
 
@@ -175,7 +176,7 @@ def sized(model: Model, images: Tensor) -> Tensor:
 
 
 def read(student: Student, prompt: str) -> Text:
-    """What the denoiser is told: once, or anew at every step while the reading itself is in training."""
+    """The encoded prompt, or a function that encodes it at every step while the text encoder is in training."""
     if student.reading:
         return lambda: student.model.condition([prompt])
     with torch.no_grad():
@@ -183,10 +184,10 @@ def read(student: Student, prompt: str) -> Text:
 
 
 def identity(
-    settings: Personalizer, model: Model, x: Tensor, prompt: str, seed: int, kind: Tensor | None,
+    settings: Personalizer, model: Model, x: Tensor, prompt: str, seed: int, prior_images: Tensor | None,
     keys: Sequence[str] | None = None,
 ) -> str:  # fmt: skip
-    """Hex digest of all that decides what comes out."""
+    """A hex digest of all that decides the result."""
     facts = [asdict(settings), prompt, seed, model.fingerprint()]
-    facts += [image_keys(x), None if kind is None else image_keys(kind), keys and list(keys)]
+    facts += [image_keys(x), None if prior_images is None else image_keys(prior_images), keys and list(keys)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]

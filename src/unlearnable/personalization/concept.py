@@ -1,4 +1,4 @@
-"""What an attacker has learned: a model of its own, and pictures from it through the stock diffusers pipeline."""
+"""A concept, which is what an attacker has learned: its model, and pictures from the stock diffusers pipeline."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class Concept:
     ) -> Tensor:
         """One picture for each prompt, ``[n 3 h w]`` in [0, 1], on the CPU.
 
-        They come from the family's stock diffusers pipeline with the model's own sampler; the start noise of picture i
-        is named by (seed, i). `side` in px, by default the model's. Pixel models know no prompts: theirs are ignored.
+        They come from the family's stock diffusers pipeline with the model's own sampler; (seed, i) seeds the start
+        noise of picture i. `side` is in px, by default the model's. Pixel models ignore the prompts.
         """
         return generate(self.model, prompts, seed=seed, steps=steps, guidance=guidance, side=side)
 
     def save(self, folder: str | Path) -> None:
-        """Write what was learned, as safetensors that stock diffusers loads, and `concept.json` with the settings.
+        """Write the learned weights, as safetensors that stock diffusers loads, and `concept.json` with the settings.
 
-        A LoRA: ``load_lora_weights(folder)``. A new token: ``load_textual_inversion`` of `learned_embeds.safetensors`.
-        A trained network: ``from_pretrained(folder)``, which has the token too.
+        Load a LoRA by ``load_lora_weights(folder)``, a new token by ``load_textual_inversion`` of
+        `learned_embeds.safetensors`, and a trained network (with its token) by ``from_pretrained(folder)``.
         """
         folder = Path(folder)
         facts: dict[str, Any] = {"prompt": self.prompt, "model": self.model.name, "losses": self.losses}
@@ -65,7 +65,7 @@ class Concept:
 
 
 def generators(seed: int, first: int, count: int) -> list[torch.Generator]:
-    """What diffusers draws pictures ``first .. first + count - 1`` with."""
+    """The random generators of pictures ``first .. first + count - 1``."""
     return [generator(seed, "generate", i) for i in range(first, first + count)]
 
 
@@ -79,7 +79,7 @@ def generate(
     guidance: float = 4.0,
     side: int | None = None,
 ) -> Tensor:
-    """See `Concept.generate`; this one takes any model, trained or not."""
+    """Like `Concept.generate`, for any model, trained or not."""
     from diffusers import DDIMPipeline
 
     pipe, options, parts = model.pipeline(), sampling(model, guidance, side or model.size), []
@@ -87,17 +87,17 @@ def generate(
         pipe = DDIMPipeline(pipe.unet, pipe.scheduler)
         pipe.set_progress_bar_config(disable=True)
     for first in range(0, len(prompts), TOGETHER):
-        some = list(prompts[first : first + TOGETHER])
-        asked: dict[str, Any] = {"batch_size": len(some)} if model.family == "ddpm" else {"prompt": some}
-        rng = generators(seed, first, len(some))
+        batch = list(prompts[first : first + TOGETHER])
+        inputs: dict[str, Any] = {"batch_size": len(batch)} if model.family == "ddpm" else {"prompt": batch}
+        rng = generators(seed, first, len(batch))
         with model.autocast(), quiet():
-            made = pipe(**asked, **options, num_inference_steps=steps, generator=rng, output_type="pt").images
-        parts.append(torch.as_tensor(made).float().cpu())
+            pictures = pipe(**inputs, **options, num_inference_steps=steps, generator=rng, output_type="pt").images
+        parts.append(torch.as_tensor(pictures).float().cpu())
     return torch.cat(parts)
 
 
 def sampling(model: Model, guidance: float, side: int) -> dict[str, Any]:
-    """How a family's pipeline is asked."""
+    """The arguments of a family's pipeline."""
     if model.family == "ddpm":
         return {}
     options = {"guidance_scale": guidance, "height": side, "width": side}

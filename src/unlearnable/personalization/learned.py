@@ -1,4 +1,4 @@
-"""Did the attacker learn anything at all? A protection that holds against one that did not proves nothing."""
+"""Whether an attacker learned anything. If it did not learn clean pictures, it tests no protection."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Fit:
 
 
 def fit_of(model: Model, concept: Concept, images: Tensor, *, draws: int = 16, seed: int = 0) -> Fit:
-    """How well pictures ``[n 3 h w]`` are known to `model`, the untouched one, and to what learned from it.
+    """Losses on pictures ``[n 3 h w]`` of `model`, the untouched one, and of the concept that learned from it.
 
     Training from random weights is compared with those weights. `seed` is that of the training.
 
-    The untouched model is asked without the token, which it does not know: it reads "a photo of dog" where the attacker
+    The untouched model's prompt lacks the token, which it does not know: it reads "a photo of dog" where the attacker
     reads "a photo of sks dog".
     """
     token, x = "", square(images.to(model.device), model.size)

@@ -1,4 +1,4 @@
-"""An attacker by its name, at one of its presets, with settings of a user."""
+"""Attackers by name and preset, with settings that a user replaces."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ STRONG = "strong"
 
 def attacker(name: str, model: Model, preset: str = "auto") -> Personalizer:
     """An attacker's settings: `auto` is the strongest preset for large models and ``embedded`` for small ones."""
-    known = presets(name)
+    available = presets(name)
     chosen = preset
     if preset == "auto":
-        chosen = "embedded" if not model.large else STRONG if STRONG in known else PAPER
-    if chosen not in known:
-        raise UsageError(f"unknown preset {chosen!r} of {name}: {suggestion(chosen, ['auto', *known])}")
-    return known[chosen]
+        chosen = "embedded" if not model.large else STRONG if STRONG in available else PAPER
+    if chosen not in available:
+        raise UsageError(f"unknown preset {chosen!r} of {name}: {suggestion(chosen, ['auto', *available])}")
+    return available[chosen]
 
 
 def presets(name: str) -> dict[str, Personalizer]:
     """An attacker's settings by the names of its presets."""
-    found = registry.part(name, "attacker", "PRESETS", "a dictionary of attackers")
-    if isinstance(found, Personalizer):
-        return {PAPER: found, "embedded": found}
-    if not isinstance(found, dict) or not all(isinstance(each, Personalizer) for each in found.values()):
+    available = registry.part(name, "attacker", "PRESETS", "a dictionary of attackers")
+    if isinstance(available, Personalizer):
+        return {PAPER: available, "embedded": available}
+    if not isinstance(available, dict) or not all(isinstance(each, Personalizer) for each in available.values()):
         raise UsageError(
             f"attacker {name!r} ({registry.place(name, 'attacker')}) should be an attacker, or PRESETS of some"
         )
-    return found
+    return available
 
 
 def adjusted(attacker: Personalizer, changes: dict[str, Any]) -> Personalizer:
-    """Settings with some fields replaced; raises UsageError for a field that is not there and a value that is none."""
-    known, hints = asdict(attacker), get_type_hints(type(attacker))
+    """Settings with some fields replaced. Raises UsageError for an unknown field or a value of the wrong type."""
+    fields, hints = asdict(attacker), get_type_hints(type(attacker))
     for name, value in changes.items():
-        if name not in known:
-            raise UsageError(f"{attacker.name} has no setting {name!r}: {suggestion(name, list(known))}")
+        if name not in fields:
+            raise UsageError(f"{attacker.name} has no setting {name!r}: {suggestion(name, list(fields))}")
         if not fits(value, hints[name]):
             raise UsageError(f"setting {name!r} of {attacker.name} is {value!r}: give {type_name(hints[name])}")
         if name in ("steps", "lr", "batch", "rank") and value <= 0:

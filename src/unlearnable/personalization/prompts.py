@@ -8,7 +8,7 @@ from unlearnable.errors import UsageError
 
 
 def pattern(token: str) -> re.Pattern[str]:
-    """The token as a word: not part of a longer one."""
+    """A pattern for the token as a whole word."""
     return re.compile(rf"(?<!\w){re.escape(token)}(?!\w)")
 
 
@@ -24,10 +24,10 @@ def holding(prompt: str, token: str) -> None:
 
 
 def behind(prompt: str, token: str) -> str:
-    """What follows the token: ``dog``, the class, as a rule."""
+    """The text after the token, usually the class: ``dog``."""
     return pattern(token).split(prompt, maxsplit=1)[-1].strip()
 
 
 def without(prompt: str, token: str) -> str:
-    """The prompt of the class: all but the token, "a photo of dog"."""
+    """The prompt without the token, which names the class: "a photo of dog"."""
     return " ".join(pattern(token).sub(" ", prompt).split()) if token else prompt
