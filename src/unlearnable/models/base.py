@@ -1,4 +1,4 @@
-"""What a method may ask of a diffusion model; eps, v, flow, latent and pixel models all answer it."""
+"""The interface of diffusion models that methods use; eps, v, flow, latent and pixel models all have it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ LARGE = 500_000_000  # parameters from which the field's fine-tuning rates for S
 
 @dataclass(frozen=True)
 class Condition:
-    """What the text encoders made of some prompts: tensors whose first axis is the prompt."""
+    """The text encoders' output for some prompts: tensors whose first axis is the prompt."""
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def expand(self, batch: int) -> Condition:
-        """The same single prompt for `batch` pictures (a condition of `batch` prompts is returned as it is)."""
+        """Repeat a single prompt for `batch` pictures (a condition of `batch` prompts is returned unchanged)."""
         return Condition({k: v.expand(batch, *v.shape[1:]) if len(v) == 1 else v for k, v in self.tensors.items()})
 
     def detach(self) -> Condition:
@@ -61,10 +61,10 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def encode(self, x: Tensor) -> Tensor:
-        """Latents of pictures (the mean of the posterior, so without randomness)."""
+        """Latents of pictures (the mean of the posterior, so nothing is random)."""
 
     def posterior(self, x: Tensor) -> Tensor:
-        """Mean and log-variance of the autoencoder's posterior, ``[b 2c h' w']`` unscaled; without one, the latents."""
+        """Mean and log-variance of the autoencoder's posterior, ``[b 2c h' w']`` unscaled; latents if there is none."""
         return self.encode(x)
 
     @abc.abstractmethod
@@ -77,7 +77,7 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def predict(self, z_t: Tensor, t: Tensor, c: Condition) -> Tensor:
-        """The denoiser's answer (eps, v or flow) in float32."""
+        """The denoiser's prediction (eps, v or flow) in float32."""
 
     @abc.abstractmethod
     def modules(self) -> list[nn.Module]:
@@ -97,15 +97,15 @@ class Model(abc.ABC):
         return self.schedule.jump(z_t, t, s, out)
 
     def trainable(self) -> list[nn.Parameter]:
-        """The denoiser's parameters that ask for a gradient."""
+        """The denoiser's parameters that require a gradient."""
         return [p for p in self.denoiser.parameters() if p.requires_grad]
 
     def copy(self, *, scratch: bool = False, seed: int = 0, share: bool = False, text: bool = False) -> Model:
-        """A model with a denoiser of its own in float32 (bf16 weights would swallow small updates); the rest is shared.
+        """A model with its own denoiser in float32 (bf16 weights would lose small updates); the rest is shared.
 
-        With `scratch` the copy's weights are drawn anew from `seed`. With `share` its denoiser has layers of its own
-        but the caller's weights, as they are: enough for whoever adds a LoRA and trains nothing else. With `text` it
-        also has CLIP text encoders (in float32) and tokenizers of its own.
+        With `scratch` the copy's weights are drawn anew from `seed`. With `share` its denoiser has its own layers but
+        the caller's weights, unchanged: enough to add a LoRA and train nothing else. With `text` it also has its own
+        CLIP text encoders (in float32) and tokenizers.
         """
         twin = copy.copy(self)
         if scratch:
@@ -125,7 +125,7 @@ class Model(abc.ABC):
         return twin
 
     def pipeline(self) -> Any:
-        """The stock diffusers pipeline over this model's networks, with a scheduler of its own."""
+        """The stock diffusers pipeline over this model's networks, with its own scheduler."""
         pipe = copy.copy(self.pipe)
         setattr(pipe, "transformer" if hasattr(pipe, "transformer") else "unet", self.denoiser)
         pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config)
@@ -142,11 +142,11 @@ class Model(abc.ABC):
         return sum(p.numel() for p in self.denoiser.parameters()) >= LARGE
 
     def fingerprint(self) -> str:
-        """Hex digest of the name, the computing type and a sample of the weights: other weights, another digest."""
+        """A hex digest of the name, the computing type and a sample of the weights."""
         digest = hashlib.sha256(f"{self.name} {self.family} {self.amp}".encode())
         for network in self.modules():
             for p in network.parameters():
-                first = torch.atleast_1d(p.detach())[:8]  # flatten copies what does not lie in its order: only these
+                first = torch.atleast_1d(p.detach())[:8]  # flatten copies tensors in other layouts, so only a few rows
                 digest.update(first.flatten()[:8].float().cpu().numpy().tobytes())
         return digest.hexdigest()[:32]
 
@@ -157,26 +157,26 @@ class Model(abc.ABC):
 
 
 def in_latents(model: Model) -> Any:
-    """The model, asked about latents where others ask about pictures."""
+    """The model with the identity as its encoder, so that latents take the place of pictures."""
     twin: Any = copy.copy(model)
     twin.encode = lambda z: z
     return twin
 
 
 def clip_pairs(pipe: Any) -> list[tuple[str, str]]:
-    """Names of the pipeline's CLIP tokenizers and text encoders, the ones that the field personalizes."""
+    """Names of the pipeline's CLIP tokenizers and text encoders, which are the ones that the field trains."""
     pairs = [("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")]
     return [(t, e) for t, e in pairs if type(getattr(pipe, e, None)).__name__.startswith("CLIP")]
 
 
 def text_parameters(model: Model) -> list[nn.Parameter]:
-    """All of the CLIP text encoders, asked for a gradient; they must be the model's own (`Model.copy(text=True)`)."""
+    """All parameters of the CLIP text encoders, made trainable; they must be the model's own (`copy(text=True)`)."""
     encoders = [getattr(model.pipe, name).requires_grad_(True) for _, name in clip_pairs(model.pipe)]
     return [p for encoder in encoders for p in encoder.parameters()]
 
 
 def prepare(network: Any, checkpointing: bool) -> None:
-    """Lay convolutions out as processors like them, and with `checkpointing` trade time for memory."""
+    """Use the faster memory layout for convolutions, and with `checkpointing` trade time for memory."""
     if any(p.ndim == 4 for p in network.parameters()):
         network.to(memory_format=torch.channels_last)
     if checkpointing and hasattr(network, "enable_gradient_checkpointing"):

@@ -1,8 +1,8 @@
 """`embedded-features`: the small feature network that ships, for offline similarity, FID and a perceptual distance.
 
 A residual network (He et al., arXiv 1512.03385) with group normalisation, trained by `training/features.py` on the
-labels of the embedded model's pictures. It is weak beside Inception, CLIP or DINO, and its figures cannot be compared
-with theirs: wherever a figure comes from it, its name says so.
+labels of the embedded model's pictures. It is weaker than Inception, CLIP or DINO, and its figures cannot be compared
+with theirs; the name of every figure that comes from it says so.
 """
 
 from __future__ import annotations
@@ -65,19 +65,19 @@ class FeatureNetwork(nn.Module):
     def maps(self, images: Tensor) -> list[Tensor]:
         """Features at 1/2, 1/4, 1/8 and 1/16 of the pictures' own size, ``[n c h' w']`` each."""
         x = F.relu(self.stem_norm(self.stem(4 * images - 2)))
-        found = []
+        features = []
         for stage in self.stages:
             x = stage(x)
-            found.append(x)
-        return found
+            features.append(x)
+        return features
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[n, labels]`` of pictures scaled to 64 px."""
-        embedded: Tensor = self.head(self.pooled(images))
-        return embedded
+        logits: Tensor = self.head(self.pooled(images))
+        return logits
 
     def embed(self, images: Tensor) -> Tensor:
-        """``[n, dim]``: what the logits are made from, standardised on the training pictures."""
+        """Embeddings ``[n, dim]``: the features before the logits, standardised on the training pictures."""
         return (self.pooled(images) - self.centre) / self.spread
 
     def pooled(self, images: Tensor) -> Tensor:
@@ -104,14 +104,14 @@ class FeatureNetwork(nn.Module):
 
 
 def fitted(images: Tensor) -> Tensor:
-    """Scaled to 64 x 64 px, with anti-aliasing."""
+    """Pictures scaled to 64 x 64 px, with anti-aliasing."""
     if images.shape[-2:] == (SIDE, SIDE):
         return images
     return F.interpolate(images, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
 
 
 class Maps(Protocol):
-    """A network that tells what it sees on the way."""
+    """A network that returns its intermediate feature maps."""
 
     def maps(self, images: Tensor) -> list[Tensor]: ...
 
@@ -130,7 +130,7 @@ def distance(images: Tensor, others: Tensor, network: Maps) -> Tensor:
 
 
 def shrunk(images: Tensor) -> Tensor:
-    """Scaled down to `AREA` pixels, with anti-aliasing, where they have more."""
+    """Pictures scaled down to at most `AREA` pixels, with anti-aliasing."""
     h, w = images.shape[-2:]
     if h * w <= AREA:
         return images

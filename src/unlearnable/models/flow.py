@@ -45,12 +45,12 @@ class StableDiffusion3(LatentModel):
                 encoder_hidden_states=c.tensors["text"].to(kind),
                 pooled_projections=c.tensors["pooled"].to(kind),
             )
-        answered: Tensor = answer.sample.float()
-        return answered
+        prediction: Tensor = answer.sample.float()
+        return prediction
 
 
 class Flux(LatentModel):
-    """FLUX.1: latents are packed into 2 x 2 patches for the transformer and unpacked again, outside they are maps."""
+    """FLUX.1: latents are maps outside the transformer, which gets them packed into 2 x 2 patches."""
 
     family = "flux"
     guidance = 1.0  # guidance-distilled checkpoints are fine-tuned at 1

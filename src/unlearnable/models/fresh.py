@@ -1,4 +1,4 @@
-"""A pixel DDPM with random weights, for those who train one from scratch: ``pixel:32`` wherever a model is named."""
+"""A pixel DDPM with random weights for training from scratch; its name is ``pixel:32`` wherever a model is named."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def pixel(
     device: torch.device | None = None,
     amp: torch.dtype | None = None,
 ) -> Model:
-    """A small U-Net over `side` px with the linear schedule of DDPM (Ho et al., arXiv 2006.11239), untrained.
+    """An untrained small U-Net over `side` px with the linear schedule of DDPM (Ho et al., arXiv 2006.11239).
 
-    `widths` are its channels by resolution, attention at the last; default: those of `WIDTHS`, by size.
+    `widths` are its channels by resolution, with attention at the last; the default is that of `WIDTHS` for the size.
     """
     import diffusers
 
     from unlearnable.models.adapters import adapt
     from unlearnable.rng import seeded
 
-    widths = widths or WIDTHS[min((known for known in WIDTHS if known >= side), default=64)]
+    widths = widths or WIDTHS[min((size for size in WIDTHS if size >= side), default=64)]
     if side < 8 or side % 2 ** (len(widths) - 1):
         raise UsageError(f"a pixel model of {side} px cannot be built: give a multiple of {2 ** (len(widths) - 1)}")
     plain = len(widths) - 1
@@ -48,7 +48,7 @@ def pixel(
 
 
 def named(name: str, device: torch.device | None = None, amp: torch.dtype | None = None) -> Model:
-    """The model of a name such as ``pixel:32``."""
+    """The model for a name such as ``pixel:32``."""
     side = name.removeprefix(PREFIX)
     if not side.isdecimal():
         raise UsageError(f"{name!r} is no pixel model: write pixel: and its side in px, as in pixel:32")

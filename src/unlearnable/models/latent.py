@@ -1,4 +1,4 @@
-"""Latent models: the autoencoder they share, and the U-Net families SD 1, SD 2 and SDXL."""
+"""Latent models: their common base with an autoencoder, and the U-Net families SD 1, SD 2 and SDXL."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from unlearnable.models.schedule import from_scheduler
 
 
 def reduction(vae: Mapping[str, Any]) -> int:
-    """How many pixels make one row of latents."""
+    """The number of pixel rows per row of latents."""
     return int(2 ** (len(vae["block_out_channels"]) - 1))
 
 
 class LatentModel(Model):
-    """Encode and decode through an AutoencoderKL, as the stock pipelines do (scale, and shift where there is one)."""
+    """Encodes and decodes through an AutoencoderKL with its scale and shift, as the stock pipelines do."""
 
     def __init__(self, pipe: Any, name: str, denoiser: Any, amp: torch.dtype | None) -> None:
         self.vae = pipe.vae
@@ -33,12 +33,12 @@ class LatentModel(Model):
         return denoiser["sample_size"] * reduction(vae), reduction(vae)
 
     def encode(self, x: Tensor) -> Tensor:
-        answered: Tensor = (self._distribution(x).mode().float() - self.shift) * self.factor
-        return answered
+        latents: Tensor = (self._distribution(x).mode().float() - self.shift) * self.factor
+        return latents
 
     def posterior(self, x: Tensor) -> Tensor:
-        found = self._distribution(x)
-        return torch.cat([found.mean, found.logvar], 1).float()
+        distribution = self._distribution(x)
+        return torch.cat([distribution.mean, distribution.logvar], 1).float()
 
     def _distribution(self, x: Tensor) -> Any:
         with self.autocast():
@@ -47,8 +47,8 @@ class LatentModel(Model):
     def decode(self, z: Tensor) -> Tensor:
         with self.autocast():
             x = self.vae.decode((z / self.factor + self.shift).to(weight_dtype(self.vae))).sample
-        answered: Tensor = (x.float() + 1) / 2
-        return answered
+        pixels: Tensor = (x.float() + 1) / 2
+        return pixels
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         return self.vae.config.latent_channels, height // self.reduction, width // self.reduction
@@ -74,8 +74,8 @@ class StableDiffusion(LatentModel):
         with self.autocast():
             kind = weight_dtype(self.denoiser)
             text = c.expand(len(z_t)).tensors["text"].to(kind)
-            answered: Tensor = self.denoiser(z_t.to(kind), self.schedule.timestep[t], text).sample.float()
-            return answered
+            prediction: Tensor = self.denoiser(z_t.to(kind), self.schedule.timestep[t], text).sample.float()
+            return prediction
 
 
 class StableDiffusionXL(LatentModel):
@@ -101,5 +101,5 @@ class StableDiffusionXL(LatentModel):
             extra = {"text_embeds": c.tensors["pooled"].to(kind), "time_ids": sizes}
             text = c.tensors["text"].to(kind)
             answer = self.denoiser(z_t.to(kind), self.schedule.timestep[t], text, added_cond_kwargs=extra)
-        answered: Tensor = answer.sample.float()
-        return answered
+        prediction: Tensor = answer.sample.float()
+        return prediction

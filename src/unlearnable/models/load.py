@@ -21,7 +21,7 @@ EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent / EMBEDDED
 
 
-# Parts of Stable Diffusion that no method asks: not fetched, not loaded.
+# Parts of Stable Diffusion that no method uses; they are not fetched or loaded.
 UNUSED = {"safety_checker": None, "feature_extractor": None, "image_encoder": None, "requires_safety_checker": False}
 
 # Checkpoints of the supported families, for `unlearnable models list`. Only the embedded one is loaded by our tests.
@@ -51,7 +51,7 @@ def load_model(
     `device` is ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``. `dtype` is ``float32``, ``bfloat16`` or ``auto``
     (bfloat16 on CUDA devices that compute in it natively). `offline` never touches the network (as ``HF_HUB_OFFLINE=1``
     does); downloads live under ``HF_HOME``. Only safetensors are read. `checkpointing` trades time for memory. Raises
-    SetupError when the model cannot be had here.
+    SetupError when the model cannot be loaded here.
     """
     import diffusers
     import torch
@@ -68,15 +68,15 @@ def load_model(
         return fresh.named(name, place, amp)
     source = str(EMBEDDED_FOLDER) if name == EMBEDDED else name
     offline = offline or network.offline()
-    where: dict[str, Any] = {"revision": revision, "local_files_only": offline}
+    source_options: dict[str, Any] = {"revision": revision, "local_files_only": offline}
     weights = amp or torch.float32 if place.type != "cpu" else torch.float32
     with quiet(), guarded(name, offline):
-        kind = diffusers.DiffusionPipeline.load_config(source, **where).get("_class_name")
+        kind = diffusers.DiffusionPipeline.load_config(source, **source_options).get("_class_name")
         if kind not in ADAPTERS:
             raise UsageError(f"model {name!r} is a {kind}, which is not supported: use one of {', '.join(ADAPTERS)}")
         unused = UNUSED if kind == "StableDiffusionPipeline" else {}
         build: Any = getattr(diffusers, kind)
-        pipe = build.from_pretrained(source, dtype=weights, use_safetensors=True, **unused, **where)
+        pipe = build.from_pretrained(source, dtype=weights, use_safetensors=True, **unused, **source_options)
     pipe.set_progress_bar_config(disable=True)
     try:
         pipe.to(place)
@@ -87,7 +87,7 @@ def load_model(
 
 
 def folder_of(name: str) -> Path | None:
-    """Where a model lies on this machine, or None; never touches the network."""
+    """A model's folder on this machine, or None; never touches the network."""
     place = EMBEDDED_FOLDER if name == EMBEDDED else Path(name)
     if (place / "model_index.json").is_file():
         return place
@@ -102,7 +102,7 @@ def folder_of(name: str) -> Path | None:
 
 
 def has_text(name: str) -> bool:
-    """Whether a model reads prompts, as far as that can be known without loading it: pixel models do not."""
+    """Whether a model reads prompts, as far as that is known without loading it: pixel models do not."""
     from unlearnable.models import fresh
 
     folder = None if name.startswith(fresh.PREFIX) else folder_of(name)
@@ -111,19 +111,19 @@ def has_text(name: str) -> bool:
     try:
         kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_class_name")
     except (OSError, ValueError, AttributeError):
-        return True  # loading has the sentence for that
+        return True  # loading it raises the error
     return bool(kind != "DDPMPipeline")
 
 
 def checked(name: str, device: str, dtype: str, revision: str | None) -> None:
-    """Raise UsageError or SetupError for what `load_model` would refuse, as far as that is known without loading."""
+    """Raise UsageError or SetupError for arguments that `load_model` would refuse, as far as that is known before."""
     if name == EMBEDDED and revision is not None:
         raise UsageError(f"revision {revision!r} has no meaning for the embedded model: leave it out, or name another")
     resolve_dtype(dtype, resolve_device(device))
 
 
 def resolve_device(device: str) -> torch.device:
-    """``auto`` takes CUDA, then Apple's MPS, then the CPU."""
+    """The torch device of a name; ``auto`` takes CUDA, then Apple's MPS, then the CPU."""
     import torch
 
     if device == "auto":
@@ -135,8 +135,8 @@ def resolve_device(device: str) -> torch.device:
     if place.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"device {device!r} is not supported: use auto, cpu, cuda, cuda:N or mps")
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise SetupError(f"device {device!r} is not here ({found} CUDA devices found): use --device cpu")
+        count = torch.cuda.device_count()
+        raise SetupError(f"device {device!r} is not here ({count} CUDA devices found): use --device cpu")
     if place.type == "mps" and not torch.backends.mps.is_available():
         raise SetupError("device 'mps' is not here: use --device cpu")
     return place
@@ -156,7 +156,7 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype | None:
 
 @contextmanager
 def guarded(name: str, offline: bool) -> Iterator[None]:
-    """Whatever goes wrong while loading becomes one sentence that says what to do."""
+    """Turn every error while loading into a SetupError of one sentence with the remedy."""
     try:
         yield
     except UnlearnableError:

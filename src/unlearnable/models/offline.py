@@ -1,4 +1,4 @@
-"""Whether the network may be touched: asked for by a run, or for all by ``HF_HUB_OFFLINE=1``."""
+"""Offline mode, set for a run or, by ``HF_HUB_OFFLINE=1``, for all runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _asked: ContextVar[bool] = ContextVar("offline", default=False)
 
 
 def offline() -> bool:
-    """Whether whatever loads weights must take those of this machine; for ``local_files_only``."""
+    """Whether only weights on this machine may be loaded; for ``local_files_only``."""
     return _asked.get() or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
 
 
 @contextmanager
 def going_offline(asked: bool) -> Iterator[None]:
-    """Inside, `offline` is true if `asked`. Not around a `yield`: what is set would leak to the caller."""
+    """Make `offline` true inside the block if `asked`. Do not put it around a `yield`: the caller would see it too."""
     token = _asked.set(_asked.get() or asked)
     try:
         yield

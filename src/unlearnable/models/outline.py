@@ -1,4 +1,4 @@
-"""What can be known of a model without loading it: its size, for methods that never ask a model anything."""
+"""A model's size without loading it, for methods that do not use the model itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outline:
-    """Takes a `Model`'s place where only these are read; see `Model` for `size` and `multiple`."""
+    """Replaces a `Model` where only these attributes are read; see `Model` for `size` and `multiple`."""
 
     name: str
     size: int
@@ -30,9 +30,9 @@ class Outline:
 
 
 def outline(name: str, device: str = "auto") -> Outline | None:
-    """The outline of a model whose folder is on this machine, from its configurations; None where that is not enough.
+    """The outline of a model on this machine, read from its configurations; None where these do not suffice.
 
-    Nothing is checked: a folder of another layout has no outline, and loading it says what is wrong.
+    Nothing is checked: a folder of another layout has no outline, and loading it raises the error.
     """
     folder = folder_of(name)
     if folder is None:
@@ -48,7 +48,7 @@ def outline(name: str, device: str = "auto") -> Outline | None:
 
 
 def config(path: Path) -> Any:
-    """What a configuration says, or None where there is none that can be read."""
+    """The content of a configuration file, or None where it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -40,10 +40,10 @@ class PixelDDPM(Model):
 
     def predict(self, z_t: Tensor, t: Tensor, c: Condition) -> Tensor:
         with self.autocast():
-            answered: Tensor = self.denoiser(
+            prediction: Tensor = self.denoiser(
                 z_t.to(weight_dtype(self.denoiser)), self.schedule.timestep[t]
             ).sample.float()
-            return answered
+            return prediction
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         return 3, height, width

@@ -1,4 +1,4 @@
-"""Silence the model libraries while they load: their hints are for their own developers, not for our users."""
+"""Silence the model libraries while they load: their hints are for developers, not for our users."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings and no "loading" bars from diffusers and transformers; their settings come back afterwards.
+    """Suppress warnings and "loading" bars of diffusers and transformers; their settings are restored afterwards.
 
-    Nor a line for each time that the hub is asked again where there is no network. The bars of downloads stay: those
+    The hub's messages about retries without a network are suppressed too. Progress bars of downloads stay, as those
     take minutes.
     """
     import diffusers.utils.logging as first

@@ -1,9 +1,9 @@
-"""The noise schedule as two tables, so that eps, v and flow networks are one family.
+"""The noise schedule as two tables, so that one formula serves eps, v and flow networks.
 
 Every network of the field learns from ``z_t = signal[t] * z + noise[t] * eps``. For DDPM-type models
 ``signal = sqrt(alpha_bar)`` and ``noise = sqrt(1 - alpha_bar)`` (Ho et al., arXiv 2006.11239); for rectified
-flows ``signal = 1 - sigma`` and ``noise = sigma`` (Esser et al., arXiv 2403.03206). What a network predicts is a
-linear map of ``(z, eps)``, hence a deterministic DDIM or Euler move is the same formula for all of them.
+flows ``signal = 1 - sigma`` and ``noise = sigma`` (Esser et al., arXiv 2403.03206). A network's prediction is a
+linear map of ``(z, eps)``, so a deterministic DDIM or Euler step is the same formula for all of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "v_prediction": "v"}
 class Schedule:
     """Tables over training times ``t = 0 .. T-1``, least noise first.
 
-    `signal`, `noise`: ``[T]`` float32. `timestep`: ``[T]``, what the network is told. `clean`: signal and noise at
+    `signal`, `noise`: ``[T]`` float32. `timestep`: ``[T]``, the network's input. `clean`: signal and noise at
     `CLEAN`, which is (1, 0) unless the scheduler was configured with ``set_alpha_to_one=False``.
     """
 
@@ -50,7 +50,7 @@ class Schedule:
         return a * z + s * noise
 
     def target(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """What the network should answer at ``z_t``: eps, ``v = a eps - s z`` or the flow ``eps - z``."""
+        """The network's target at ``z_t``: eps, ``v = a eps - s z`` or the flow ``eps - z``."""
         if self.prediction == "eps":
             return noise
         if self.prediction == "flow":
@@ -59,7 +59,7 @@ class Schedule:
         return a * noise - s * z
 
     def split(self, z_t: Tensor, t: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
-        """The clean latent and the noise that the answer `out` at ``z_t`` implies."""
+        """The clean latent and the noise that the prediction `out` at ``z_t`` implies."""
         a, s = self._at(t, z_t)
         if self.prediction == "eps":
             return (z_t - s * out) / a, out
@@ -68,7 +68,7 @@ class Schedule:
         return a * z_t - s * out, s * z_t + a * out
 
     def jump(self, z_t: Tensor, t: Tensor, s: Tensor, out: Tensor) -> Tensor:
-        """Deterministic move from times `t` to `s` ``[b]``, either direction; `CLEAN` is a valid `s`.
+        """A deterministic step from times `t` to `s` ``[b]``, in either direction; `CLEAN` is a valid `s`.
 
         DDIM with eta = 0 (Song et al., arXiv 2010.02502, eq. 12) or one Euler step of the flow.
         """
@@ -77,7 +77,7 @@ class Schedule:
         return a_s * z + s_s * noise
 
     def ancestral(self, z_t: Tensor, t: Tensor, s: Tensor, out: Tensor, fresh: Tensor, eta: float = 1.0) -> Tensor:
-        """Random move down from times `t` to `s`: like `jump`, but part of the noise is drawn anew (`fresh`).
+        """A random step down from times `t` to `s`: like `jump`, but part of the noise is replaced by `fresh`.
 
         DDIM with eta > 0 (arXiv 2010.02502, eq. 12 and 16) written for any signal and noise; eta = 1 draws from the
         posterior ``q(z_s | z_t, z)``, as DDPM does. With ``z_t = r z_s + ...``, ``r = signal_t / signal_s``, that

@@ -1,1 +1,1 @@
-"""The encoders of the autoencoders that people fine-tune on: what every model of a family sees of a picture."""
+"""Encoders of the autoencoders that people fine-tune on; every model of a family sees pictures through its own."""

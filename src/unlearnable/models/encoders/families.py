@@ -1,4 +1,4 @@
-"""The families of latents: whose autoencoder it is, where it lies, what is trained on it."""
+"""Families of latents: the autoencoder's repository and class, and the models that are trained on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unlearnable.errors import UsageError, suggestion
 
 @dataclass(frozen=True)
 class Family:
-    """An autoencoder by its repository on the hub; `kind` is its diffusers class, `megabytes` about what is fetched."""
+    """An autoencoder by its repository on the hub; `kind` is its diffusers class, `megabytes` its download's size."""
 
     name: str
     repository: str
@@ -40,14 +40,14 @@ FAMILIES = {
 
 
 def check(names: str) -> None:
-    """Raise UsageError for a text that names an encoder that is none, without loading any."""
+    """Raise UsageError for a text that names an unknown encoder, without loading any."""
     for name in filter(None, map(str.strip, names.split(","))):
         if "=" not in name and name != "all":
             family(name)
 
 
 def family(name: str) -> Family:
-    """Raises UsageError for a name that is none."""
+    """The family of a name. Raises UsageError for an unknown name."""
     if name not in FAMILIES:
         raise UsageError(
             f"unknown encoder {name!r}: {suggestion(name, [*FAMILIES])} (your own is named as NAME=FOLDER-or-hub-id)"

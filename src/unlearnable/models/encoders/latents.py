@@ -1,7 +1,7 @@
-"""Latents as a family's denoiser gets them: each diffusers class of autoencoder scales, shifts and packs its own way.
+"""Latents as a family's denoiser gets them: each diffusers class of autoencoder scales, shifts and packs differently.
 
-All functions take the autoencoder and pictures ``[b 3 h w]`` in [0, 1], and give ``[b c h' w']`` in float32, of about
-unit spread. The posterior's mode is taken, so that nothing is random.
+All functions take the autoencoder and pictures ``[b 3 h w]`` in [0, 1], and return ``[b c h' w']`` in float32 with
+about unit standard deviation. They take the posterior's mode, so that nothing is random.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Latents = Callable[[Any, Tensor], Tensor]
 
 
 def scaled(vae: Any, x: Tensor) -> Tensor:
-    """`AutoencoderKL` (SD 1, SDXL, SD3, FLUX.1): shifted and scaled by one number, or by one a channel (some SDXL)."""
+    """`AutoencoderKL` (SD 1, SDXL, SD3, FLUX.1): one shift and scale, or one for each channel (some SDXL)."""
     z, config = vae.encode(2 * x - 1).latent_dist.mode(), vae.config
     if config.get("latents_mean") and config.get("latents_std"):
         latents: Tensor = z - per_channel(config.latents_mean, z)
@@ -28,14 +28,14 @@ def scaled(vae: Any, x: Tensor) -> Tensor:
 
 
 def patched(vae: Any, x: Tensor) -> Tensor:
-    """`AutoencoderKLFlux2`: 2 x 2 latents become channels of one, then the statistics of a batch norm are taken out."""
+    """`AutoencoderKLFlux2`: 2 x 2 latents become channels of one, which a batch norm's statistics standardise."""
     z = F.pixel_unshuffle(vae.encode(2 * x - 1).latent_dist.mode(), 2)
     variance = vae.bn.running_var + vae.config.batch_norm_eps
     return (z - per_channel(vae.bn.running_mean, z)) / per_channel(variance, z).sqrt()
 
 
 def framed(vae: Any, x: Tensor) -> Tensor:
-    """`AutoencoderKLQwenImage`, `AutoencoderKLWan`: a picture is a video of one frame; each channel has statistics."""
+    """`AutoencoderKLQwenImage`, `AutoencoderKLWan`: a picture is a one-frame video; channels are standardised."""
     z = vae.encode((2 * x - 1).unsqueeze(2)).latent_dist.mode().squeeze(2)
     latents: Tensor = (z - per_channel(vae.config.latents_mean, z)) / per_channel(vae.config.latents_std, z)
     return latents
@@ -48,7 +48,7 @@ def deep(vae: Any, x: Tensor) -> Tensor:
 
 
 def tiny(vae: Any, x: Tensor) -> Tensor:
-    """`AutoencoderTiny`: gives what the large one's scaled latents would be."""
+    """`AutoencoderTiny`: its output approximates the large autoencoder's scaled latents."""
     latents: Tensor = vae.encode(2 * x - 1).latents * (vae.config.get("scaling_factor") or 1.0)
     return latents
 
@@ -57,7 +57,7 @@ def per_channel(values: Any, z: Tensor) -> Tensor:
     return torch.as_tensor(values, device=z.device, dtype=z.dtype).view(1, -1, 1, 1)
 
 
-# The class, and what of its weights an encoder needs: parts of an autoencoder by their names.
+# Each class's function, and the parts of an autoencoder that an encoder does not use.
 CLASSES: dict[str, Latents] = {
     "AutoencoderKL": scaled,
     "AutoencoderKLFlux2": patched,

@@ -1,4 +1,4 @@
-"""Encoders by name: the real one where it is on this machine or asked for, else the small stand-in that ships."""
+"""Encoders by name: the real one where it is on this machine or requested, else the small stand-in that ships."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Encoder:
     """Pictures ``[b 3 h w]`` in [0, 1] to latents ``[b c h' w']`` of about unit spread; sides are made to divide by
     `multiple`.
 
-    `source` says where it came from, `real` whether it is the family's own or the stand-in that was taught by one.
+    `source` says where it came from, `real` whether it is the family's own encoder or a stand-in.
     """
 
     name: str
@@ -47,13 +47,13 @@ def load(names: str | Sequence[str], *, device: str | torch.device = "cpu", offl
     """Encoders of names such as ``flux2,sd1``, ``all``, or ``mine=FOLDER-or-hub-id``.
 
     A plain name takes the real encoder where it is on this machine, else its stand-in; without either it is fetched,
-    unless `offline`. Raises UsageError for unknown names and SetupError for what cannot be had.
+    unless `offline`. Raises UsageError for unknown names and SetupError for encoders that cannot be loaded.
     """
     parts = names.split(",") if isinstance(names, str) else list(names)
-    wanted = [name for part in filter(None, map(str.strip, parts)) for name in (FAMILIES if part == ALL else [part])]
-    if not wanted:
+    listed = [name for part in filter(None, map(str.strip, parts)) for name in (FAMILIES if part == ALL else [part])]
+    if not listed:
         raise UsageError("no encoder is named: give some of " + ", ".join(FAMILIES))
-    return [one(name, device, offline) for name in dict.fromkeys(wanted)]
+    return [one(name, device, offline) for name in dict.fromkeys(listed)]
 
 
 def one(text: str, device: str | torch.device, offline: bool) -> Encoder:
@@ -62,23 +62,25 @@ def one(text: str, device: str | torch.device, offline: bool) -> Encoder:
         if not source:
             raise UsageError(f"encoder {text!r} has no source: write NAME=FOLDER-or-hub-id")
         return real(name, source, device, offline)
-    wanted = family(name)
-    if local(wanted.repository, wanted.subfolder) is None and name in standin.NAMES:
+    entry = family(name)
+    if local(entry.repository, entry.subfolder) is None and name in standin.NAMES:
         network = standin.load(name).to(device)
         return Encoder(name, "stand-in that ships", False, network, standin.latents, 8)
-    return real(name, wanted.repository, device, offline, wanted)
+    return real(name, entry.repository, device, offline, entry)
 
 
-def real(name: str, source: str, device: str | torch.device, offline: bool, known: Family | None = None) -> Encoder:
+def real(name: str, source: str, device: str | torch.device, offline: bool, expected: Family | None = None) -> Encoder:
     """The encoder of an autoencoder in diffusers' layout, by folder or hub id; its decoder is not loaded."""
-    subfolder = known.subfolder if known else "vae"
+    subfolder = expected.subfolder if expected else "vae"
     folder = local(source, subfolder) or fetched(source, subfolder, offline)
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     kind = config.get("_class_name")
     if kind not in CLASSES:
         raise UsageError(f"{shown(source)} holds a {kind}, whose latents are not known here: use {', '.join(CLASSES)}")
-    if known and kind != known.kind:
-        raise UsageError(f"{shown(source)} holds a {kind}, where {name} has a {known.kind}: name it as NAME={source}")
+    if expected and kind != expected.kind:
+        raise UsageError(
+            f"{shown(source)} holds a {kind}, where {name} has a {expected.kind}: name it as NAME={source}"
+        )
     network = built(kind, config, folder / WEIGHTS).to(device)
     return Encoder(name, source, True, network, CLASSES[kind], multiple(config))
 
@@ -108,7 +110,7 @@ def built(kind: str, config: dict[str, Any], weights: Path) -> nn.Module:
 
 
 def multiple(config: dict[str, Any]) -> int:
-    """By what the sides of pictures must divide; 2 x 2 latents of FLUX.2 are one."""
+    """The number that must divide the sides of pictures; FLUX.2 packs 2 x 2 latents into one."""
     widths = config.get("block_out_channels") or config.get("encoder_block_out_channels") or config.get("dim_mult")
     reduction = 2 ** (len(widths) - 1) if widths else 8
     return 2 * reduction if config["_class_name"] == "AutoencoderKLFlux2" else reduction
@@ -123,14 +125,14 @@ def local(source: str, subfolder: str) -> Path | None:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = [try_to_load_from_cache(source, f"{subfolder}/{name}") for name in (CONFIG, WEIGHTS)]
+        cached = [try_to_load_from_cache(source, f"{subfolder}/{name}") for name in (CONFIG, WEIGHTS)]
     except HFValidationError:
         return None
-    return Path(str(found[0])).parent if all(isinstance(path, str) for path in found) else None
+    return Path(str(cached[0])).parent if all(isinstance(path, str) for path in cached) else None
 
 
 def fetched(source: str, subfolder: str, offline: bool) -> Path:
-    """The same from the hub, into its cache."""
+    """The folder of an autoencoder in the hub's cache, downloaded if necessary."""
     from huggingface_hub import hf_hub_download
 
     from unlearnable.models import offline as network
@@ -143,7 +145,7 @@ def fetched(source: str, subfolder: str, offline: bool) -> Path:
             hf_hub_download(source, name, subfolder=subfolder, local_files_only=local_only)
             for name in (CONFIG, WEIGHTS)
         ]
-    except Exception as error:  # whatever the hub's client raises for a name, a gate, a broken connection
+    except Exception as error:  # the hub's client raises many kinds for a name, a gate, a broken connection
         gated = "gated" in f"{type(error).__name__} {error}".lower()
         remedy = (
             "accept its licence on its page and log in with `hf auth login`" if gated

@@ -1,4 +1,4 @@
-"""Stand-ins that ship: small encoders that learned to answer as a family's own does (MODEL_CARD.md)."""
+"""Stand-ins that ship: small encoders that learned to imitate a family's own (MODEL_CARD.md)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.safetensors")))
 
 @cache
 def load(name: str) -> Any:
-    """The network, in float32; its shape follows from its weights."""
+    """The network in float32; its weights determine its shape."""
     from diffusers.models.autoencoders.vae import Encoder
     from safetensors.torch import load_file
 
@@ -31,6 +31,6 @@ def load(name: str) -> Any:
 
 
 def latents(network: Any, x: Tensor) -> Tensor:
-    """Of unit spread for each channel, ``[b c h/8 w/8]``."""
+    """Latents ``[b c h/8 w/8]`` with unit standard deviation in each channel."""
     mean: Tensor = network(2 * x - 1).chunk(2, 1)[0]
     return mean

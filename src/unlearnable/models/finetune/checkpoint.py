@@ -1,4 +1,4 @@
-"""A training run on disk, so that one that was killed goes on with the same bits: safetensors, whole or not there."""
+"""Checkpoints of training runs: a killed run resumes with the same bits. They are safetensors, written atomically."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from unlearnable.models.finetune.training import Trainer
 from unlearnable.storage.atomic import replacing
 
 EVERY = 30.0  # seconds between two writes
-SHARE = 0.05  # of the time goes into writing at most: a large model's state takes long
+SHARE = 0.05  # at most this share of the time goes into writing: a large model's state takes long
 
 
 @dataclass
 class Checkpoint:
-    """Writes a trainer's state now and then; use it as the trainer's `after`.
+    """Writes a trainer's state at intervals; pass it to the trainer as `after`.
 
     `run` names the run (settings, pictures, model, seed): a file of another run is refused with a UsageError rather
-    than overwritten. A finished run's file holds only what was learned, without the optimiser's state.
+    than overwritten. A finished run's file holds only the learned weights, without the optimiser's state.
     """
 
     path: Path
@@ -44,10 +44,10 @@ class Checkpoint:
         self.took = self.written - started
 
     def load(self, trainer: Trainer) -> bool:
-        """Bring a trainer to where the file left off, if there is one; whether the run is finished."""
+        """Restore a trainer from the file, if there is one; returns whether the run is finished."""
         if not self.path.is_file():
             return False
-        found, facts = read(self.path)
+        saved, facts = read(self.path)
         if facts.get("run") != self.run:
             raise UsageError(
                 f"{shown(self.path)} belongs to a training run with other settings, pictures or weights: delete it, "
@@ -55,47 +55,47 @@ class Checkpoint:
             )
         try:
             trainer.done, trainer.losses = facts["done"], facts["losses"]
-            restore(trainer, found)
+            restore(trainer, saved)
             return bool(facts["finished"])
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             raise UsageError(f"{shown(self.path)} is no whole checkpoint of this training run: delete it") from error
 
 
 def tensors(trainer: Trainer, finished: bool) -> dict[str, Tensor]:
-    """What a trainer has learned and, unless it is finished, its optimiser's state and running average."""
-    kept = {f"parameter.{i}": p.detach() for i, p in enumerate(trainer.parameters)}
+    """A trainer's learned weights and, unless it is finished, its optimiser's state and running average."""
+    saved = {f"parameter.{i}": p.detach() for i, p in enumerate(trainer.parameters)}
     if finished:
-        return kept
-    kept |= {f"extra.{name}": value for name, value in trainer.extra().items()}
+        return saved
+    saved |= {f"extra.{name}": value for name, value in trainer.extra().items()}
     for i, state in trainer.optimiser.state_dict()["state"].items():
-        kept |= {f"optimiser.{i}.{name}": value for name, value in state.items()}
+        saved |= {f"optimiser.{i}.{name}": value for name, value in state.items()}
     if trainer.average:
-        kept |= {f"average.{i}": p for i, p in enumerate(trainer.average.shadow_params)}
-    return kept
+        saved |= {f"average.{i}": p for i, p in enumerate(trainer.average.shadow_params)}
+    return saved
 
 
 @torch.no_grad()
-def restore(trainer: Trainer, found: dict[str, Tensor]) -> None:
-    whole = trainer.optimiser.state_dict()
-    for name, value in found.items():
+def restore(trainer: Trainer, saved: dict[str, Tensor]) -> None:
+    optimiser_state = trainer.optimiser.state_dict()
+    for name, value in saved.items():
         kind, number, *rest = name.split(".")
         if kind == "parameter":
             trainer.parameters[int(number)].copy_(value)
         elif kind == "extra":
             trainer.extra()[number].copy_(value)
         elif kind == "optimiser":
-            whole["state"].setdefault(int(number), {})[rest[0]] = value
+            optimiser_state["state"].setdefault(int(number), {})[rest[0]] = value
         else:
             trainer.average.shadow_params[int(number)].copy_(value)
             trainer.average.optimization_step = trainer.done
-    trainer.optimiser.load_state_dict(whole)
+    trainer.optimiser.load_state_dict(optimiser_state)
 
 
-def write(path: Path, kept: dict[str, Tensor], facts: dict[str, Any]) -> None:
+def write(path: Path, saved: dict[str, Tensor], facts: dict[str, Any]) -> None:
     from safetensors.torch import save_file
 
     with replacing(path) as temporary:
-        save_file({k: v.contiguous() for k, v in kept.items()}, temporary, {"facts": json.dumps(facts)})
+        save_file({k: v.contiguous() for k, v in saved.items()}, temporary, {"facts": json.dumps(facts)})
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -13,25 +13,27 @@ TEXT = ["q_proj", "k_proj", "v_proj", "out_proj"]
 
 
 def add_lora(model: Model, rank: int, seed: int) -> list[nn.Parameter]:
-    """Put a trainable LoRA into the denoiser, its random half drawn from `seed`; one that is there is trained on."""
+    """Add a trainable LoRA to the denoiser, its random half drawn from `seed`; a LoRA that exists is trained on."""
     names = {name.rsplit(".", 1)[-1] for name, _ in model.denoiser.named_modules()}
     return inject(model.denoiser, rank, ATTENTION if "to_q" in names else CONVOLUTION, seed, "lora")
 
 
 def add_text_lora(model: Model, rank: int, seed: int) -> list[nn.Parameter]:
-    """The same for the CLIP text encoders, which must be the model's own (`Model.copy(text=True)`)."""
+    """Add a trainable LoRA to the CLIP text encoders, which must be the model's own (`Model.copy(text=True)`)."""
     encoders = [(name, getattr(model.pipe, name)) for _, name in clip_pairs(model.pipe)]
     return [p for name, encoder in encoders for p in inject(encoder, rank, TEXT, seed, "text lora", name)]
 
 
 def inject(network: nn.Module, rank: int, layers: list[str], *name: object) -> list[nn.Parameter]:
-    """A LoRA on the named layers, its random half named by `name`: the only parameters that ask for a gradient.
+    """Add a LoRA to the named layers; returns its parameters, the only trainable ones. `name` seeds its random half.
 
-    They are float32 whatever the network is, since bf16 would swallow small updates.
+    The parameters are float32 even in a bf16 network, as bf16 would lose small updates.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
-    if not any(module.endswith("lora_A") for module, _ in network.named_modules()):  # peft would quietly reset it
+    if not any(
+        module.endswith("lora_A") for module, _ in network.named_modules()
+    ):  # peft would reset it without warning
         with seeded(*name):
             inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers), network)
     for key, p in network.named_parameters():

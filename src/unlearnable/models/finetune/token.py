@@ -1,4 +1,4 @@
-"""A new word: one trainable embedding per text encoder, which is all that textual inversion learns."""
+"""A new word: one trainable embedding per text encoder, the only thing that textual inversion learns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from unlearnable.storage.atomic import replacing
 class NewToken:
     """A word that was added to a model's vocabularies: `rows` are its embeddings, in training until `settle`.
 
-    They are parameters of their own, put in where the word is looked up, so that the optimiser never sees the rest of
+    They are separate parameters that replace the table's row at look-up, so that the optimiser never sees the rest of
     the table: weight decay and momentum cannot move other words.
     """
 
@@ -29,7 +29,7 @@ class NewToken:
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Write the embeddings into the tables: from here on the model is a plain one."""
+        """Write the embeddings into the tables and remove the hooks: the model is then an ordinary one."""
         for row, (table, place) in zip(self.rows, self.tables):
             table.weight[place] = row.to(table.weight.dtype)
         for hook in self.hooks:
@@ -50,10 +50,10 @@ class NewToken:
 
 
 def add_token(model: Model, name: str, like: str) -> NewToken:
-    """Add the word `name` to a model that has text encoders of its own (`Model.copy(text=True)`).
+    """Add the word `name` to a model that has its own text encoders (`Model.copy(text=True)`).
 
-    Its embedding starts as the mean of those of the text `like`, or of the whole table where `like` is empty. Raises
-    UsageError if a tokenizer knows the word already.
+    Its embedding starts as the mean over the tokens of the text `like`, or over the whole table where `like` is empty.
+    Raises UsageError if a tokenizer has the word already.
     """
     from transformers import AddedToken
 
@@ -62,13 +62,13 @@ def add_token(model: Model, name: str, like: str) -> NewToken:
         words, network = getattr(model.pipe, tokenizer), getattr(model.pipe, encoder)
         if name in words.get_vocab():
             raise UsageError(f"the model knows a token {name!r} already: choose another one, such as '<{name}>'")
-        words.add_tokens([AddedToken(name, single_word=True)])  # or "sks" would be cut out of "masks"
+        words.add_tokens([AddedToken(name, single_word=True)])  # otherwise "sks" would match inside "masks"
         place = words.convert_tokens_to_ids(name)
         if place >= network.get_input_embeddings().num_embeddings:
             network.resize_token_embeddings(place + 1, mean_resizing=False)
         table = network.get_input_embeddings().requires_grad_(False)
-        known = words(like, add_special_tokens=False).input_ids or slice(place)
-        row = nn.Parameter(table.weight[known].detach().float().mean(0))
+        start_ids = words(like, add_special_tokens=False).input_ids or slice(place)
+        row = nn.Parameter(table.weight[start_ids].detach().float().mean(0))
         token.rows.append(row)
         token.tables.append((table, place))
         token.hooks.append(table.register_forward_hook(looked_up(row, place)))
@@ -76,9 +76,9 @@ def add_token(model: Model, name: str, like: str) -> NewToken:
 
 
 def looked_up(row: Tensor, place: int) -> Any:
-    """A hook that answers `row` wherever the table is asked for `place`."""
+    """A hook that returns `row` wherever id `place` is looked up in the table."""
 
-    def hook(table: nn.Module, ids: tuple[Tensor, ...], found: Tensor) -> Tensor:
-        return torch.where((ids[0] == place)[..., None], row.to(found.dtype), found)
+    def hook(table: nn.Module, ids: tuple[Tensor, ...], embedded: Tensor) -> Tensor:
+        return torch.where((ids[0] == place)[..., None], row.to(embedded.dtype), embedded)
 
     return hook

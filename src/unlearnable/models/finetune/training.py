@@ -14,7 +14,9 @@ from unlearnable.models.base import Condition, Model
 from unlearnable.models.finetune.lora import add_lora
 from unlearnable.rng import image_keys, name_seed, normal
 
-Text = Condition | Callable[[], Condition]  # a function where the text encoder is in training: asked at every step
+Text = (
+    Condition | Callable[[], Condition]
+)  # a function where the text encoder is in training: it is called at every step
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,9 @@ class FineTune:
     """How to train: `steps` of AdamW at `lr` (None: the model's own default), `batch` pictures a step.
 
     `rank` above zero trains a LoRA of that rank on the attention layers (Hu et al., arXiv 2106.09685) and leaves the
-    weights as they are. `clip` above zero is the largest norm of the gradient. `ema` above zero is the decay of a
-    running average of the weights, which replaces them when training ends. `cool` lets the rate fall to zero, in a
-    straight line over `steps`.
+    weights unchanged. `clip` above zero is the largest norm of the gradient. `ema` above zero is the decay of a running
+    average of the weights, which replaces them when training ends. `cool` lets the rate fall linearly to zero over
+    `steps`.
     """
 
     steps: int
@@ -39,9 +41,10 @@ class FineTune:
 
 @dataclass(frozen=True)
 class Prior:
-    """Pictures of the class ``[n 3 h w]`` and their text, trained on beside the subject's with a `weight`.
+    """Pictures of the class ``[n 3 h w]`` and their text, whose loss is added to the subject's with a `weight`.
 
-    Prior preservation, which keeps the class from turning into the subject (DreamBooth, arXiv 2208.12242, eq. 2).
+    This is prior preservation, which keeps the class from turning into the subject (DreamBooth, arXiv 2208.12242, eq.
+    2).
     """
 
     images: Tensor
@@ -50,7 +53,7 @@ class Prior:
 
 
 def denoising_loss(model: Model, z: Tensor, noise: Tensor, t: Tensor, c: Condition) -> Tensor:
-    """``mean (out(z_t, t, c) - target)^2`` per picture, ``[b]``: what diffusion training minimises."""
+    """The loss of diffusion training, ``mean (out(z_t, t, c) - target)^2`` per picture, ``[b]``."""
     out = model.predict(model.noised(z, noise, t), t, c)
     return (out - model.target(z, noise, t)).square().flatten(1).mean(1)
 
@@ -59,8 +62,8 @@ def denoising_loss(model: Model, z: Tensor, noise: Tensor, t: Tensor, c: Conditi
 def fixed_losses(model: Model, images: Tensor, prompt: str, *, draws: int = 16, seed: int = 0) -> Tensor:
     """Denoising loss of each picture ``[n 3 h w]`` under `prompt`, ``[n]``: the mean over `draws` fixed draws.
 
-    Times are stratified over the schedule; the noise of a draw is named by (seed, draw) and is the same for every
-    picture, so that models and pictures are compared on identical draws (common random numbers).
+    Times are stratified over the schedule; (seed, draw) seeds the noise, which is the same for every picture, so that
+    models and pictures are compared on identical draws (common random numbers).
     """
     c, total = model.condition([prompt]), []
     for part in images.to(model.device, torch.float32).split(8):
@@ -74,10 +77,10 @@ def fixed_losses(model: Model, images: Tensor, prompt: str, *, draws: int = 16, 
 
 
 class Trainer:
-    """A model in training with its optimiser, so that training may stop and go on (alternating surrogates).
+    """A model in training with its optimiser, so that training may pause and resume (alternating surrogates).
 
-    `done` steps lie behind it, with the `losses` of each. `whole` says whether its state is that of a finished step,
-    which it is not when it was interrupted in the middle of an update.
+    `done` counts finished steps, `losses` holds the loss of each. `whole` is False when training was interrupted in the
+    middle of an update, so that the state is not that of a finished step.
     """
 
     def __init__(
@@ -87,9 +90,9 @@ class Trainer:
         seed: int = 0,
         groups: Sequence[dict[str, Any]] | None = None,
     ) -> None:
-        """Takes `model` over: pass a copy.
+        """Train `model` itself: pass a copy.
 
-        `groups` of parameters with rates of their own, as torch's optimisers take them, replace the denoiser's.
+        `groups` of parameters with their own rates, as torch's optimisers take them, replace the denoiser's parameters.
         """
         self.model, self.settings, self.seed, self.done = model, settings, seed, 0
         self.losses: list[float] = []
@@ -115,11 +118,11 @@ class Trainer:
         after: Callable[[Trainer], None] | None = None,
         keys: Sequence[str] | None = None,
     ) -> Model:
-        """Train on pictures ``[n 3 h w]``; which ones, t and noise follow from (seed, step) and their content.
+        """Train on pictures ``[n 3 h w]``. Seed, step and content decide each batch, its t and its noise.
 
         `keys` replace the content, so that runs on different pictures draw the same noise.
 
-        `after` is called behind every step. Raises UnlearnableError when the loss is no longer finite.
+        `after` is called after every step. Raises UnlearnableError when the loss is no longer finite.
         """
         z, content, c = self._data(images, c)
         subject = z, content if keys is None else list(keys), c
@@ -134,7 +137,7 @@ class Trainer:
                 self._step(loss)
                 if after:
                     after(self)
-        finally:  # whoever uses the model between two runs wants gradients of pictures only
+        finally:  # between two runs, callers need gradients of pictures only
             self.optimiser.zero_grad(set_to_none=True)
             for p in self.parameters:
                 p.requires_grad_(False)
@@ -161,7 +164,7 @@ class Trainer:
         loss.backward()
         if self.settings.clip:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
-        if self.settings.cool:  # by the step's number, so that a checkpoint holds no more than it did
+        if self.settings.cool:  # from the step's number, so that checkpoints need no scheduler state
             for group, rate in zip(self.optimiser.param_groups, self.rates):
                 group["lr"] = rate * max(0.0, 1 - self.done / self.settings.steps)
         self.whole = False
@@ -173,17 +176,17 @@ class Trainer:
         self.whole = True
 
     def extra(self) -> dict[str, Tensor]:
-        """More tensors that a checkpoint keeps, and changes in place when it is read."""
+        """Further tensors that a checkpoint saves, and restores in place."""
         return {}
 
     def settle(self) -> None:
-        """The end of training: the running average, if there is one, replaces the weights."""
+        """End training: the running average, if there is one, replaces the weights."""
         if self.average:
             self.average.copy_to(self.parameters)
 
 
 def denoiser_parameters(model: Model, rank: int, seed: int) -> list[nn.Parameter]:
-    """What of the denoiser is trained: all of it, or a LoRA."""
+    """The denoiser's trainable parameters: all of them, or those of a LoRA."""
     if rank:
         return add_lora(model, rank, seed)
     model.denoiser.requires_grad_(True)
