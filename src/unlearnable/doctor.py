@@ -1,4 +1,4 @@
-"""Explain the machine: what is here, what is missing, and what to do about it."""
+"""Report on the machine: what is installed, what is missing, and the remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report; `value` says what to do where `ok` is false."""
+    """One line of the report; `value` holds the remedy where `ok` is false."""
 
     name: str
     ok: bool
@@ -28,17 +28,17 @@ def python() -> Finding:
 
 
 def packages() -> list[Finding]:
-    found = []
+    findings = []
     for name in ("unlearnable", "torch", "diffusers", "transformers", "peft", "kornia", "pillow"):
         try:
-            found.append(Finding(name, True, version(name)))
+            findings.append(Finding(name, True, version(name)))
         except PackageNotFoundError:
-            found.append(Finding(name, False, f"missing: run `pip install -c constraints.txt {name}`"))
-    return found
+            findings.append(Finding(name, False, f"missing: run `pip install -c constraints.txt {name}`"))
+    return findings
 
 
 def torchvision() -> Finding:
-    """Not needed; a build for another torch breaks the imports of half the stack."""
+    """A check of torchvision, which is not needed: a build for another torch breaks the imports of half the stack."""
     if importlib.util.find_spec("torchvision") is None:
         return Finding("torchvision", True, "absent, and not needed")
     try:

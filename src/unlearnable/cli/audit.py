@@ -1,4 +1,4 @@
-"""`unlearnable audit`: attackers on one's own pictures, and a page that says what they got."""
+"""`unlearnable audit`: attack one's own pictures and report what the attackers learned."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ An audit that was interrupted goes on when the same command is given again."""
 FAILED, INTERRUPTED = 1, 130
 
 
-def choices(wanted: bool) -> None:
-    """Print what --attack and --purify can name, and stop."""
-    if wanted:
+def choices(asked: bool) -> None:
+    """Print the names for --attack and --purify, and stop."""
+    if asked:
         for title, kind in (("attackers (--attack)", "attacker"), ("countermeasures (--purify)", "purifier")):
             typer.echo(f"{title}:")
             show_all(kind)
@@ -82,12 +82,12 @@ def audit(
 
     try:
         with cli_protect.bar("auditing") as tell:
-            told = tell if cli_protect.talk.is_terminal else spoken()
-            done = run(clean, protected, out, settings, held_out=held_out, progress=told)
+            progress = tell if cli_protect.talk.is_terminal else spoken()
+            done = run(clean, protected, out, settings, held_out=held_out, progress=progress)
     except KeyboardInterrupt as error:
-        kept = len(list((out / "cells").glob("*.json")))
+        finished = len(list((out / "cells").glob("*.json")))
         cli_protect.talk.print(
-            f"unlearnable: interrupted; {kept} finished trials are kept, the same command goes on from here"
+            f"unlearnable: interrupted; {finished} finished trials are kept, the same command goes on from here"
         )
         raise typer.Exit(INTERRUPTED) from error
     report(done, as_json)
@@ -96,7 +96,7 @@ def audit(
 
 
 def report(done: Audit, as_json: bool) -> None:
-    """The verdict on stdout; what was left out and what to doubt on stderr."""
+    """Print the verdict to stdout, and files left out and doubts to stderr."""
     from unlearnable.cli.protect import talk
     from unlearnable.errors import shown
 
@@ -117,7 +117,7 @@ def report(done: Audit, as_json: bool) -> None:
 
 
 def preview(clean: Path, protected: Path, settings: Settings, held_out: Path | None) -> None:
-    """What an audit would do, without a model and without writing anything."""
+    """Print the tasks of an audit, without a model and without writing anything."""
     from unlearnable.auditing.tasks import tasks
     from unlearnable.cli.protect import talk
     from unlearnable.evaluation.material import conditions
@@ -125,26 +125,28 @@ def preview(clean: Path, protected: Path, settings: Settings, held_out: Path | N
 
     settings.check()
     todo = tasks(settings, conditions(settings.chains()))
-    found = subject(clean, protected, held_out)
+    pictures = subject(clean, protected, held_out)
     for task in todo:
         sys.stdout.write(f"{task}\n")
-    for problem in found.problems:
+    for problem in pictures.problems:
         talk.print(f"would be left out: {problem}", style="red", markup=False)
-    for note in found.notes:
+    for note in pictures.notes:
         talk.print(note, style="dim", markup=False)
-    talk.print(f"{len(found.train)} pairs to train on, {len(found.held_out)} photographs held out; nothing written")
+    talk.print(
+        f"{len(pictures.train)} pairs to train on, {len(pictures.held_out)} photographs held out; nothing written"
+    )
 
 
 def spoken() -> Callable[[float, int, str], None]:
-    """Progress for a stream that is no terminal: a line for each cell as it begins."""
+    """Progress for a stream that is not a terminal: a line for each cell when it starts."""
     from unlearnable.cli.protect import talk
 
-    started, said = time.monotonic(), [""]
+    started, last = time.monotonic(), [""]
 
     def tell(done: float, total: int, what: str) -> None:
-        if what == said[0]:
+        if what == last[0]:
             return
-        said[0] = what
+        last[0] = what
         left = (time.monotonic() - started) * (total - done) / done if done else 0.0
         about = f", about {max(1, round(left / 60))} min left" if left else ""
         talk.print(f"{round(done)} of {total} done{about}: {what}", style="dim", markup=False)

@@ -1,4 +1,4 @@
-"""The command line of benchmarks: run one, report on it, list what a recipe can name."""
+"""`unlearnable bench`: run a benchmark, report on it, list the names that a recipe can use."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def run(
     threads = threads or (1 if ray else 0 if jobs == 1 else shared_out(jobs))
     try:
         with bar("benchmark") as tell:
-            told = tell if talk.is_terminal else spoken
-            options: dict[str, Any] = {"retry": retry, "minutes": minutes, "command": command, "progress": told}
+            progress = tell if talk.is_terminal else spoken
+            options: dict[str, Any] = {"retry": retry, "minutes": minutes, "command": command, "progress": progress}
             options |= {"executor": place(jobs, threads, ray, gpus_per_cell), "threads": threads, "only": chosen}
             done = bench(study, out, **options)
     except KeyboardInterrupt as error:
-        kept = len(list((out / "cells").glob("*.json")))
-        talk.print(f"unlearnable: interrupted; {kept} cells are kept, the same command goes on from here")
+        finished = len(list((out / "cells").glob("*.json")))
+        talk.print(f"unlearnable: interrupted; {finished} cells are kept, the same command goes on from here")
         raise typer.Exit(INTERRUPTED) from error
     for line in done.failed:
         what = ", ".join(str(line[name]) for name in ("subject", "method", "budget", "purify", "attack") if line[name])
@@ -110,11 +110,11 @@ def compare(
     from unlearnable.bench.page import load
 
     tables = two.comparable(load(out)["rows"], method, other, only or [])
-    found = [(t, lines) for t in tables if (lines := two.compare(t, method, other))]
-    if not found:
+    compared = [(table, lines) for table in tables if (lines := two.compare(table, method, other))]
+    if not compared:
         raise UsageError(f"no subject has all cells of {method} and {other}: name what both have, --only purify=none")
-    for t, lines in found:
-        sys.stdout.write(f"{t.model}, {t.budget}, {t.attack or 'all attackers'}: protection rates, %\n")
+    for table, lines in compared:
+        sys.stdout.write(f"{table.model}, {table.budget}, {table.attack or 'all attackers'}: protection rates, %\n")
         sys.stdout.write(f"  {'':15}{'subjects':>8}  {method:24}{other:24}difference, points\n")
         for line in lines:
             rates = "".join(f"{tenths(e):24}" for e in (line.first, line.second, line.gap))
@@ -122,7 +122,7 @@ def compare(
 
 
 def tenths(e: Estimate) -> str:
-    """In hundredths, to one decimal: ``5.9 (-1.3 to 13.8)``."""
+    """An estimate in per cent, to one decimal: ``5.9 (-1.3 to 13.8)``."""
     if not e.defined:
         return "undefined"
     low, value, high = (f"{100 * x:.1f}" for x in (e.low, e.value, e.high))
@@ -164,7 +164,7 @@ def shared_out(jobs: int) -> int:
 
 
 def spoken(done: float, total: int, what: str = "") -> None:
-    """Progress for a stream that is no terminal: a line for each cell that is finished."""
+    """Progress for a stream that is not a terminal: a line for each finished cell."""
     from unlearnable.cli.protect import talk
 
     if what:
@@ -172,7 +172,7 @@ def spoken(done: float, total: int, what: str = "") -> None:
 
 
 def preview(study: Study, out: Path, only: list[str]) -> None:
-    """Each cell that would be done, without writing anything."""
+    """Print each cell that a run would do, without writing anything."""
     from unlearnable.bench.run import pending
     from unlearnable.cli.protect import talk
 
@@ -180,5 +180,5 @@ def preview(study: Study, out: Path, only: list[str]) -> None:
     for task in todo:
         sys.stdout.write(f"{task.kind}: {task.label}\n")
     counts = {kind: sum(task.kind == kind for task in todo) for kind in ("protect", "purify", "attack")}
-    said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    talk.print(f"{points} rows; cells to do: {said}; nothing written", markup=False)
+    summary = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    talk.print(f"{points} rows; cells to do: {summary}; nothing written", markup=False)

@@ -1,4 +1,4 @@
-"""`unlearnable encoders`: what models see of a picture, and whether finished files move it."""
+"""`unlearnable encoders`: list encoders, and check how far finished files move their latents."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def show() -> None:
     from unlearnable.models.encoders.standin import NAMES
 
     for name, family in FAMILIES.items():
-        here = "on this machine" if local(family.repository, family.subfolder) else ""
-        where = here or ("stand-in ships" if name in NAMES else "not here")
+        present = "on this machine" if local(family.repository, family.subfolder) else ""
+        where = present or ("stand-in ships" if name in NAMES else "not here")
         typer.echo(f"{name:6} {where:16} about {family.megabytes:4} MB  {family.models}  ({family.repository})")
 
 
@@ -80,7 +80,7 @@ def check(
 
 
 def table(report: Report) -> str:
-    """A line for each encoder and countermeasure."""
+    """The report as a table: a line for each encoder and countermeasure."""
     head = ("encoder", "", "behind", "protected", "noise", "ratio", "95 % interval")
     rows: list[tuple[str, ...]] = [head, *(line(shift) for shift in report.shifts)]
     widths = [max(map(len, column)) for column in zip(*rows)]
@@ -97,7 +97,7 @@ def line(shift: Shift) -> tuple[str, ...]:
 
 
 def as_dict(report: Report) -> dict[str, object]:
-    """For JSON: an interval that is not there is null."""
+    """The report for JSON; a missing interval is null."""
     shifts = [
         {
             "encoder": s.encoder, "source": s.source, "real": s.real, "behind": s.purify, "protected": s.protected,

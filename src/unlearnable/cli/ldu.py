@@ -1,4 +1,4 @@
-"""`unlearnable train-shortcut` and `unlearnable train-ldu`: what Latent Diffusion Unlearning needs, trained once."""
+"""`unlearnable train-shortcut` and `train-ldu`: train the networks of Latent Diffusion Unlearning."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def train_shortcut(
             inputs, out, prompt=prompt, settings=settings, seed=seed, recursive=recursive, progress=tell, **where
         )
     rows = report["few steps"]
-    told = [f"{'steps':>5}  " + "  ".join(f"{name:>8}" for name in rows)]
-    told += [f"{k:>5}  " + "  ".join(f"{row[k]:8.3f}" for row in rows.values()) for k in rows["ddim"]]
-    say(report, as_json, ["distance from the samples of 64 DDIM steps, their spread being 1:", *told])
+    lines = [f"{'steps':>5}  " + "  ".join(f"{name:>8}" for name in rows)]
+    lines += [f"{k:>5}  " + "  ".join(f"{row[k]:8.3f}" for row in rows.values()) for k in rows["ddim"]]
+    say(report, as_json, ["distance from the samples of 64 DDIM steps, their spread being 1:", *lines])
 
 
 @flags.with_settings(given=RhoConfig, where=flags.Loading)
@@ -93,7 +93,7 @@ def train_ldu(
 
 @contextmanager
 def learning() -> Iterator[Any]:
-    """A progress bar with the time that is left; an interruption says how to go on."""
+    """A progress bar with the time left; on an interruption it says how to resume, and exits."""
     from unlearnable.cli import protect as cli_protect
 
     try:
@@ -105,7 +105,7 @@ def learning() -> Iterator[Any]:
 
 
 def say(report: dict[str, Any], as_json: bool, lines: list[str]) -> None:
-    """The report on stdout; what could not be read on stderr, which makes the exit code 1."""
+    """Print the report to stdout, and unreadable files to stderr; with any of these the exit code is 1."""
     from unlearnable.cli.protect import talk
     from unlearnable.errors import shown
 

@@ -1,4 +1,4 @@
-"""The `--list` of commands that offer a choice of things from the registry."""
+"""The `--list` option of commands that take names from the registry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def show_all(kind: str) -> None:
-    """Print a line for everything of a kind; on stderr a sentence for each third party's thing that cannot be used."""
+    """Print a line for each entry of a kind, and to stderr a sentence for each plug-in that cannot be used."""
     from unlearnable import registry
 
     entries = [registry.entry(name, kind) for name in registry.names(kind)]
@@ -50,10 +50,10 @@ def table(entries: Sequence[Entry]) -> list[str]:
 
 
 def listing(kind: str) -> Callable[[bool], None]:
-    """An option's callback that prints the name of everything of a kind and what it does, and stops."""
+    """An option's callback that lists all entries of a kind and stops."""
 
-    def callback(wanted: bool) -> None:
-        if wanted:
+    def callback(asked: bool) -> None:
+        if asked:
             show_all(kind)
             raise typer.Exit
 
@@ -61,7 +61,7 @@ def listing(kind: str) -> Callable[[bool], None]:
 
 
 def broken(kind: str) -> list[str]:
-    """A sentence for each third party's thing of a kind that cannot be used."""
+    """A sentence for each plug-in of a kind that cannot be used."""
     from unlearnable import registry
     from unlearnable.personalization.presets import presets
     from unlearnable.protection.strengths import protection

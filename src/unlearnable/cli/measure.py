@@ -1,4 +1,4 @@
-"""`unlearnable measure`: two folders of pictures compared, as a table or as JSON."""
+"""`unlearnable measure`: compare two folders of pictures, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Pictures are paired by name, whatever their format. Of metrics that compare whol
 NAMED = 5  # pictures without a partner that are named; the rest is counted
 
 
-def listed(wanted: bool) -> None:
-    """Print what each metric is, its unit, its better direction, what it needs and where it comes from."""
-    if wanted:
+def listed(asked: bool) -> None:
+    """Print each metric's description: its unit, better direction, needs and source."""
+    if asked:
         from unlearnable import registry
 
         for name in registry.names("metric"):
@@ -80,7 +80,7 @@ def measure(
 
 
 def table(report: Report) -> str:
-    """One line a metric: mean, interval of the mean, worst picture."""
+    """The report as a table, one line a metric: mean, interval of the mean, worst picture."""
     rows = [("metric", "better", "mean", "95 % interval", "worst", "")]
     for score in report.scores.values():
         low, high = map(shortened, score.interval())
@@ -98,23 +98,23 @@ def shortened(value: float) -> str:
 
 
 def alone(report: Report) -> list[str]:
-    """A remark for each side that has pictures without a partner, naming the first few."""
-    found = []
+    """A remark for each side that has pictures without a partner; it names the first few."""
+    remarks = []
     for side, names in (("clean", report.only_clean), ("protected", report.only_protected)):
         if names:
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            found.append(f"only among the {side} pictures: {', '.join(names[:NAMED])}{more}")
-    return found
+            remarks.append(f"only among the {side} pictures: {', '.join(names[:NAMED])}{more}")
+    return remarks
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """For JSON, which has neither infinity nor NaN: both become null."""
+    """The report for JSON, in which infinity and NaN become null."""
 
     def summary(score: Score) -> dict[str, Any]:
         low, high = map(finite, score.interval())
-        known = {"name": score.name, "unit": score.unit, "higher_is_better": score.higher_is_better}
+        facts = {"name": score.name, "unit": score.unit, "higher_is_better": score.higher_is_better}
         figures = {"mean": finite(score.mean), "low": low, "high": high, "worst": finite(score.worst)}
-        return known | figures | {"count": len(score.defined), "note": score.note}
+        return facts | figures | {"count": len(score.defined), "note": score.note}
 
     pictures: dict[str, dict[str, Any]] = {}
     for metric, score in report.scores.items():

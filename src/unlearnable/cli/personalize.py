@@ -1,4 +1,4 @@
-"""`unlearnable personalize`: an attacker on files."""
+"""`unlearnable personalize`: train an attacker on picture files."""
 
 from __future__ import annotations
 
@@ -55,20 +55,20 @@ def personalize(
     from unlearnable.cli import protect as cli_protect
     from unlearnable.jobs import personalize as personalizing
 
-    given = {"steps": steps, "lr": lr, "batch": batch, "token": token}
+    changes = {"steps": steps, "lr": lr, "batch": batch, "token": token}
     seen = [*paths(inputs), *(folder for folder in (held_out, class_images) if folder)]
     cli_protect.tell_unaccepted(seen, recursive, out, False)
     try:
         with cli_protect.bar("learning") as tell:
             learned = personalizing.personalize(
                 inputs, out, attack=attack, prompt=prompt, preset=preset, seed=seed, samples=samples,
-                settings=parsed(settings or []) | {name: value for name, value in given.items() if value is not None},
+                settings=parsed(settings or []) | {name: value for name, value in changes.items() if value is not None},
                 held_out=[held_out] if held_out else (), class_images=[class_images] if class_images else (),
                 recursive=recursive, progress=lambda done, total, loss: tell(done, total), **where,
             )  # fmt: skip
     except KeyboardInterrupt as error:
-        kept = (out / personalizing.TRAINING).exists()
-        where_to = "the same command goes on from its checkpoint" if kept else "nothing was kept yet"
+        resumable = (out / personalizing.TRAINING).exists()
+        where_to = "the same command goes on from its checkpoint" if resumable else "nothing was kept yet"
         cli_protect.talk.print(f"unlearnable: interrupted; {where_to}", markup=False)
         raise typer.Exit(INTERRUPTED) from error
     report(learned, as_json)
@@ -77,18 +77,18 @@ def personalize(
 
 
 def parsed(settings: list[str]) -> dict[str, Any]:
-    """``["rank=16", "initial=red dog"]`` as names and values."""
-    found: dict[str, Any] = {}
+    """The dictionary of texts such as ``["rank=16", "initial=red dog"]``; values may be JSON."""
+    values: dict[str, Any] = {}
     for name, value in assignments(settings, "--set").items():
         try:
-            found[name] = json.loads(value)
+            values[name] = json.loads(value)
         except json.JSONDecodeError:
-            found[name] = value
-    return found
+            values[name] = value
+    return values
 
 
 def report(learned: Learned, as_json: bool) -> None:
-    """The outcome on stdout; what could not be read and what to doubt on stderr."""
+    """Print the outcome to stdout, and unreadable files and doubts to stderr."""
     from unlearnable.cli.protect import talk
     from unlearnable.errors import shown
     from unlearnable.jobs import personalize as personalizing

@@ -1,4 +1,4 @@
-"""`unlearnable purify`: countermeasures on files."""
+"""`unlearnable purify`: apply countermeasures to picture files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def purify(
         for result in purifying.purify(inputs, out, how, model=model, seed=seed, progress=tell, **options, **where):
             counts[result.status] += 1
             cli_protect.show(result, as_json)
-    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    cli_protect.talk.print(f"{said}; journal in {shown(out)}", markup=False)
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    cli_protect.talk.print(f"{summary}; journal in {shown(out)}", markup=False)
     if counts["failed"]:
         raise typer.Exit(1)
