@@ -125,12 +125,12 @@ class Run:
         before, after = (result.get(name, math.nan) for name in ("own_before", "own_after"))
         losses, count = torch.tensor(result["held_out"], dtype=torch.float64), len(self.material.held_out.images)
         held_out, originals = losses[:count], losses[count:]
-        alike = similarity(self.network(self.store.load(cell, result)), self.real)
-        seeds[task.seed] = Result(held_out, originals, before, after, alike)
-        where = [path.relative_to(self.store.folder.parent).as_posix() for path in self.store.pictures(cell, result)]
+        similarities = similarity(self.network(self.store.load(cell, result)), self.real)
+        seeds[task.seed] = Result(held_out, originals, before, after, similarities)
+        paths = [path.relative_to(self.store.folder.parent).as_posix() for path in self.store.pictures(cell, result)]
         facts = {
             "attack": task.attack, "condition": task.condition.kind, "purify": task.condition.purify,
-            "held_out": held_out.tolist(), "originals": originals.tolist(), "pictures": where,
+            "held_out": held_out.tolist(), "originals": originals.tolist(), "pictures": paths,
         }  # fmt: skip
         self.cells.append({"cell": cell.key, "seed": task.seed} | result | facts)
 

@@ -53,8 +53,8 @@ def verdict(rows: Sequence[Row]) -> Verdict:
     least, rate = worst_case
     where = f"{least.attack} {after(least)}, judged by {JUDGES[least.judged]}"
     case = f"Worst case tried: protection rate {percent(rate)}, {where}."
-    each = [of_attack(rows, attack) for attack in dict.fromkeys(r.attack for r in rows)]
-    return Verdict(level(least, rate, rows), (case, *each, SCALE), least, rate)
+    sentences = [of_attack(rows, attack) for attack in dict.fromkeys(r.attack for r in rows)]
+    return Verdict(level(least, rate, rows), (case, *sentences, SCALE), least, rate)
 
 
 def level(least: Row, rate: Estimate, rows: Sequence[Row]) -> str:

@@ -23,7 +23,7 @@ LEAST_SUBJECTS = 10
 OFF = {
     "psnr": 0.5,
     "perceptual": 0.1,
-}  # dB, and a share: measured fidelities that differ by less are called equal
+}  # dB, and a share: fidelities that differ by less are called equal
 NAMED = 4  # in a sentence, before "and others"
 
 
@@ -59,12 +59,12 @@ def headline(table: Table, best: Line) -> str:
     if not best.over.low > 0:
         first = f"{best.method} {percent(best.worst)}"
         return f"{where} no method is shown to protect more than random noise {case}: {first}, {control}."
-    near = (
+    tie = (
         f", not told apart from {second.method}"
         if second and not table.apart(best.method, second.method).low > 0
         else ""
     )
-    return f"{where} {best.method} protects best{near}: {percent(best.worst)} {case}, {control}."
+    return f"{where} {best.method} protects best{tie}: {percent(best.worst)} {case}, {control}."
 
 
 def runner_up(table: Table, best: Line) -> Line | None:
@@ -132,15 +132,15 @@ def checks(study: Mapping[str, Any], tables: Sequence[Table], chosen: Table | No
 
 def unlearned(tables: Sequence[Table]) -> list[Finding]:
     findings = []
-    for t in {(t.model, t.ground.judged): t for t in tables}.values():
-        baseline = t.ground
+    for table in {(table.model, table.ground.judged): table for table in tables}.values():
+        baseline = table.ground
         if baseline.unlearned:
             tried = len(baseline.unlearned) + len(baseline.gains)
-            by = Counter(cell.attack for cell in baseline.unlearned)
-            each = ", ".join(f"{attack} {count}" for attack, count in by.items())
+            by_attack = Counter(cell.attack for cell in baseline.unlearned)
+            counts = ", ".join(f"{attack} {count}" for attack, count in by_attack.items())
             text = (
-                f"On {t.model}, {len(baseline.unlearned)} of {tried} attacks on clean pictures learned nothing "
-                f"({each}). They test no protection and are left out of every rate; they are listed below."
+                f"On {table.model}, {len(baseline.unlearned)} of {tried} attacks on clean pictures learned nothing "
+                f"({counts}). They test no protection and are left out of every rate; they are listed below."
             )
             findings.append(Finding("attacker-did-not-learn", text, grave=2 * len(baseline.unlearned) > tried))
     return findings
@@ -176,9 +176,9 @@ def unequal(table: Table) -> list[Finding]:
     off = [line for line in table.lines if abs(line.fidelity.get(name, math.nan) - target) > most]
     if not off:
         return []
-    each = some([f"{line.method} {line.fidelity[name]:.3g}" for line in off])
+    examples = some([f"{line.method} {line.fidelity[name]:.3g}" for line in off])
     return [
-        Finding("fidelity-not-equal", f"Files at {table.budget} are not all equally near to the originals: {each}.")
+        Finding("fidelity-not-equal", f"Files at {table.budget} are not all equally near to the originals: {examples}.")
     ]
 
 
@@ -211,7 +211,7 @@ def alone(rows: Sequence[Row]) -> list[Finding]:
 def missing(cells: Sequence[Mapping[str, Any]]) -> list[Finding]:
     if not cells:
         return []
-    each = ", ".join(f"{count} {status}" for status, count in Counter(c["status"] for c in cells).items())
+    counts = ", ".join(f"{count} {status}" for status, count in Counter(c["status"] for c in cells).items())
     return [
-        Finding("cells-missing", f"{len(cells)} cells of the recipe have no result ({each}); they are listed below.")
+        Finding("cells-missing", f"{len(cells)} cells of the recipe have no result ({counts}); they are listed below.")
     ]

@@ -65,8 +65,8 @@ def of_subject(study: Study, model: str, subject: str) -> Iterator[Point]:
 
 def usual(study: Study, purify: str, prompt: str, defender: str, share: float) -> bool:
     """Whether at most one of prompt, defender and share departs from the first; if one does, only without purifying."""
-    odd = [prompt != study.prompts[0].label, defender != study.defenders[0], share != study.shares[0]]
-    return not any(odd) or (sum(odd) == 1 and purify == study.purify[0])
+    departures = [prompt != study.prompts[0].label, defender != study.defenders[0], share != study.shares[0]]
+    return not any(departures) or (sum(departures) == 1 and purify == study.purify[0])
 
 
 def chosen(candidates: Iterable[Point], only: Sequence[str]) -> list[Point]:

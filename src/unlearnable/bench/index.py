@@ -32,8 +32,8 @@ class CellIndex:
 
     def of(self, line: Line) -> list[str]:
         """The keys of the cells whose results a row reports."""
-        made = [line.pictures.key] if line.pictures and line.pictures.key in self.plan.tasks else []
-        return [*made, line.attack]
+        pictures = [line.pictures.key] if line.pictures and line.pictures.key in self.plan.tasks else []
+        return [*pictures, line.attack]
 
     def demand(self, key: str, todo: dict[str, None]) -> None:
         """Append a cell to `todo` after its dependencies, unless it is done or has failed."""

@@ -77,7 +77,7 @@ def overall(tables: Sequence[Table]) -> list[Table]:
 
 
 def render(study: Mapping[str, Any], by_model: Sequence[Sequence[Table]], out: Path) -> str:
-    """The page as text; `found` holds the tables of each model."""
+    """The page as text; `by_model` holds the tables of each model."""
     rows = study["rows"]
     first = [t for tables in by_model if tables for t in overall(tables)]
     conclusion = answer(first)
@@ -165,4 +165,4 @@ def by_attack(tables: Sequence[Table]) -> list[tuple[str, str, str]]:
     for t in {t.model: t for t in tables}.values():
         for cell in t.ground.unlearned:
             cells[f"{cell.attack} on {t.model}", cell.subject].append(f"{cell.purify} ({100 * cell.gain:.2g} %)")
-    return [(attack, subject, ", ".join(each)) for (attack, subject), each in cells.items()]
+    return [(attack, subject, ", ".join(texts)) for (attack, subject), texts in cells.items()]

@@ -100,18 +100,18 @@ class Plan:
             key = self.attack(point, subject, photos, None, [])
             self.lines.append(Line(point, subject.kind, key, None))
             return
-        made = photos.clean
+        source = photos.clean
         if point.method != CLEAN:
             what = (point.model, point.subject, point.method, point.budget, point.defender)
-            made = self.once(lambda: self.protect(point, subject, photos), PROTECT, *what)
-        cell, keys = self.purify(point, made, contents(made, photos))
+            source = self.once(lambda: self.protect(point, subject, photos), PROTECT, *what)
+        cell, keys = self.purify(point, source, contents(source, photos))
         needs, count = {"seen": cell}, len(photos.names)
         if point.share < 1:
             count = max(1, round(point.share * count))
             needs["others"], other_keys = self.purify(point, photos.clean, contents(photos.clean, photos))
             keys = [*keys[:count], *other_keys[count:]]
         key = self.attack(point, subject, photos, needs, keys, count)
-        self.lines.append(Line(point, subject.kind, key, made))
+        self.lines.append(Line(point, subject.kind, key, source))
 
     def model(self, name: str) -> Model:
         return model_at(self.where(name))
@@ -206,11 +206,11 @@ class Plan:
         return self.tasks.setdefault(task.cell.key, task).cell
 
 
-def contents(made: Cell, photos: Photographs) -> list[str]:
+def contents(cell: Cell, photos: Photographs) -> list[str]:
     """One name for each picture of a cell, for the keys of cells that are made from them."""
-    if made.key == photos.clean.key:
+    if cell.key == photos.clean.key:
         return list(photos.names)
-    return [f"{made.key}:{i}" for i in range(len(photos.names))]
+    return [f"{cell.key}:{i}" for i in range(len(photos.names))]
 
 
 def trained(settings: Any) -> list[str]:

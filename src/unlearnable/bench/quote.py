@@ -68,10 +68,14 @@ def markdown(name: str, tables: Sequence[Table], where: Path) -> str:
         return grid(header, [[method, *(worst(t, method) for t in first)] for method in methods])
     if name == "attackers" and conclusion.table:
         budget, judged = conclusion.table.budget, conclusion.table.ground.judged
-        each = [t for t in tables if t.budget == budget and t.ground.judged == judged]
-        header = ["method", *(t.attack or "all together" for t in each)]
+        per_attacker = [t for t in tables if t.budget == budget and t.ground.judged == judged]
+        header = ["method", *(t.attack or "all together" for t in per_attacker)]
         return grid(
-            header, [[named(conclusion.table, x), *(worst(t, x.method) for t in each)] for x in conclusion.table.ranked]
+            header,
+            [
+                [named(conclusion.table, x), *(worst(t, x.method) for t in per_attacker)]
+                for x in conclusion.table.ranked
+            ],
         )
     by_budget = {t.budget: t for t in first}
     if name not in by_budget:
@@ -111,8 +115,8 @@ def tried(tables: Sequence[Table]) -> str:
     rows = []
     for where, methods in done.items():
         for count in sorted({len(subjects) for subjects in methods.values()}, reverse=True):
-            these = [method for method, subjects in methods.items() if len(subjects) == count]
-            rows.append([*where, ", ".join(these), str(count)])
+            names = [method for method, subjects in methods.items() if len(subjects) == count]
+            rows.append([*where, ", ".join(names), str(count)])
     return grid(["budget", "countermeasure", "attacker", "methods", "subjects"], rows)
 
 

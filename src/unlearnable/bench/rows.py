@@ -21,7 +21,7 @@ Result = Mapping[str, Any]
 
 def row(line: Line, cell: Cell, attack: Result, pictures: Result | None, store: Store) -> dict[str, Any]:
     """The row of a finished point. `pictures` is the result of the cell that made the attacker's pictures, if any."""
-    made = pictures or {}
+    protection = pictures or {}
     before, after = attack.get("own_before"), attack.get("own_after")
 
     def paths(of: Cell, result: Result) -> list[str]:
@@ -31,9 +31,9 @@ def row(line: Line, cell: Cell, attack: Result, pictures: Result | None, store: 
         "held_out": attack["held_out"], "own": attack["own"],
         "trained": None if line.pictures is None else {"before": before, "after": after},
         "similarity": attack["similarity"],
-        "fidelity": made.get("fidelity"),
-        "seconds": {"protect": made.get("seconds each"), "attack": attack["seconds"]},
-        "protected": paths(line.pictures, made) if line.pictures and pictures else [],
+        "fidelity": protection.get("fidelity"),
+        "seconds": {"protect": protection.get("seconds each"), "attack": attack["seconds"]},
+        "protected": paths(line.pictures, protection) if line.pictures and pictures else [],
         "samples": paths(cell, attack),
     }  # fmt: skip
 

@@ -207,10 +207,10 @@ class Run:
         index, done, left, keys = self.index, [], [], self.index.store.keys()
         for line in index.plan.lines:
             if all(key in keys and index.look(key) for key in index.of(line)):
-                cell, made = index.plan.tasks[line.attack].cell, None
+                cell, pictures = index.plan.tasks[line.attack].cell, None
                 if line.pictures:
-                    made = index.results.get(line.pictures.key) or index.store.get(line.pictures)
-                done.append(rows.row(line, cell, index.results[line.attack], made, index.store))
+                    pictures = index.results.get(line.pictures.key) or index.store.get(line.pictures)
+                done.append(rows.row(line, cell, index.results[line.attack], pictures, index.store))
             else:
                 left.append(rows.missing(line, index.why(line.attack, keys)))
         content = finite(rows.whole(index.plan.study, self.command, done, left))

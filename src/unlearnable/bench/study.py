@@ -102,9 +102,7 @@ class Study:
             registry.place(attack.name, "attacker")
         for method in self.methods:
             for budget in self.budgets:
-                self.recipe(
-                    method, budget, SAME, ""
-                ).protection()  # raises before any work where something does not fit
+                self.recipe(method, budget, SAME, "").protection()  # raises UsageError for what does not fit
 
     def recipe(self, method: str, budget: str, model: str, prompt: str) -> Recipe:
         """A method at a budget, as `protect` would be asked for it."""

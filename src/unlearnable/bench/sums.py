@@ -77,14 +77,14 @@ def ground(rows: Iterable[Row], model: str, prompt: str, judged: str, attack: st
     judgeable = [row for row in of_model if row["prompt"] in ("", prompt) and total(row, judged) is not None]
     untouched, gains, unlearned = [row for row in judgeable if row["method"] == UNTOUCHED], {}, []
     for row in (row for row in judgeable if row["method"] == CLEAN):
-        near = [u for u in untouched if u["subject"] == row["subject"] and u["attack"] in ("", row["attack"])]
-        if not near:
+        starts = [u for u in untouched if u["subject"] == row["subject"] and u["attack"] in ("", row["attack"])]
+        if not starts:
             continue
-        lost, start = (total(x, judged) or 0.0 for x in (row, max(near, key=lambda u: u["seed"] == row["seed"])))
-        if start <= 0 or (start - lost) / start < LEAST:
-            unlearned.append(Unlearned(*place(row), (start - lost) / start if start else 0.0))
+        after, before = (total(x, judged) or 0.0 for x in (row, max(starts, key=lambda u: u["seed"] == row["seed"])))
+        if before <= 0 or (before - after) / before < LEAST:
+            unlearned.append(Unlearned(*place(row), (before - after) / before if before else 0.0))
         else:
-            gains[place(row)] = (lost, start - lost)
+            gains[place(row)] = (after, before - after)
     return Baseline(
         judged, tuple(dict.fromkeys(row["subject"] for row in purified)), tuple(purifies), gains, tuple(unlearned)
     )

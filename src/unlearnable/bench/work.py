@@ -97,16 +97,16 @@ class Protecting:
         from unlearnable.protection.perceptual import network
 
         model, settings, started = model_at(self.model), self.recipe.protection(), time.monotonic()
-        x, each = real(inputs["clean"]), settings.learns and self.recipe.group == "picture"
+        x, one_by_one = real(inputs["clean"]), settings.learns and self.recipe.group == "picture"
         options: dict[str, Any] = {"prompt": self.recipe.prompt, "seed": self.recipe.seed}
-        size = 1 if each else len(x) if settings.learns else self.recipe.views
-        moved = torch.cat([settings(model, part, **options).float().cpu() for part in x.split(size)])
+        size = 1 if one_by_one else len(x) if settings.learns else self.recipe.views
+        protected = torch.cat([settings(model, part, **options).float().cpu() for part in x.split(size)])
         seal = settings.constraint.seal
-        y = x + torch.stack([seal(a * 255, (b - a) * 255) for a, b in zip(x, moved)]) / 255
+        y = x + torch.stack([seal(a * 255, (b - a) * 255) for a, b in zip(x, protected)]) / 255
         seconds = (time.monotonic() - started) / len(x)
-        far = {name: mean(METRICS[name], y, x) for name in FIDELITY}
-        far["perceptual"] = float(distance(x, y, network(torch.device("cpu"))).mean())
-        return {"fidelity": far, "seconds each": round(seconds, 3)}, y
+        distances = {name: mean(METRICS[name], y, x) for name in FIDELITY}
+        distances["perceptual"] = float(distance(x, y, network(torch.device("cpu"))).mean())
+        return {"fidelity": distances, "seconds each": round(seconds, 3)}, y
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,12 @@ class Attacking:
             if "others" in inputs:
                 pictures = torch.cat([pictures[: self.count], real(inputs["others"])[self.count :]])
             seen = Pictures(pictures, (), tuple(image_keys(clean)))
-        facts, made = self.trial(model, seen, Pictures(torch.cat([held_out, clean]), ()), checkpoint)
+        facts, drawings = self.trial(model, seen, Pictures(torch.cat([held_out, clean]), ()), checkpoint)
         subject_pictures = [clean, held_out, *([real(inputs["reference"])] if "reference" in inputs else [])]
         network = judge(self.features, self.model.device)
-        facts["similarity"] = similarity(network(made), network(torch.cat(subject_pictures))).tolist()
+        facts["similarity"] = similarity(network(drawings), network(torch.cat(subject_pictures))).tolist()
         facts["own"], facts["held_out"] = facts["held_out"][len(held_out) :], facts["held_out"][: len(held_out)]
-        return facts, made
+        return facts, drawings
 
 
 @lru_cache(maxsize=1)

@@ -11,8 +11,8 @@ def number(share: float) -> str:
     """A share as whole per cent with a true minus sign; a dash where undefined."""
     if math.isnan(share):
         return "–"
-    whole = "∞" if math.isinf(share) else str(abs(round(100 * share)))
-    return f"−{whole}" if share < 0 and whole != "0" else whole
+    digits = "∞" if math.isinf(share) else str(abs(round(100 * share)))
+    return f"−{digits}" if share < 0 and digits != "0" else digits
 
 
 def percent(rate: Estimate) -> str:

@@ -121,12 +121,14 @@ def row(attack: str, condition: Condition, seeds: Mapping[int, Result], failed: 
     """A condition's row without rates, which need other conditions."""
     if not seeds:
         return Row(attack, condition, failed=failed)
-    before, after = (mean(torch.tensor(own)) for own in zip(*[(r.own_before, r.own_after) for r in seeds.values()]))
-    alike = [r.similarity for r in seeds.values() if r.similarity is not None]
+    before, after = (
+        mean(torch.tensor(values)) for values in zip(*[(r.own_before, r.own_after) for r in seeds.values()])
+    )
+    similarities = [r.similarity for r in seeds.values() if r.similarity is not None]
     held_out, originals = (Measure(estimate(losses(seeds, which).mean(0))) for which in (HELD_OUT, ORIGINALS))
     return Row(
         attack, condition, held_out, originals, own_before=before, own_after=after,
-        similarity=estimate(torch.cat(alike)) if alike else Estimate(), failed=failed,
+        similarity=estimate(torch.cat(similarities)) if similarities else Estimate(), failed=failed,
     )  # fmt: skip
 
 
@@ -147,11 +149,11 @@ def measured(
     rate = Estimate(score.mean, *of_ratio(own - learned, baseline - learned), score.note)
     over = Estimate()
     if control and all(seed in control for seed in both):
-        apart = own - losses(control, which, both)
-        over = Estimate(ratio(apart, baseline - learned), *of_ratio(apart, baseline - learned))
-    alone = tuple(ratio(a - b, untouched - b) for a, b in zip(own, learned))
+        above_control = own - losses(control, which, both)
+        over = Estimate(ratio(above_control, baseline - learned), *of_ratio(above_control, baseline - learned))
+    by_seed = tuple(ratio(a - b, untouched - b) for a, b in zip(own, learned))
     sums = (tuple(map(tuple, x.tolist())) for x in (own - learned, baseline - learned))
-    return replace(plain, rate=rate, over_control=over, by_seed=alone, left=next(sums), gain=next(sums))
+    return replace(plain, rate=rate, over_control=over, by_seed=by_seed, left=next(sums), gain=next(sums))
 
 
 def losses(seeds: Mapping[int, Result], which: str, only: Sequence[int] | None = None) -> Tensor:
