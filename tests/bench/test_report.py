@@ -81,8 +81,8 @@ def test_what_was_not_learned_is_listed_and_counts_nowhere(small):
         if r["subject"] == "objects/thing-0" and r["method"] == "clean" and r["attack"] == "lora":
             r["held_out"] = [0.995 * x for x in rows[0]["held_out"]]
     got = table(rows, "embedded", "psnr:36.1")
-    assert {(u.subject, u.attack) for u in got.ground.unlearned} == {("objects/thing-0", "lora")}
-    assert all(u.gain == pytest.approx(0.005) for u in got.ground.unlearned) and len(got.ground.unlearned) == 6
+    assert {(u.subject, u.attack) for u in got.baseline.unlearned} == {("objects/thing-0", "lora")}
+    assert all(u.gain == pytest.approx(0.005) for u in got.baseline.unlearned) and len(got.baseline.unlearned) == 6
     for purify in SMALL["purifies"]:
         assert got.line("sds").cells[purify].value == pytest.approx(quotient(textbook(rows, "sds", purify)))
     gone = [r for r in rows if (r["subject"], r["method"], r["purify"]) != ("objects/thing-1", "sds", "jpeg:75")]
@@ -123,7 +123,7 @@ def test_variants_are_judged_by_what_they_were_tried_with(small):
     (found,) = variants([*small, *half], "embedded")
     assert found == Variant("same", "embedded", 0.5)
     got = table([*small, *half], "embedded", "psnr:36.1", under=found)
-    assert got.ground.purifies == ("none",)
+    assert got.baseline.purifies == ("none",)
     plain = table(small, "embedded", "psnr:36.1").line("advdm").cells["none"]
     assert (
         got.line("advdm").worst == plain == table([*small, *half], "embedded", "psnr:36.1").line("advdm").cells["none"]
@@ -144,7 +144,7 @@ def test_what_nobody_tried_is_held_against_nobody(small):
     part = [r for r in small if r["method"] in ("clean", "untouched") or r["attack"] == "lora"]
     part = [r for r in part if not r["budget"] or r["purify"] != "blur:1"]
     got, alone = table(part, "embedded", "psnr:36.1"), table(part, "embedded", "psnr:36.1", "lora")
-    assert got.ground.purifies == ("none", "jpeg:75") and got.line("advdm").worst == alone.line("advdm").worst
+    assert got.baseline.purifies == ("none", "jpeg:75") and got.line("advdm").worst == alone.line("advdm").worst
     assert got.line("advdm").mean.value == pytest.approx(quotient_of(part, "advdm", ("none", "jpeg:75")))
     short = [r for r in part if (r["method"], r["purify"]) != ("sds", "jpeg:75")]
     got = table(short, "embedded", "psnr:36.1")

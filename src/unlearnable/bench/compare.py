@@ -17,7 +17,7 @@ from unlearnable.evaluation.rates import Estimate
 
 
 @dataclass(frozen=True)
-class Beside:
+class Comparison:
     """Rates of two methods, and how much higher the first is; `where` is a countermeasure, the mean, or the worst."""
 
     where: str
@@ -27,7 +27,7 @@ class Beside:
     gap: Estimate
 
 
-def compare(table: Table, method: str, other: str) -> list[Beside]:
+def compare(table: Table, method: str, other: str) -> list[Comparison]:
     """A line for each countermeasure, their mean, and each subject's worst case; [] where no subject has both methods.
 
     Intervals (95 %) are over subjects; the interval of a difference draws the same subjects for both.
@@ -37,9 +37,9 @@ def compare(table: Table, method: str, other: str) -> list[Beside]:
     if not both.any():
         return []
     pair, other_pair = ((part[both], whole[both]) for part, whole in (pair, other_pair))
-    names = enumerate(table.ground.purifies)
-    lines = [beside(name, column(pair, i), column(other_pair, i), sums.least) for i, name in names]
-    return [*lines, beside(MEAN, pair, other_pair, sums.summed), beside(WORST, pair, other_pair, sums.least)]
+    names = enumerate(table.baseline.purifies)
+    lines = [comparison(name, column(pair, i), column(other_pair, i), sums.least) for i, name in names]
+    return [*lines, comparison(MEAN, pair, other_pair, sums.summed), comparison(WORST, pair, other_pair, sums.least)]
 
 
 def column(pair: sums.Pair, i: int) -> sums.Pair:
@@ -47,10 +47,10 @@ def column(pair: sums.Pair, i: int) -> sums.Pair:
     return part[:, [i]], whole[:, [i]]
 
 
-def beside(where: str, pair: sums.Pair, other_pair: sums.Pair, over: sums.Reduction) -> Beside:
+def comparison(where: str, pair: sums.Pair, other_pair: sums.Pair, over: sums.Reduction) -> Comparison:
     learned = ~pair[1].isnan().all(1)  # subjects that an attacker learned from the clean pictures
     first, second = (sums.ratio(*over(part[learned], whole[learned])) for part, whole in (pair, other_pair))
-    return Beside(where, int(learned.sum()), first, second, sums.apart(pair, other_pair, over))
+    return Comparison(where, int(learned.sum()), first, second, sums.apart(pair, other_pair, over))
 
 
 def comparable(rows: Sequence[Row], method: str, other: str, only: Sequence[str] = ()) -> list[Table]:

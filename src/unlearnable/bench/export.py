@@ -35,7 +35,7 @@ def of_line(table: Table, line: Line) -> list[dict[str, Any]]:
     facts = {name: line.fidelity.get(name, math.nan) for name in FIDELITY}
     return [
         {
-            "model": table.model, "judged_by": table.ground.judged, "budget": table.budget,
+            "model": table.model, "judged_by": table.baseline.judged, "budget": table.budget,
             "attack": table.attack or ALL, "method": line.method, "countermeasure": name,
             "rate": or_none(e.value), "low": or_none(e.low), "high": or_none(e.high), "subjects": len(line.each),
             **{key: or_none(x) for key, x in facts.items()}, "seconds": or_none(line.seconds),

@@ -51,8 +51,8 @@ def headline(table: Table, best: Line) -> str:
     noise, second = table.line(RANDOM), runner_up(table, best)
     where = f"At {'equal fidelity' if kind(table.budget) in MATCHED else 'an equal budget'} ({table.budget})"
     case = (
-        f"in the worst case over {len(table.ground.purifies)} countermeasures"
-        if len(table.ground.purifies) > 1
+        f"in the worst case over {len(table.baseline.purifies)} countermeasures"
+        if len(table.baseline.purifies) > 1
         else "with no countermeasure"
     )
     control = f"random noise {percent(noise.worst)}" if noise and noise.worst.defined else "there is no random control"
@@ -132,8 +132,8 @@ def checks(study: Mapping[str, Any], tables: Sequence[Table], chosen: Table | No
 
 def unlearned(tables: Sequence[Table]) -> list[Finding]:
     findings = []
-    for table in {(table.model, table.ground.judged): table for table in tables}.values():
-        baseline = table.ground
+    for table in {(table.model, table.baseline.judged): table for table in tables}.values():
+        baseline = table.baseline
         if baseline.unlearned:
             tried = len(baseline.unlearned) + len(baseline.gains)
             by_attack = Counter(cell.attack for cell in baseline.unlearned)
@@ -151,7 +151,7 @@ def by_heart(tables: Sequence[Table]) -> list[Finding]:
         "Learned by heart: attackers on clean pictures seldom learned to know photographs that they never saw, so "
         "rates are judged by the clean originals of the pictures that they were trained on."
     )
-    return [Finding("learned-by-heart", text)] if any(t.ground.judged == OWN for t in tables) else []
+    return [Finding("learned-by-heart", text)] if any(t.baseline.judged == OWN for t in tables) else []
 
 
 def controls(tables: Sequence[Table]) -> list[Finding]:

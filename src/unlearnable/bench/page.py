@@ -72,7 +72,7 @@ def everything(rows: Sequence[Row], model: str) -> list[Table]:
 
 def overall(tables: Sequence[Table]) -> list[Table]:
     """The tables over all attackers (or of the only one) with the judge of the first table."""
-    same_judge = [t for t in tables if t.ground.judged == tables[0].ground.judged]
+    same_judge = [t for t in tables if t.baseline.judged == tables[0].baseline.judged]
     return [t for t in same_judge if t.attack == tables[0].attack]
 
 
@@ -97,7 +97,7 @@ def render(study: Mapping[str, Any], by_model: Sequence[Sequence[Table]], out: P
 def section(rows: Sequence[Row], tables: Sequence[Table]) -> dict[str, Any]:
     """The template's values for one model."""
     first, model = overall(tables), tables[0].model
-    same_judge = [t for t in tables if t.ground.judged == tables[0].ground.judged]
+    same_judge = [t for t in tables if t.baseline.judged == tables[0].baseline.judged]
     titled = [(t, "At equal fidelity" if kind(t.budget) in MATCHED else "At an equal budget") for t in first]
     blocks = {
         title: [(t, each(t, same_judge)) for t, name in titled if name == title]
@@ -105,7 +105,7 @@ def section(rows: Sequence[Row], tables: Sequence[Table]) -> dict[str, Any]:
     }
     others = [t for t in tables if t not in same_judge and t.attack == tables[0].attack]
     return {
-        "model": model, "judged": tables[0].ground.judged, "blocks": blocks,
+        "model": model, "judged": tables[0].baseline.judged, "blocks": blocks,
         "others": others, "first": first, "variants": [(v, elsewhere(rows, first, v)) for v in variants(rows, model)],
     }  # fmt: skip
 
@@ -117,14 +117,14 @@ def each(whole: Table, tables: Sequence[Table]) -> list[Table]:
 
 def elsewhere(rows: Sequence[Row], first: Sequence[Table], variant: Variant) -> list[Table]:
     """The tables of another prompt, defender or share, at the budgets at which it was tried."""
-    tried = [table(rows, t.model, t.budget, t.attack, t.ground.judged, variant) for t in first]
+    tried = [table(rows, t.model, t.budget, t.attack, t.baseline.judged, variant) for t in first]
     return [t for t in tried if t.rows]
 
 
 def learner(chart: Table, rows: Sequence[Row]) -> str:
     """The attacker that learned the clean pictures best; the page shows what it drew."""
     gains: dict[str, float] = defaultdict(float)
-    for (_, attack, _, _), (_, gain) in chart.ground.gains.items():
+    for (_, attack, _, _), (_, gain) in chart.baseline.gains.items():
         gains[attack] += gain
     return max(gains, key=lambda name: gains[name], default=next(iter(attacks(rows, chart.model)), ""))
 
@@ -163,6 +163,6 @@ def by_attack(tables: Sequence[Table]) -> list[tuple[str, str, str]]:
     """Clean cells that an attacker did not learn: "attacker on model", subject, countermeasures with their gains."""
     cells: dict[tuple[str, str], list[str]] = defaultdict(list)
     for t in {t.model: t for t in tables}.values():
-        for cell in t.ground.unlearned:
+        for cell in t.baseline.unlearned:
             cells[f"{cell.attack} on {t.model}", cell.subject].append(f"{cell.purify} ({100 * cell.gain:.2g} %)")
     return [(attack, subject, ", ".join(texts)) for (attack, subject), texts in cells.items()]

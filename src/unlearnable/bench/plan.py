@@ -21,7 +21,7 @@ from unlearnable import registry
 from unlearnable.bench.grid import Point
 from unlearnable.bench.study import CLEAN, UNTOUCHED, Study
 from unlearnable.bench.subjects import Subject
-from unlearnable.bench.work import Attacking, Order, Protecting, Purifying, Where, model_at
+from unlearnable.bench.work import Attacking, ModelSpec, Order, Protecting, Purifying, model_at
 from unlearnable.errors import UsageError
 from unlearnable.evaluation.attack import Pictures, Trial
 from unlearnable.evaluation.material import purified_cell, small
@@ -114,13 +114,13 @@ class Plan:
         self.lines.append(Line(point, subject.kind, key, source))
 
     def model(self, name: str) -> Model:
-        return model_at(self.where(name))
+        return model_at(self.spec(name))
 
     def fingerprint(self, name: str) -> str:
         return self.once(self.model(name).fingerprint, "fingerprint", name)
 
-    def where(self, name: str) -> Where:
-        return Where(name, self.study.device, self.study.dtype, self.study.offline)
+    def spec(self, name: str) -> ModelSpec:
+        return ModelSpec(name, self.study.device, self.study.dtype, self.study.offline)
 
     def photographs(self, subject: Subject, size: int) -> Photographs:
         """Read a subject's files, once for a size."""
@@ -148,7 +148,7 @@ class Plan:
             "pictures": list(photos.names), "recipe": recipe.hash, "trained": trained(recipe.protection()),
             "theirs": theirs(name, "method"),
         }  # fmt: skip
-        order = Protecting(self.where(point.defender), recipe)
+        order = Protecting(self.spec(point.defender), recipe)
         label = f"{point.subject}, {point.method}, {point.budget}"
         return self.task(Task(PROTECT, point.method, Cell(facts), order, {"clean": photos.clean}, label))
 
@@ -160,7 +160,7 @@ class Plan:
         cell = purified_cell(chain, Pictures(torch.empty(0), tuple(named)), point.seed, size, fingerprint)
         outside = [part for link, _ in chain.links for part in theirs(link, "purifier")]
         cell = Cell({**cell.facts, "theirs": outside})
-        order = Purifying(chain.name, point.seed, self.where(point.model) if chain.needs_model else None)
+        order = Purifying(chain.name, point.seed, self.spec(point.model) if chain.needs_model else None)
         label = f"{point.subject}, {point.method}, {point.budget}, {point.purify}"
         cell = self.task(Task(PURIFY, point.purify, cell, order, {"seen": seen}, label))
         return cell, [f"{cell.key}:{i}" for i in range(len(named))]
@@ -174,7 +174,7 @@ class Plan:
         cell = Cell({**facts, "seen": seen and [named, list(photos.names)]})
         needs = (seen or {}) | {"clean": photos.clean, "held_out": photos.held_out}
         needs |= {"reference": photos.reference} if photos.reference else {}
-        order = Attacking(self.where(point.model), trial, self.study.features, count)
+        order = Attacking(self.spec(point.model), trial, self.study.features, count)
         return self.task(Task(ATTACK, point.attack if seen else point.method, cell, order, needs, str(point))).key
 
     def trial(self, point: Point, subject: Subject, photos: Photographs) -> tuple[Trial, dict[str, Any]]:

@@ -67,8 +67,8 @@ def markdown(name: str, tables: Sequence[Table], where: Path) -> str:
         header = ["method", *(t.budget for t in first)]
         return grid(header, [[method, *(worst(t, method) for t in first)] for method in methods])
     if name == "attackers" and conclusion.table:
-        budget, judged = conclusion.table.budget, conclusion.table.ground.judged
-        per_attacker = [t for t in tables if t.budget == budget and t.ground.judged == judged]
+        budget, judged = conclusion.table.budget, conclusion.table.baseline.judged
+        per_attacker = [t for t in tables if t.budget == budget and t.baseline.judged == judged]
         header = ["method", *(t.attack or "all together" for t in per_attacker)]
         return grid(
             header,
@@ -86,7 +86,7 @@ def markdown(name: str, tables: Sequence[Table], where: Path) -> str:
 
 def of_budget(table: Table) -> str:
     """One table over all attackers, controls first."""
-    purifies = table.ground.purifies
+    purifies = table.baseline.purifies
     where = ["as they are" if p == "none" else p for p in purifies]
     header = ["method", *where, "mean", "worst case", "PSNR, dB", "distance", "s a picture"]
     rows = []
@@ -103,7 +103,7 @@ def of_budget(table: Table) -> str:
 def named(table: Table, line: Line) -> str:
     """The method's name, with the number of its subjects where it lacks some."""
     part = line.method not in SHARED and not table.full(line)
-    return f"{line.method} ({len(line.each)} of {len(table.whole)} subjects)" if part else line.method
+    return f"{line.method} ({len(line.each)} of {len(table.learned)} subjects)" if part else line.method
 
 
 def tried(tables: Sequence[Table]) -> str:
@@ -141,7 +141,7 @@ def worst(table: Table, method: str) -> str:
     line = table.line(method)
     if not line or not line.worst.defined:
         return "–"
-    return share(line.worst) + ("" if table.full(line) else f", {len(line.each)} of {len(table.whole)} subjects")
+    return share(line.worst) + ("" if table.full(line) else f", {len(line.each)} of {len(table.learned)} subjects")
 
 
 def share(e: Estimate) -> str:

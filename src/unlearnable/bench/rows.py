@@ -43,7 +43,7 @@ def missing(line: Line, why: Mapping[str, str] | None) -> dict[str, Any]:
     return labels | {"status": WAITING, "message": ""} | dict(why or {})
 
 
-def whole(study: Study, command: str, rows: list[dict[str, Any]], left: list[dict[str, Any]]) -> dict[str, Any]:
+def content(study: Study, command: str, rows: list[dict[str, Any]], left: list[dict[str, Any]]) -> dict[str, Any]:
     """The content of ``rows.json``."""
     return {
         "study": study.facts(), "command": command, "machine": f"{os.cpu_count()} cores of {processor()}",

@@ -213,7 +213,7 @@ class Run:
                 done.append(rows.row(line, cell, index.results[line.attack], pictures, index.store))
             else:
                 left.append(rows.missing(line, index.why(line.attack, keys)))
-        content = finite(rows.whole(index.plan.study, self.command, done, left))
+        content = finite(rows.content(index.plan.study, self.command, done, left))
         path = self.out / rows.JSON
         self.claims.take(rows.JSON, wait=True)
         write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

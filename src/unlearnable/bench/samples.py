@@ -32,7 +32,7 @@ def sheets(out: Path, table: Table, rows: Sequence[Row], attack: str) -> list[tu
     Shown at the table's budget and without countermeasure: clean, the random control, the best and the worst method.
     """
     methods = [CLEAN, RANDOM, *dict.fromkeys(line.method for line in table.rivals[:1] + table.rivals[-1:])]
-    named = [(subject, candidates(out, table, rows, attack, subject, methods)) for subject in table.ground.subjects]
+    named = [(subject, candidates(out, table, rows, attack, subject, methods)) for subject in table.baseline.subjects]
     named = [(subject, pictures) for subject, pictures in named if pictures]
     for side in SIDES:
         sized = [

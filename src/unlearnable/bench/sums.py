@@ -69,7 +69,7 @@ def place(row: Row) -> Place:
     return row["subject"], row["attack"], row["purify"], row["seed"]
 
 
-def ground(rows: Iterable[Row], model: str, prompt: str, judged: str, attack: str = "") -> Baseline:
+def baseline(rows: Iterable[Row], model: str, prompt: str, judged: str, attack: str = "") -> Baseline:
     """Gains from the clean pictures of a model's subjects under one prompt, of one attacker or (with "") of all."""
     of_model = [row for row in rows if row["model"] == model and attack in ("", row["attack"] or attack)]
     purified = [row for row in of_model if row["purify"]]

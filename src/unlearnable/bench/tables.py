@@ -57,7 +57,7 @@ class Table:
     budget: str
     attack: str
     variant: Variant
-    ground: Baseline
+    baseline: Baseline
     lines: tuple[Line, ...]
     pairs: Mapping[str, sums.Pair] = field(repr=False)
     rows: tuple[Row, ...] = field(repr=False)
@@ -82,10 +82,10 @@ class Table:
         return len(line.each) == max(len(other.each) for other in self.lines)
 
     @property
-    def whole(self) -> tuple[str, ...]:
+    def learned(self) -> tuple[str, ...]:
         """Subjects that any attacker learned from the clean pictures."""
-        learned = {place[0] for place in self.ground.gains}
-        return tuple(subject for subject in self.ground.subjects if subject in learned)
+        learned = {place[0] for place in self.baseline.gains}
+        return tuple(subject for subject in self.baseline.subjects if subject in learned)
 
     def line(self, method: str) -> Line | None:
         return next((line for line in self.lines if line.method == method), None)
@@ -104,7 +104,7 @@ def table(
     want of time are left out for all methods, and a method that lacks one of the others shows it.
     """
     condition = under or usual(rows, model)
-    baseline = sums.ground(rows, model, condition.prompt, judged, attack)
+    baseline = sums.baseline(rows, model, condition.prompt, judged, attack)
     of_model = [r for r in rows if r["model"] == model and attack in ("", r["attack"]) and r["purify"]]
     tried = [r for r in of_model if r["method"] not in SHARED and r["budget"] == budget and within(r, condition)]
     baseline = baseline.among([r for r in tried if r["method"] == RANDOM] or tried)
@@ -179,7 +179,7 @@ def usual(rows: Sequence[Row], model: str) -> Variant:
 
 def judge(rows: Sequence[Row], model: str) -> str:
     """HELD_OUT, or OWN where attackers learned held-out photographs from clean ones in under half of the cells."""
-    baseline = sums.ground(rows, model, usual(rows, model).prompt, HELD_OUT)
+    baseline = sums.baseline(rows, model, usual(rows, model).prompt, HELD_OUT)
     return HELD_OUT if len(baseline.gains) >= len(baseline.unlearned) else OWN
 
 

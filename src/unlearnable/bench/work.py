@@ -68,7 +68,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Where:
+class ModelSpec:
     """The arguments with which `load_model` loads a model."""
 
     name: str
@@ -78,18 +78,18 @@ class Where:
 
 
 @lru_cache(maxsize=2)
-def model_at(where: Where) -> Model:
+def model_at(spec: ModelSpec) -> Model:
     """The model, loaded once per process."""
     from unlearnable.models.load import load_model
 
-    return load_model(where.name, device=where.device, dtype=where.dtype, offline=where.offline)
+    return load_model(spec.name, device=spec.device, dtype=spec.dtype, offline=spec.offline)
 
 
 @dataclass(frozen=True)
 class Protecting:
     """Protects the pictures `clean` within the recipe's budget on the 8-bit grid, and measures how far they moved."""
 
-    model: Where
+    model: ModelSpec
     recipe: Recipe
 
     def __call__(self, inputs: Inputs, checkpoint: Path | None) -> Made:
@@ -115,7 +115,7 @@ class Purifying:
 
     chain: str
     seed: int
-    model: Where | None = None
+    model: ModelSpec | None = None
 
     def __call__(self, inputs: Inputs, checkpoint: Path | None) -> Made:
         from unlearnable.purification.chain import parse
@@ -132,7 +132,7 @@ class Attacking:
     What it draws is compared with these and with `reference`.
     """
 
-    model: Where
+    model: ModelSpec
     trial: Trial
     features: str
     count: int = 0
