@@ -82,12 +82,12 @@ def audit(
 
             run.do(task, within)
         tell(len(todo), len(todo), "encoders and report")
-        defended_by = defending.defender(protected, pictures.train)
+        defender = defending.defender(protected, pictures.train)
         command = config.command(clean, protected, out, others)
-        return report.make(out, gather(run, pictures, defended_by), run, pictures, defended_by, command)
+        return report.make(out, gather(run, pictures, defender), run, pictures, defender, command)
 
 
-def gather(run: Run, pictures: Subject, defended_by: defending.Defender | None) -> Facts:
+def gather(run: Run, pictures: Subject, defender: defending.Defender | None) -> Facts:
     """Collect the facts after all cells are done."""
     settings, material = run.settings, run.material
     encoders = load(settings.against, device=run.model.device, offline=settings.offline)
@@ -99,15 +99,13 @@ def gather(run: Run, pictures: Subject, defended_by: defending.Defender | None) 
         "model": run.model.name, "large": run.model.large,
         "unchanged": tuple(row["name"] for row in material.fidelity if not row["linf"]),
     }  # fmt: skip
-    if defended_by:
-        recipe = defended_by.recipe
-        facts |= {"broken": tuple(defending.broken(defended_by, pictures.train)), "method": recipe.method}
+    if defender:
+        recipe = defender.recipe
+        facts |= {"broken": tuple(defending.broken(defender, pictures.train)), "method": recipe.method}
         facts |= {"defended_prompt": recipe.prompt, "defended_model": recipe.model}
         if recipe.model == run.model.name:
             seen = (material.clean.images, material.protected.images, material.controls[settings.seeds[0]].images)
-            facts["objective"] = Objective(
-                recipe.method, *[defending.objective(defended_by, run.model, x) for x in seen]
-            )
+            facts["objective"] = Objective(recipe.method, *[defending.objective(defender, run.model, x) for x in seen])
     return Facts(**facts)
 
 

@@ -66,12 +66,10 @@ class Run:
     def seen(self, condition: Condition, seed: int) -> Pictures:
         """The pictures that an attacker trains on under a condition."""
         material = self.material
-        pictures = {CLEAN: material.clean, PROTECTED: material.protected, CONTROL: material.controls[seed]}[
-            condition.kind
-        ]
+        base = {CLEAN: material.clean, PROTECTED: material.protected, CONTROL: material.controls[seed]}[condition.kind]
         if condition.purify == NONE:
-            return pictures
-        return purified(self.chains[condition.purify], pictures, seed, self.model, self.store)
+            return base
+        return purified(self.chains[condition.purify], base, seed, self.model, self.store)
 
     def purify(self) -> list[str]:
         """Put all pictures through the countermeasures. Leave out those that fail; returns a sentence for each."""
