@@ -1,7 +1,7 @@
 """What was measured, in words for people who never heard of a decibel.
 
 The steps are rules of thumb, not a law of seeing: 40, 36 and 30 dB are what the strengths subtle, standard and strong
-aim at, and `docs/web.md` says how to look for oneself.
+aim at, and `docs/how-to/page.md` says how to look for oneself.
 """
 
 from __future__ import annotations
