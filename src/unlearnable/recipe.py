@@ -144,9 +144,10 @@ class Recipe:
         if self.against is not None:
             settings = replace(settings, against=replace(settings.against or Against(), encoders=self.against))
         if self.steps is not None and settings.steps:
-            single = settings.steps == 1 and settings.rounds > 1  # a step a round: rounds are what can be fewer
-            counts: dict[str, Any] = {"rounds": self.steps} if single else {"steps": -(-self.steps // settings.rounds)}
-            settings = replace(settings, **counts)
+            if settings.steps == 1 and settings.rounds > 1:  # a step a round: rounds are what can be fewer
+                settings = replace(settings, rounds=self.steps)
+            else:
+                settings = replace(settings, steps=-(-self.steps // settings.rounds))
         return applied(settings, self.options)
 
     def toml(self) -> str:
