@@ -84,7 +84,7 @@ def test_sound_facts_raise_no_doubt():
 
 def test_every_check_is_tried_here_and_explained_in_the_documentation():
     assert {case[0] for case in CASES} == set(checks.CHECKS)
-    text = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "explanation" / "limits.md").read_text()
     explained = set(re.findall(r"^### (\S+)$", text, re.MULTILINE))
     assert {case[0](replace(SOUND, **case[1])).id for case in CASES} == explained
 

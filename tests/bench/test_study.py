@@ -69,7 +69,7 @@ def test_recipes_that_ship_can_be_read():
 
 
 def test_the_recipe_in_the_documentation_can_be_read(tmp_path):
-    text = (RECIPES.parents[2] / "docs" / "benchmark.md").read_text()
+    text = (RECIPES.parents[2] / "docs" / "how-to" / "benchmark.md").read_text()
     (tmp_path / "recipe.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
     found = load(tmp_path / "recipe.toml")
     assert len(found.methods) == 4 and len(found.attackers) == 2 and found.shares == (1.0, 0.5)

@@ -91,7 +91,25 @@ def shortened(name: str, family: str) -> Protection:
     return adjusted(settings, constraint=budget if own else LinfConstraint(8), span=(0.0, 0.3), eot_samples=3)
 
 
-CASES = [(name, family) for name in MARGINS for family in FAMILIES if MARGINS[name][family == "ddpm"] is not None]
+# Methods that are others' parts joined anew: one family of each kind (eps, flow, pixels) by default, all with -m slow.
+JOINED = (
+    "simac", "caat", "metacloak", "pap", "disdiff", "anti-diffusion", "hf-adb", "styleguard", "glaze-like",
+    "nightshade-like", "blurguard", "antipure", "dia", "photoguard-diffusion", "diffusionguard",
+)  # fmt: skip
+ONE_OF_A_KIND = {"sd1", "flux", "ddpm"}
+LONG = {"dia", "photoguard-diffusion"}  # sample a picture for each step: on flux alone
+
+
+def is_slow(name: str, family: str) -> bool:
+    return family not in ({"flux"} if name in LONG else ONE_OF_A_KIND) and name in JOINED
+
+
+CASES = [
+    pytest.param(name, family, marks=pytest.mark.slow if is_slow(name, family) else ())
+    for name in MARGINS
+    for family in FAMILIES
+    if MARGINS[name][family == "ddpm"] is not None
+]
 
 
 @pytest.mark.parametrize("name, family", CASES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unlearnable.errors import PictureError, UsageError, shown
+from unlearnable.models.load import checked
 from unlearnable.recipe import Recipe
 
 
@@ -21,10 +22,7 @@ def check(recipe: Recipe, pairs: list[tuple[Path, Path]], mask: Path | None) -> 
             raise UsageError(
                 f"encoders ({against.encoders}) have no part in a game over a data set: leave out one of the two"
             )
-    if recipe.protection().asks_model:
-        from unlearnable.models.load import checked
-
-        checked(recipe.model, recipe.device, recipe.dtype, recipe.revision)
+    checked(recipe.model, recipe.device, recipe.dtype, recipe.revision)
     if mask is None:
         return
     if not mask.exists():

@@ -68,15 +68,15 @@ def load_model(
         return fresh.named(name, place, amp)
     source = str(EMBEDDED_FOLDER) if name == EMBEDDED else name
     offline = offline or network.offline()
-    source_options: dict[str, Any] = {"revision": revision, "local_files_only": offline}
+    where: dict[str, Any] = {"revision": revision, "local_files_only": offline}
     weights = amp or torch.float32 if place.type != "cpu" else torch.float32
     with quiet(), guarded(name, offline):
-        kind = diffusers.DiffusionPipeline.load_config(source, **source_options).get("_class_name")
+        kind = diffusers.DiffusionPipeline.load_config(source, **where).get("_class_name")
         if kind not in ADAPTERS:
             raise UsageError(f"model {name!r} is a {kind}, which is not supported: use one of {', '.join(ADAPTERS)}")
         unused = UNUSED if kind == "StableDiffusionPipeline" else {}
         build: Any = getattr(diffusers, kind)
-        pipe = build.from_pretrained(source, dtype=weights, use_safetensors=True, **unused, **source_options)
+        pipe = build.from_pretrained(source, dtype=weights, use_safetensors=True, **unused, **where)
     pipe.set_progress_bar_config(disable=True)
     try:
         pipe.to(place)
