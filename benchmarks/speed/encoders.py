@@ -18,7 +18,7 @@ from clock import Clock
 from step import pictures
 
 from unlearnable.models.encoders.load import Encoder
-from unlearnable.models.load import load
+from unlearnable.models.load import load_model
 from unlearnable.protection.adjust import adjusted
 from unlearnable.protection.against import loaded
 from unlearnable.protection.strengths import protection
@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    model, x = load("embedded"), pictures(1, args.side)
+    model, x = load_model("embedded"), pictures(1, args.side)
     settings, clock = protection("encoders"), Clock(model.device)
     encoders = loaded(settings.against.encoders, "cpu", True)
     for name, transform in (("as it is", identity), ("resized and compressed", platform)):
