@@ -183,3 +183,8 @@ def test_check_and_purify_run_on_what_was_protected(session):
     assert [r.status for r in job.results] == ["purified", "purified"]
     job = run(session, lambda tell: running.purify(session, "jpge", 0, False, tell))
     assert job.state == "failed" and "jpeg" in job.line()
+
+
+def test_a_method_that_asks_the_model_gets_it_whole_whatever_the_default_is():
+    asks, does_not = (running.model_of(running.recipe("standard", method)) for method in ("advdm", "random"))
+    assert hasattr(asks, "encode") and not hasattr(does_not, "encode")
