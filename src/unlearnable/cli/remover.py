@@ -38,9 +38,12 @@ def train_remover(
     from unlearnable.purification import remover
 
     started, found = time.monotonic(), pair(clean, protected, recursive)
-    pairs = [tuple(tensor(files.read(path).pixels) / 255 for path in both) for both in found.pairs.values()]
+    pairs = [
+        (tensor(files.read(original).pixels) / 255, tensor(files.read(twin).pixels) / 255)
+        for original, twin in found.pairs.values()
+    ]
     with learning() as tell:
-        network = remover.train(pairs, steps, seed, progress=tell)  # type: ignore[arg-type]
+        network = remover.train(pairs, steps, seed, progress=tell)
     remover.save(network, out, steps=steps, seed=seed, pictures=len(pairs))
     seconds = round(time.monotonic() - started, 1)
     say({"file": str(out), "pictures": len(pairs), "seconds": seconds, "failed": []}, as_json, [])

@@ -88,5 +88,6 @@ def box(x: Tensor) -> Tensor:
 
 def padded(x: Tensor, reach: int, mode: str) -> Tensor:
     """Mirrored at the edges as `numpy.pad` does it, at any size."""
+    # numpy's types know a mode as a literal only, and here it is an argument
     rows, cols = (torch.from_numpy(np.pad(np.arange(side), reach, mode=mode)) for side in x.shape[-2:])  # type: ignore[call-overload]
     return x[..., rows.to(x.device), :][..., cols.to(x.device)]

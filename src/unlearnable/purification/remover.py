@@ -126,7 +126,8 @@ def batch(pairs: Sequence[tuple[Tensor, Tensor]], step: int, seed: int) -> tuple
         top, left = draw.randint(0, max(0, h - CROP)), draw.randint(0, max(0, w - CROP))
         cut = both[..., top : top + CROP, left : left + CROP]
         rows.append(cut.flip(-1) if draw.random() < 0.5 else cut)
-    return tuple(torch.stack(rows).unbind(1))  # type: ignore[return-value]
+    clean, protected = torch.stack(rows).unbind(1)
+    return clean, protected
 
 
 def save(network: Network, path: Path, **facts: Any) -> None:

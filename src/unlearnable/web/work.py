@@ -92,6 +92,7 @@ def _work(start: Callable[[Tell], Iterator[Any]], stop: threading.Event, job: Jo
                 raise Stopped
         try:
             job.state = "working"
+            # verbs are generators, which can be closed; their public type, Iterator, does not say so
             with closing(start(tell)) as results:  # type: ignore[type-var]
                 for result in results:
                     job.results.append(result)

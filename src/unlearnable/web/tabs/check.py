@@ -77,7 +77,7 @@ def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> An
 
     def opened(request: gr.Request) -> tuple[str, str]:
         session = of(request)
-        return tuple(listed(names(session, slot), []) for slot in (running.ORIGINALS, running.TWINS))  # type: ignore[return-value]
+        return listed(names(session, running.ORIGINALS), []), listed(names(session, running.TWINS), [])
 
     check.click(run_check, encoders, checked, **job)
     audit.click(run_audit, [attack, prompt, purify, steps], [audited, report], **job)
