@@ -168,7 +168,7 @@ def wait_for(path: Path, count: int, process: subprocess.Popen) -> None:
 
 def test_killed_at_random_and_resumed_is_bitwise_the_same(model, tmp_path):
     (tmp_path / "in").mkdir()
-    for i, x in enumerate(tiny.pictures(30, seed=6)):
+    for i, x in enumerate(tiny.pictures(12, seed=6)):
         pixels = (x.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
         Image.fromarray(pixels[:, : 32 - i % 3]).save(tmp_path / "in" / f"{i:02}.png")
     words = [
@@ -191,7 +191,7 @@ def test_killed_at_random_and_resumed_is_bitwise_the_same(model, tmp_path):
     rng, out, seen = random.Random(0), tmp_path / "out", {}
     for _ in range(3):
         process = subprocess.Popen([*words, out], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(out, len(seen) + rng.randint(1, 8), process)
+        wait_for(out, len(seen) + rng.randint(1, 3), process)
         time.sleep(rng.random() * 0.3)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -201,7 +201,7 @@ def test_killed_at_random_and_resumed_is_bitwise_the_same(model, tmp_path):
             lines = (out / "unlearnable.jsonl").read_text()
             if f'"output": "{path.name}"' in lines:
                 assert seen.setdefault(path.name, stamp) == stamp, "a finished file was done again"
-    assert 0 < len(seen) < 30, "the kills came too late or too early to test anything"
+    assert 0 < len(seen) < 12, "the kills came too late or too early to test anything"
     last = subprocess.run([*words, out], env=environment, capture_output=True, text=True)
     assert last.returncode == 0 and "skipped" in last.stderr
     for path in (tmp_path / "whole").glob("*.png"):

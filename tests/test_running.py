@@ -241,9 +241,9 @@ def test_nobody_writes_in_place():
 
 def test_an_interrupt_says_what_there_is(tmp_path):
     for i in range(6):
-        save(tmp_path / "in" / f"{i}.png", 70 + i, 128)
+        save(tmp_path / "in" / f"{i}.png", 70 + i, 64)
     command = [sys.executable, "-m", "unlearnable.cli", "protect", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
-    run = subprocess.Popen([*command, "--method", "advdm", "--steps", "20"], stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen([*command, "--method", "advdm", "--steps", "8"], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "out").glob("*.png")) and run.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -4,6 +4,8 @@ The margin is how much better than random noise of the same budget a method must
 the random score's size: on latent models, and on the pixel DDPM, where noise alone does much of the work.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -20,6 +22,7 @@ from unlearnable.protection.constraints import LinfConstraint, psnr
 from unlearnable.protection.edges import EdgeConstraint
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.personalised import Personalised
+from unlearnable.protection.surrogates import Training
 
 MARGINS = {  # method: (latent, pixel)
     "advdm": (0.30, 0.05),
@@ -78,6 +81,9 @@ def shortened(name: str, family: str) -> Protection:
     budget = settings.constraint if own else LinfConstraint(16)
     settings = adjusted(settings, constraint=budget, steps=24 // rounds, rounds=rounds, step=0.15)
     settings = adjusted(settings, eot_samples=min(2, settings.estimator.eot_samples))
+    if isinstance(settings.surrogate, Training):
+        fit = settings.surrogate.fit
+        settings = adjusted(settings, surrogate=replace(settings.surrogate, fit=replace(fit, steps=min(25, fit.steps))))
     if settings.estimator.times.search:
         settings = adjusted(settings, span=(0.3, 0.5))  # fewer rounds until a tenth of all times is left
     if isinstance(settings.parameterisation, TrajectoryShift):
@@ -91,17 +97,14 @@ def shortened(name: str, family: str) -> Protection:
     return adjusted(settings, constraint=budget if own else LinfConstraint(8), span=(0.0, 0.3), eot_samples=3)
 
 
-# Methods that are others' parts joined anew: one family of each kind (eps, flow, pixels) by default, all with -m slow.
-JOINED = (
-    "simac", "caat", "metacloak", "pap", "disdiff", "anti-diffusion", "hf-adb", "styleguard", "glaze-like",
-    "nightshade-like", "blurguard", "antipure", "dia", "photoguard-diffusion", "diffusionguard",
-)  # fmt: skip
+# By default one family of each kind (eps, flow, pixels); all of them with -m slow.
 ONE_OF_A_KIND = {"sd1", "flux", "ddpm"}
-LONG = {"dia", "photoguard-diffusion"}  # sample a picture for each step: on flux alone
+ON_ALL = {"advdm", "ldu"}  # a method of pixels and one of a trajectory
+LONG = {"dia", "photoguard-diffusion", "ldu-paper"}  # sample a picture for each step: on flux alone
 
 
 def is_slow(name: str, family: str) -> bool:
-    return family not in ({"flux"} if name in LONG else ONE_OF_A_KIND) and name in JOINED
+    return name not in ON_ALL and family not in ({"flux"} if name in LONG else ONE_OF_A_KIND)
 
 
 CASES = [
