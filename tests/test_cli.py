@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 
 import tiny
+from commands import command
 
 COMMAND = [sys.executable, "-m", "unlearnable.cli"]
 QUICK = "--method", "advdm", "--steps", "2"
 
 
-def command(*words, **options):
-    return subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=240, **options)
+def process(*words):
+    return subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=240)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_noise_needs_neither_a_model_nor_its_libraries(photos, tmp_path):
 
 
 def test_protect_results_on_stdout_remarks_on_stderr(photos, model, tmp_path):
-    done = command("protect", photos, "-o", tmp_path / "out", "--model", model, *QUICK, "--json", "--compare")
+    done = process("protect", photos, "-o", tmp_path / "out", "--model", model, *QUICK, "--json", "--compare")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(lines) == 3 and all(line["status"] == "protected" for line in lines)

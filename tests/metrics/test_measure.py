@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
+import commands
 import unlearnable
 from tiny import pictures
 from unlearnable.cli import measure as cli_measure
@@ -239,9 +240,7 @@ def test_lonely_pictures_are_named_up_to_a_few():
 
 
 def command(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "unlearnable.cli", "measure", *map(str, words)], capture_output=True, text=True
-    )
+    return commands.command("measure", *words)
 
 
 def test_the_command_prints_a_table_and_says_what_is_wrong(twins, tmp_path):
