@@ -88,9 +88,9 @@ def test_pictures_of_a_store_are_listed_as_those_of_a_folder(folder):
         memory.pipe_file(f"memory://listed/{name}", b"x")
     for deep in (False, True):
         here = [name for _, name in files.find([folder], deep, None)]
-        assert [name for _, name in sources.found("memory://listed", deep)] == here
+        assert [name for _, name in sources.listing("memory://listed", deep)] == here
         assert [name for _, name in sources.sources(["memory://listed/"], deep, Path("out"), None)] == here
-    assert sources.found("memory://listed/deep/03.png", False) == [("memory://listed/deep/03.png", Path("03.png"))]
+    assert sources.listing("memory://listed/deep/03.png", False) == [("memory://listed/deep/03.png", Path("03.png"))]
     assert sources.plain("file:///a/b") == Path("/a/b") and sources.plain("memory://a") == "memory://a"
 
 

@@ -125,14 +125,14 @@ class Recipe:
         """The method at this recipe's budget."""
         from unlearnable.options import applied
         from unlearnable.protection import strengths
-        from unlearnable.protection.adjust import whole
+        from unlearnable.protection.adjust import for_data_set
         from unlearnable.protection.against import Against
         from unlearnable.protection.constraints import LinfConstraint, psnr
 
         # In the strength presets what people would see is bounded everywhere, not in those named after papers.
         settings, local = strengths.protection(self.method, self.strength), self.strength != registry.PAPER
         if self.surrogate:
-            settings = whole(settings) if settings.game else settings
+            settings = for_data_set(settings) if settings.game else settings
         if self.eps is not None:
             settings = replace(settings, constraint=LinfConstraint(self.eps, local))
         if self.psnr is not None:

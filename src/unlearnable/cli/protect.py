@@ -68,22 +68,22 @@ def run(
     comparison = compared(Path(out), recipe) if compare else nullcontext(None)
     with counted(out), comparison as sheets, bar() as tell:
 
-        def told(done: float, total: int) -> None:
+        def report(done: float, total: int) -> None:
             written = counts["protected"] + counts["skipped"]
             tell(done, total, f"protecting, {written} of {total} written")
 
-        options: dict[str, Any] = {"mask": mask, "recursive": recursive, "overwrite": overwrite, "progress": told}
+        options: dict[str, Any] = {"mask": mask, "recursive": recursive, "overwrite": overwrite, "progress": report}
         options["ray"] = ray
-        options["remark"] = lambda said: talk.print(said, style="dim", markup=False)
+        options["remark"] = lambda text: talk.print(text, style="dim", markup=False)
         for result in batch.protect(inputs, out, recipe, **options):
             counts[result.status] += 1
             show(result, as_json)
             if sheets and result.output:
                 sheets.add(Path(result.source), Path(result.output), result.measured)
-    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     pace = counts["protected"] / (time.monotonic() - started)
     talk.print(
-        f"{said}{f', {pace:.3g} pictures a second' if ray and counts['protected'] else ''}; journal in {shown(out)}"
+        f"{summary}{f', {pace:.3g} pictures a second' if ray and counts['protected'] else ''}; journal in {shown(out)}"
     )
     return counts["failed"]
 
@@ -112,16 +112,16 @@ def counted(out: Path | str) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, DiskError) as error:
-        kept = f"what is finished is in {shown(out)}"
+        sentence = f"what is finished is in {shown(out)}"
         if URL not in str(out) and Path(out).is_dir():
             folder = Folder.open(Path(out))
-            done = sum(map(folder.has, folder.journal.done.values()))
-            kept = f"{done} finished {'picture is' if done == 1 else 'pictures are'} in {shown(out)}"
+            finished = sum(map(folder.has, folder.journal.done.values()))
+            sentence = f"{finished} finished {'picture is' if finished == 1 else 'pictures are'} in {shown(out)}"
         goes_on = "the same command goes on from there"
         if isinstance(error, KeyboardInterrupt):
-            talk.print(f"unlearnable: interrupted; {kept}; {goes_on}", markup=False)
+            talk.print(f"unlearnable: interrupted; {sentence}; {goes_on}", markup=False)
             raise SystemExit(INTERRUPTED) from error
-        talk.print(f"stopped; {kept}; {goes_on}", markup=False)
+        talk.print(f"stopped; {sentence}; {goes_on}", markup=False)
         raise
 
 
@@ -129,13 +129,15 @@ def tell_unaccepted(inputs: list[Path], recursive: bool, out: Path | None, as_js
     """One line that counts what folders hold and is not accepted; with `as_json` a JSON object for each as well."""
     from unlearnable.images import files
 
-    left = files.unaccepted(inputs, recursive, out)
-    if not left:
+    skipped = files.unaccepted(inputs, recursive, out)
+    if not skipped:
         return
     if as_json:
-        for path, kind in left:
+        for path, kind in skipped:
             sys.stdout.write(json.dumps({"source": str(path), "status": "not accepted", "kind": kind}) + "\n")
-    talk.print(f"not accepted: {files.summary(left)}; export them as one of {ACCEPTED}", style="yellow", markup=False)
+    talk.print(
+        f"not accepted: {files.summary(skipped)}; export them as one of {ACCEPTED}", style="yellow", markup=False
+    )
 
 
 def show(result: Result, as_json: bool) -> None:
@@ -205,8 +207,8 @@ def bar(verb: str = "protecting") -> Iterator[Any]:
         task, eta = progress.add_task(verb, total=None, left=""), Eta()
 
         def tell(done: float, total: int, what: str = verb) -> None:
-            left = eta.left(done, total)
-            said = f"about {timedelta(seconds=round(left))} left" if left is not None else ""
-            progress.update(task, completed=done, total=total, description=what, left=said)
+            seconds = eta.remaining(done, total)
+            estimate = f"about {timedelta(seconds=round(seconds))} left" if seconds is not None else ""
+            progress.update(task, completed=done, total=total, description=what, left=estimate)
 
         yield tell

@@ -53,7 +53,7 @@ To resume an interrupted run, give the same command again."""
 
 
 @app.command(epilog=EXAMPLES)
-@flags.with_settings(given=Recipe)
+@flags.with_settings(changes=Recipe)
 def protect(
     inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures; with --ray, URLs too.")],
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],
@@ -71,21 +71,21 @@ def protect(
     ray: Annotated[
         str | None, typer.Option(help="auto or an address: let a Ray cluster do it, for huge folders.")
     ] = None,
-    given: Any = None,
+    changes: Any = None,
 ) -> None:
     """Write protected twins of pictures: same size, same colours, looking unchanged."""
     from unlearnable.cli.protect import run
 
     base = Recipe(**load(recipe)) if recipe else Recipe()
-    if given.keys() & BUDGETS:  # a budget on the command line replaces the recipe's, of any kind
+    if changes.keys() & BUDGETS:  # a budget on the command line replaces the recipe's, of any kind
         base = replace(base, eps=None, psnr=None, perceptual=None)
-    if "strength" in given and given.keys() & {*BUDGETS}:
-        which = ", ".join(f"--{name}" for name in BUDGETS if name in given)
+    if "strength" in changes and changes.keys() & {*BUDGETS}:
+        which = ", ".join(f"--{name}" for name in BUDGETS if name in changes)
         typer.echo(
-            f"note: {which} replaces the budget of --strength {given['strength']}; its other settings stay", err=True
+            f"note: {which} replaces the budget of --strength {changes['strength']}; its other settings stay", err=True
         )
     failed = run(
-        inputs, out, replace(base, **given), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
+        inputs, out, replace(base, **changes), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
         dry_run=dry_run, as_json=as_json, ray=ray,
     )  # fmt: skip
     if failed:

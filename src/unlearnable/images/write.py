@@ -24,7 +24,7 @@ def write(
     format         Pillow's name, from `output_format`; None takes it from the suffix if that format is lossless
     quality        1 to 100 for a lossy file; None is 95 for JPEG, 90 for AVIF, and lossless for WebP
     keep_metadata  also write the cleaned EXIF (GPS included), XMP and a PNG's texts
-    mode           permissions (see `like`), less those that the umask removes; None is the umask's default
+    mode           permissions (see `mode_of`), less those that the umask removes; None is the umask's default
 
     Raises UsageError for an invalid format or quality, PictureError if the format cannot hold this picture, and
     WriteError (a PictureError) if the file cannot be written, such as on a full disk. Missing folders are made.
@@ -41,7 +41,7 @@ def write(
     put(encode(picture, path, format=format, quality=quality, keep_metadata=keep_metadata), path, mode)
 
 
-def like(source: str | os.PathLike[str]) -> int | None:
+def mode_of(source: str | os.PathLike[str]) -> int | None:
     """The permissions of a file that is made from `source`: the same ones, with write permission for the owner."""
     try:
         return os.stat(source).st_mode & 0o666 | 0o200

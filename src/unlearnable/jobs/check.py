@@ -36,9 +36,9 @@ def check(recipe: Recipe, pairs: list[tuple[Path, Path]], mask: Path | None) -> 
         size = files.read(mask).pixels.shape[:2]
     except PictureError as error:
         raise UsageError(f"the mask cannot be used: {error}") from error
-    known = [(source, found) for source, _ in pairs if (found := dimensions(source))]
-    if known and not any(size in (found, found[::-1]) for _, found in known):  # a turned picture shows as it lies
-        source, (height, width) = known[0]
+    sizes = [(source, extent) for source, _ in pairs if (extent := dimensions(source))]
+    if sizes and not any(size in (extent, extent[::-1]) for _, extent in sizes):  # a turned picture shows as it lies
+        source, (height, width) = sizes[0]
         raise UsageError(
             f"the mask {shown(mask)} is {size[1]} x {size[0]} px and fits no picture, such as {shown(source)} with "
             f"{width} x {height}: make it the picture's size, or give a folder of masks"

@@ -14,7 +14,7 @@ class Eta:
     clock: Callable[[], float] = time.monotonic
     first: tuple[float, float] | None = None
 
-    def left(self, done: float, total: float) -> float | None:
+    def remaining(self, done: float, total: float) -> float | None:
         """Seconds, or None while nothing is known: rates from before the first report do not count."""
         now = self.clock()
         if self.first is None:

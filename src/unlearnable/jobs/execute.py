@@ -31,8 +31,8 @@ class SerialExecutor:
     ledger: Ledger
 
     def results(self, planner: Planner) -> Iterator[Result]:
-        for found in planner.weighed().groups():
-            yield from [found] if isinstance(found, Result) else self.group(found)
+        for item in planner.weighed().groups():
+            yield from [item] if isinstance(item, Result) else self.group(item)
 
     def group(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Work on pictures whose views have one shape; when some are done already, the others still see them."""

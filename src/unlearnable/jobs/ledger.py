@@ -34,8 +34,8 @@ class Ledger:
     def target(self, name: Path) -> Path | str:
         """Where an output goes; raises UsageError where an input lies there."""
         path = self.place.at(name)
-        taken = path.resolve() in self.sources if isinstance(path, Path) else path in self.spool.urls.values()
-        if taken:  # a file whose name lies about its format slips past `find`
+        is_input = path.resolve() in self.sources if isinstance(path, Path) else path in self.spool.urls.values()
+        if is_input:  # a file whose name lies about its format slips past `find`
             raise UsageError(f"{shown(path)} is one of the inputs: choose another output folder with -o")
         return path
 

@@ -67,11 +67,11 @@ def purify(
         "how": chain.name, "seed": seed, "model": named and named.name, "keep_metadata": keep_metadata,
         "revision": options.get("revision"),
     }  # fmt: skip
-    known = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     meter, inside = Meter(progress, len(pairs)), frozenset(s.resolve() for s, _ in pairs)
-    ledger = Ledger(Folder.open(out), known, meter, overwrite, sources=inside)
+    ledger = Ledger(Folder.open(out), digest, meter, overwrite, sources=inside)
     work = Purification(chain, seed, keep_metadata, ledger, bool(options.get("offline")))
-    return _results(work, out, pairs, {"run": settings | {"hash": known}})
+    return _results(work, out, pairs, {"run": settings | {"hash": digest}})
 
 
 def _results(work: Purification, out: Path, pairs: list[tuple[Path, Path]], header: dict[str, Any]) -> Iterator[Result]:
@@ -115,7 +115,7 @@ class Purification:
         with going_offline(self.offline):
             after = purified(picture, self.chain, self.seed)
         with uninterrupted():
-            files.write(after, path, format=kind, keep_metadata=self.keep_metadata, mode=files.like(source))
+            files.write(after, path, format=kind, keep_metadata=self.keep_metadata, mode=files.mode_of(source))
             entry = {
                 "name": name.as_posix(), "input_sha256": digest, "output": output.as_posix(),
                 "bytes": path.stat().st_size, "how": self.chain.name,

@@ -45,18 +45,18 @@ class Run:
         """Find the pictures; raises UsageError or SetupError for what can be known to be wrong."""
         pairs = files.find(inputs, recursive, out, recipe.wanted)
         check(recipe, pairs, mask)
-        known = frozenset(source.resolve() for source, _ in pairs)
+        sources = frozenset(source.resolve() for source, _ in pairs)
         meter = Meter(progress, len(pairs))
-        return cls(pairs, out, recipe, mask, Ledger(Folder.open(out), recipe.hash, meter, overwrite, sources=known))
+        return cls(pairs, out, recipe, mask, Ledger(Folder.open(out), recipe.hash, meter, overwrite, sources=sources))
 
     def begin(self, model: Model | None, remark: Remark) -> Model:
         """The model, loaded if need be; the journal knows of the run."""
         r, model = self.recipe, model or loaded(self.recipe)
         with going_offline(r.offline):  # a method may name encoders, which are loaded here
-            said = r.protection().remark(model)
-        self.ledger.place.journal.append(header(r, model, said))
-        if said:
-            remark(said)
+            text = r.protection().remark(model)
+        self.ledger.place.journal.append(header(r, model, text))
+        if text:
+            remark(text)
         return model
 
     def planner(self, model: Model) -> Planner:
@@ -69,8 +69,8 @@ def loaded(r: Recipe) -> Model:
     from unlearnable.models.load import load_model
     from unlearnable.models.outline import outline
 
-    if not r.protection().asks_model and not r.revision and (known := outline(r.model, r.device)):
-        return cast("Model", known)
+    if not r.protection().asks_model and not r.revision and (light := outline(r.model, r.device)):
+        return cast("Model", light)
     options = ("device", "dtype", "revision", "offline", "checkpointing")
     return load_model(r.model, **{name: getattr(r, name) for name in options})
 

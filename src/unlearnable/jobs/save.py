@@ -39,7 +39,7 @@ def _save(job: Job, deltas: Tensor, r: Recipe, ledger: Ledger, seconds: float) -
     delta = views.merge(job.canvas, deltas)
     mask = job.masked(picture)
     sealed = sealing.seal(picture, delta, mask, constraint)
-    mode = files.like(job.source)
+    mode = files.mode_of(job.source)
     with uninterrupted():
         files.write(sealed, path, format=kind, quality=r.quality, keep_metadata=r.keep_metadata, mode=mode)
         lossless = files.is_lossless(kind, r.quality)

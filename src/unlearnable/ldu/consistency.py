@@ -40,11 +40,11 @@ def jumps(schedule: Schedule) -> Tensor:
     return torch.tensor(rows)
 
 
-def drawn(table: Tensor, count: int, rng: torch.Generator) -> Tensor:
+def sample_jumps(table: Tensor, count: int, rng: torch.Generator) -> Tensor:
     """`count` rows of `jumps`: every jump size equally likely, and every place of that size."""
     sizes = torch.randint(int(table[-1, 0]) + 1, (count,), generator=rng)
-    places = (torch.rand(count, generator=rng) * 2**sizes).long()
-    return table[2**sizes - 1 + places]
+    offsets = (torch.rand(count, generator=rng) * 2**sizes).long()
+    return table[2**sizes - 1 + offsets]
 
 
 @torch.no_grad()

@@ -55,9 +55,9 @@ class TrajectoryShift:
     asks_model: ClassVar[bool] = True  # a trained rho moves trajectories without a step
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise UsageError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(known)}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UsageError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(choices)}")
         if not 0 <= self.residual < 1 or (self.residual and self.latent):
             raise UsageError(f"residual {self.residual:g}: give a share from 0 up to 1, and 0 for the latent variant")
         if self.start == "rho" and self.shift == "network":
@@ -75,10 +75,10 @@ class TrajectoryShift:
         if self.start != "rho":
             return Trajectory(self, Course(self.route, model, scene.prompt), scene, None, steps)
         rho, facts = self._rho(model)
-        route, made = replace(self.route, **facts["route"], phi=self._way(facts)), facts["phi"]
-        here = phi_of(route.phi, model)
-        if made != here.kind:
-            raise UsageError(f"rho was trained with phi {made!r}, and this is {here.kind!r}: name the one it knows")
+        route, kind = replace(self.route, **facts["route"], phi=self._phi_text(facts)), facts["phi"]
+        phi = phi_of(route.phi, model)
+        if kind != phi.kind:
+            raise UsageError(f"rho was trained with phi {kind!r}, and this is {phi.kind!r}: name the one it knows")
         return Trajectory(self, Course(route, model, facts["prompt"]), scene, rho, steps)
 
     @property
@@ -86,10 +86,10 @@ class TrajectoryShift:
         return self.shift == "network"
 
     def remark(self, model: Model) -> str:
-        way = self._way(self._rho(model)[1]) if self.start == "rho" else self.phi
-        return f"trajectories are brought down by {phi_of(way, model).describe()}"
+        text = self._phi_text(self._rho(model)[1]) if self.start == "rho" else self.phi
+        return f"trajectories are brought down by {phi_of(text, model).describe()}"
 
-    def _way(self, facts: dict[str, Any]) -> str:
+    def _phi_text(self, facts: dict[str, Any]) -> str:
         """The phi of a rho's facts: plain DDIM where it was made with that, whatever ships by now."""
         return "ddim" if self.phi == "auto" and facts["phi"] == "ddim" else self.phi
 
@@ -99,5 +99,5 @@ class TrajectoryShift:
         try:
             return once(model, ("rho",), lambda: Rho.load(SHIPPED, model))
         except UsageError as error:
-            said = f"no trained rho for {model.name!r} ships: make one with `{COMMAND}` and name it with rho=FILE"
-            raise SetupError(said) from error
+            message = f"no trained rho for {model.name!r} ships: make one with `{COMMAND}` and name it with rho=FILE"
+            raise SetupError(message) from error

@@ -120,11 +120,11 @@ def _lcm(source: str, model: Model) -> Phi:
 def _turbo(source: str, model: Model) -> Phi:
     from unlearnable.models.load import load_model
 
-    other = load_model(source, device=str(model.device), dtype="bfloat16" if model.amp else "float32")
-    side = 8 * max(model.multiple, other.multiple)
-    if other.latent_shape(side, side) != model.latent_shape(side, side) or other.factor != model.factor:
-        raise UsageError(f"{other.name!r} works on other latents than {model.name!r}: use one of its kind")
-    return Phi("turbo", other, ddim, source)
+    turbo = load_model(source, device=str(model.device), dtype="bfloat16" if model.amp else "float32")
+    side = 8 * max(model.multiple, turbo.multiple)
+    if turbo.latent_shape(side, side) != model.latent_shape(side, side) or turbo.factor != model.factor:
+        raise UsageError(f"{turbo.name!r} works on other latents than {model.name!r}: use one of its kind")
+    return Phi("turbo", turbo, ddim, source)
 
 
 LOADERS: dict[str, Callable[[str, Model], Phi]] = {
@@ -141,13 +141,13 @@ def phi_of(text: str, model: Model) -> Phi:
     return once(model, ("phi", text), lambda: load_phi(text, model))
 
 
-def once(model: Model, what: tuple[str, ...], make: Callable[[], T]) -> T:
+def once(model: Model, key: tuple[str, ...], make: Callable[[], T]) -> T:
     """What is made once for a model, however many groups of pictures ask for it."""
-    owner, known = vars(model).get("_once", (None, None))
+    owner, cache = vars(model).get("_once", (None, None))
     if owner is None or owner() is not model.denoiser:  # a copy with a denoiser of its own begins anew
-        known = {}
-        vars(model)["_once"] = weakref.ref(model.denoiser), known
-    if what not in known:
-        known[what] = make()
-    made: T = known[what]
-    return made
+        cache = {}
+        vars(model)["_once"] = weakref.ref(model.denoiser), cache
+    if key not in cache:
+        cache[key] = make()
+    value: T = cache[key]
+    return value

@@ -50,7 +50,7 @@ class Shortcut:
 
     def predict(self, z_t: Tensor, t: Tensor, h: Tensor, c: Condition) -> Tensor:
         """The answer at ``z_t`` for jumps of ``T / 2^h``; `t` and `h` are ``[b]``."""
-        with self.size.told(h):
+        with self.size.conditioned(h):
             return self.model.predict(z_t, t, c)
 
     def step(self, model: Model, z: Tensor, t: int, s: int, c: Condition) -> Tensor:
@@ -66,10 +66,10 @@ class Shortcut:
     @classmethod
     def load(cls, path: Path, base: Model) -> Shortcut:
         """A saved shortcut, frozen; raises UsageError for a file that is none, or one of another base."""
-        kept, facts = read(path, KIND, base, COMMAND)
+        weights, facts = read(path, KIND, base, COMMAND)
         shortcut = cls(base, facts["rank"])
         for name, p in shortcut._named().items():
-            p.data.copy_(kept[name])
+            p.data.copy_(weights[name])
             p.requires_grad_(False)
         return shortcut
 
@@ -83,15 +83,15 @@ def read(path: Path, kind: str, base: Model, command: str) -> tuple[dict[str, Te
     if not path.is_file():
         raise UsageError(f"there is no file {shown(path)}: make a {kind} with `{command}`")
     try:
-        kept, facts = checkpoint.read(path)
+        weights, facts = checkpoint.read(path)
     except UsageError as error:
         raise UsageError(f"{shown(path)} is no whole safetensors file: make a {kind} with `{command}`") from error
     if facts.get("kind") != kind:
         raise UsageError(f"{shown(path)} holds no {kind}: make one with `{command}`")
     if facts["base"] != fingerprint(base):
-        other = f"another model ({facts['model']!r}) than {base.name!r}, or for other weights of it"
-        raise UsageError(f"the {kind} in {shown(path)} was made for {other}: make one with `{command}`")
-    return kept, facts
+        owner = f"another model ({facts['model']!r}) than {base.name!r}, or for other weights of it"
+        raise UsageError(f"the {kind} in {shown(path)} was made for {owner}: make one with `{command}`")
+    return weights, facts
 
 
 def fingerprint(model: Model) -> str:

@@ -35,7 +35,7 @@ class StepSize:
         self.condition: Tensor | None = None
 
     @contextmanager
-    def told(self, halvings: Tensor) -> Iterator[None]:
+    def conditioned(self, halvings: Tensor) -> Iterator[None]:
         """Inside, the network works for jumps of ``T / 2^halvings``, ``[b]``; outside for d = 0."""
         self.condition = features(halvings) - features(torch.full_like(halvings, self.ordinary))
         try:
@@ -57,9 +57,9 @@ def features(halvings: Tensor) -> Tensor:
 def time_embedding(network: nn.Module) -> Any:
     """The timestep embedding of a U-Net or transformer of diffusers."""
     for name in ("time_embedding", "time_text_embed.timestep_embedder"):
-        found: Any = network
+        module: Any = network
         for part in name.split("."):
-            found = getattr(found, part, None)
-        if found is not None:
-            return found
+            module = getattr(module, part, None)
+        if module is not None:
+            return module
     raise UsageError(f"a {type(network).__name__} has no timestep embedding: shortcuts need a diffusers U-Net or DiT")

@@ -64,8 +64,8 @@ def train_shortcut(
     teacher = ShortcutTrainer(shortcut, settings, captions, seed)
     store = Checkpoint(beside(out), identity("shortcut", model, pictures, asdict(settings), seed))
 
-    def run(after: Any, left: int) -> object:
-        return teacher.run(pictures.latents(model), table, left, after=after)
+    def run(after: Any, steps: int) -> object:
+        return teacher.run(pictures.latents(model), table, steps, after=after)
 
     carry_on(teacher, store, run, progress)
     facts = {"settings": asdict(settings), "pictures": len(pictures), "seed": seed}
@@ -111,8 +111,8 @@ def train_rho(
     targets = attackers(model, pictures, prompt, settings, seed)
     trainer = RhoTrainer(method, course, rho, pictures, targets, settings, crew, seed)
 
-    def run(after: Any, left: int) -> object:
-        return trainer.run(pictures.levels, Condition(), left, after=after)
+    def run(after: Any, steps: int) -> object:
+        return trainer.run(pictures.levels, Condition(), steps, after=after)
 
     carry_on(trainer, store, run, progress, crew.first)
     facts |= {"phi": course.phi.kind, "pictures": len(pictures), "attackers": len(targets)}
@@ -161,10 +161,10 @@ def few_steps(model: Model, phi: Phi, prompt: str, seed: int) -> dict[str, dict[
     plain, c = load_phi("ddim", model), model.condition([prompt])
     z = normal([str(i) for i in range(SAMPLES)], model.latent_shape(model.size, model.size), "few", seed)
     z = z.to(model.device)
-    wanted = plain(z, c, plain.times(MANY, 1.0))
+    reference = plain(z, c, plain.times(MANY, 1.0))
 
     def miss(phi: Phi, k: int) -> float:
-        return round(float((phi(z, c, phi.times(k, 1.0)) - wanted).square().mean().sqrt() / wanted.std()), 4)
+        return round(float((phi(z, c, phi.times(k, 1.0)) - reference).square().mean().sqrt() / reference.std()), 4)
 
     return {name: {k: miss(each, k) for k in FEW} for name, each in (("ddim", plain), (phi.kind, phi))}
 
@@ -174,8 +174,8 @@ def effect(method: Protection, model: Model, pictures: Pictures, prompt: str, se
 
     x = pictures.images(slice(SAMPLES), model.device)
     noise = replace(protection("random", PAPER), constraint=method.constraint)
-    made = {"clean": x, "random": noise(model, x, seed=seed), "rho": method(model, x, prompt=prompt, seed=seed)}
-    return {name: round(float(method.evaluate(model, y, prompt=prompt).mean()), 4) for name, y in made.items()}
+    cases = {"clean": x, "random": noise(model, x, seed=seed), "rho": method(model, x, prompt=prompt, seed=seed)}
+    return {name: round(float(method.evaluate(model, y, prompt=prompt).mean()), 4) for name, y in cases.items()}
 
 
 def file(out: str | Path) -> Path:

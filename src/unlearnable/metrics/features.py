@@ -180,10 +180,10 @@ def pretrained(name: str, kind: str, source: str, remedy: str = INSTEAD, **optio
         with quiet():
             return getattr(transformers, kind).from_pretrained(source, local_files_only=offline(), **options)
     except Exception as error:  # a broken or hostile folder can make the loader fail in any way
-        reason, what = shown(" ".join(str(error).split()))[:120], shown(source)
+        reason, missing = shown(" ".join(str(error).split()))[:120], shown(source)
         raise SetupError(
-            f"{name} needs {what}, which is not on this machine or not whole: run `hf download {what}` where there is "
-            f"a network, or {remedy} ({reason})"
+            f"{name} needs {missing}, which is not on this machine or not whole: run `hf download {missing}` where "
+            f"there is a network, or {remedy} ({reason})"
         ) from error
 
 

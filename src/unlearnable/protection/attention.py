@@ -18,7 +18,7 @@ class LessAttention:
     """``L(x) - weight * sum A^2``: the loss, and attention that lets go of words.
 
     A are the cross-attention maps, squares summed over the tokens of `word` (none: over all) and over the places where
-    `summed`, else their mean; means over heads and layers. `told` looks up where the word is in a prompt.
+    `summed`, else their mean; means over heads and layers. `for_prompt` looks up where the word is in a prompt.
     """
 
     weight: float
@@ -26,7 +26,7 @@ class LessAttention:
     summed: bool = False
     tokens: tuple[int, ...] = ()
 
-    def told(self, model: Model, prompt: str) -> LessAttention:
+    def for_prompt(self, model: Model, prompt: str) -> LessAttention:
         return replace(self, tokens=tuple(word_places(model, prompt, self.word))) if self.word else self
 
     def __call__(self, model: Model, x: Tensor, batch: Batch) -> Tensor:

@@ -143,8 +143,8 @@ class PixelPerturbation:
             return gradient
         with torch.enable_grad():
             moved = self.moved.detach().requires_grad_(True)
-            (found,) = torch.autograd.grad(smoothed(moved, self.masks), moved, gradient)
-        return found
+            (carried,) = torch.autograd.grad(smoothed(moved, self.masks), moved, gradient)
+        return carried
 
     @property
     def seen(self) -> Tensor:

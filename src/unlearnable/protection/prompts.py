@@ -44,9 +44,9 @@ def readable(model: Model) -> None:
 
 
 class _TunedText:
-    def __init__(self, settings: TunedText, given: View, seed: int) -> None:
-        self.settings, self.given, self.seed, self.round = settings, given, seed, 0
-        self.code = given.condition.tensors[TEXT].float().clone()
+    def __init__(self, settings: TunedText, initial: View, seed: int) -> None:
+        self.settings, self.initial, self.seed, self.round = settings, initial, seed, 0
+        self.code = initial.condition.tensors[TEXT].float().clone()
 
     def before(self, clean: Tensor, protected: Tensor) -> list[View]:
         drawn = self.settings.drawn
@@ -55,16 +55,16 @@ class _TunedText:
         self.round += 1
         code = self.code
         if drawn:
-            way = code - self.given.condition.tensors[TEXT].float()
+            offset = code - self.initial.condition.tensors[TEXT].float()
             noise = rng.normal(["code"], code.shape[1:], "prompt", self.seed, self.round, device=code.device)
-            code = code + way.square().mean().sqrt() * noise
-        return [View(self.given.model, self._with(code))]
+            code = code + offset.square().mean().sqrt() * noise
+        return [View(self.initial.model, self._with(code))]
 
     def after(self, clean: Tensor, protected: Tensor) -> None:
         """The code is tuned ahead of a round."""
 
     def _tune(self, images: Tensor) -> None:
-        model, code = self.given.model, self.code.requires_grad_(True)
+        model, code = self.initial.model, self.code.requires_grad_(True)
         with torch.no_grad():
             z = model.encode(images)
         keys, optimiser = rng.image_keys(images), torch.optim.Adam([code], lr=self.settings.rate)
@@ -77,4 +77,4 @@ class _TunedText:
         self.code = code.detach()
 
     def _with(self, code: Tensor) -> Condition:
-        return Condition(self.given.condition.tensors | {TEXT: code})
+        return Condition(self.initial.condition.tensors | {TEXT: code})

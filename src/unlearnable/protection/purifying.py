@@ -31,11 +31,11 @@ class Unpurified:
         z_t = model.noised(z, batch.noise, t)
         out = model.predict(z_t, t, batch.condition)
         clean, eps = model.schedule.split(z_t, t, out)
-        other = len(model.schedule) - 1 - t
-        astray = model.schedule.split(z_t, other, model.predict(z_t, other, batch.condition))[1]
+        wrong_time = len(model.schedule) - 1 - t
+        astray = model.schedule.split(z_t, wrong_time, model.predict(z_t, wrong_time, batch.condition))[1]
         loss = (out - model.target(z, batch.noise, t)).square().flatten(1).mean(1)
-        kept = (high(clean) - high(z)).square().flatten(1).mean(1)
-        return loss - self.frequency * kept - self.wrong * (eps - astray).square().flatten(1).mean(1)
+        drift = (high(clean) - high(z)).square().flatten(1).mean(1)
+        return loss - self.frequency * drift - self.wrong * (eps - astray).square().flatten(1).mean(1)
 
 
 def high(z: Tensor) -> Tensor:

@@ -81,8 +81,8 @@ class Training:
             raise UsageError(f"a {model.family} model has no CLIP text encoder to train: leave the option text out")
         clean = None
         if self.clean:
-            found, _ = pictures([Path(self.clean)], recursive=False)
-            clean = squares(found, model.size).to(model.device)
+            subject, _ = pictures([Path(self.clean)], recursive=False)
+            clean = squares(subject, model.size).to(model.device)
         return _Training(self, model.copy(scratch=self.scratch, seed=seed, text=self.text), prompt, seed, clean)
 
 

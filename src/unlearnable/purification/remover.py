@@ -40,8 +40,8 @@ class Network(nn.Module):
         nn.init.zeros_(self.network.conv_out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.network(2 * x - 1, torch.zeros((), device=x.device)).sample
-        return found
+        change: Tensor = self.network(2 * x - 1, torch.zeros((), device=x.device)).sample
+        return change
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ def loaded(file: str) -> Network:
         raise UsageError("remover needs a network: train one by `unlearnable train-remover`, and give file=FILE")
     if not Path(file).is_file():
         raise UsageError(f"{shown(file)} is not there: train a remover by `unlearnable train-remover`")
-    kept, facts = checkpoint.read(Path(file))
+    weights, facts = checkpoint.read(Path(file))
     if facts.get("kind") != KIND:
         raise UsageError(f"{shown(file)} holds no remover: train one by `unlearnable train-remover`")
     network = Network(facts["width"])
-    network.load_state_dict({name: value.float() for name, value in kept.items()})
+    network.load_state_dict({name: value.float() for name, value in weights.items()})
     return network.eval().requires_grad_(False)
 
 
@@ -132,5 +132,5 @@ def batch(pairs: Sequence[tuple[Tensor, Tensor]], step: int, seed: int) -> tuple
 
 def save(network: Network, path: Path, **facts: Any) -> None:
     """One safetensors file, in half precision."""
-    kept = {name: p.detach().half() for name, p in network.state_dict().items()}
-    checkpoint.write(path, kept, facts | {"kind": KIND, "width": network.width})
+    weights = {name: p.detach().half() for name, p in network.state_dict().items()}
+    checkpoint.write(path, weights, facts | {"kind": KIND, "width": network.width})
