@@ -101,12 +101,12 @@ def assignments(texts: Iterable[str], flag: str) -> dict[str, str]:
     Commas separate; a part that holds one is quoted as a whole, as in ``'against=flux2,sd1', steps=9``. Raises
     UsageError for a part without a value.
     """
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for text in texts:
         for row in csv.reader([text], skipinitialspace=True, quotechar="'"):
             for part in filter(None, map(str.strip, row)):
                 name, equals, value = (piece.strip() for piece in part.partition("="))
                 if not equals or not name:
                     raise UsageError(f"{flag} {part!r} has no value: write name=value, with commas between settings")
-                found[name] = value
-    return found
+                settings[name] = value
+    return settings

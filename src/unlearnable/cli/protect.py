@@ -107,7 +107,7 @@ def counted(out: Path | str) -> Iterator[None]:
 
     The journal and the disk are asked, not what was shown: a picture may be finished and not yet be shown.
     """
-    from unlearnable.jobs.places import Folder
+    from unlearnable.jobs.sinks import Folder
 
     try:
         yield
@@ -174,7 +174,7 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, re
 
     settings, failed = recipe.protection(), 0
     tell_unaccepted(inputs, recursive, out, as_json)
-    pairs = files.find(inputs, recursive, out, recipe.wanted)
+    pairs = files.find(inputs, recursive, out, recipe.pillow_format)
     check(recipe, pairs, mask)
     for source, name in pairs:
         try:
@@ -184,7 +184,7 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, re
             talk.print(f"would fail: {error}", style="red", markup=False)
             continue
         height, width = picture.pixels.shape[:2]
-        kind, _ = files.output_format(picture.format, recipe.wanted, plain=picture.plain)
+        kind, _ = files.output_format(picture.format, recipe.pillow_format, plain=picture.plain)
         target = files.target(out, files.output_name(name, kind))
         if as_json:
             plan = {"source": str(source), "output": str(target), "width": width, "height": height, "status": "planned"}

@@ -159,8 +159,8 @@ def doctor(as_json: flags.Json = False) -> None:
         raise typer.Exit(SETUP)
 
 
-def version(wanted: bool) -> None:
-    if wanted:
+def version(asked: bool) -> None:
+    if asked:
         from unlearnable import __version__
 
         echo(__version__)

@@ -81,17 +81,17 @@ class WholeSet:
     def _played(self, model: Model, jobs: list[Job]) -> Iterator[Result]:
         r, ledger = self.run.recipe, self.run.ledger
         run = hashlib.sha256(f"{r.hash} {model.fingerprint()}".encode()).hexdigest()[:16]
-        place = self.run.out.resolve().with_name(f"{self.run.out.resolve().name}.state") / run
+        folder = self.run.out.resolve().with_name(f"{self.run.out.resolve().name}.state") / run
         if not self.crew.first:
             self.crew.wait()
-        members = self._members(place, jobs)
+        members = self._members(folder, jobs)
         if self.crew.first:
             self.crew.wait()
         keys = [f"{m.content}:{i}" for m in members for i in range(m.views)]
         shapes = [(3, m.height, m.width) for m in members for _ in range(m.views)]
-        views = Views(place / "views", keys, shapes)
+        views = Views(folder / "views", keys, shapes)
         options: dict[str, Any] = {"prompt": r.prompt, "scratch": r.surrogate == "scratch", "seed": r.seed}
-        game = Game(r.protection(), model, views, place, **options, batch=r.views, run=run, crew=self.crew)
+        game = Game(r.protection(), model, views, folder, **options, batch=r.views, run=run, crew=self.crew)
         try:
             ledger.meter.work = {source: 1.0 for source, _ in self.run.pairs}
             game.play(lambda share: ledger.meter.tell(share * len(self.run.pairs)))
@@ -112,9 +112,9 @@ class WholeSet:
             game.tidy()
             views.file.path.unlink(missing_ok=True)
 
-    def _members(self, place: Path, jobs: list[Job]) -> list[Member]:
+    def _members(self, folder: Path, jobs: list[Job]) -> list[Member]:
         """The set as it was when the game began, which may be now."""
-        path = place / "set.json"
+        path = folder / "set.json"
         if path.exists():
             return [Member(**each) for each in json.loads(path.read_text())]
         unique = list({job.content: job for job in jobs}.values())
@@ -125,7 +125,7 @@ class WholeSet:
             )
         members = [Member(j.content, count(j), j.canvas.tile_height, j.canvas.tile_width) for j in unique]
         shapes = [(3, m.height, m.width) for m in members for _ in range(m.views)]
-        views, row = Views(place / "views", [""] * len(shapes), shapes), 0
+        views, row = Views(folder / "views", [""] * len(shapes), shapes), 0
         for job in unique:
             for x, mask in zip(*job.cut()):
                 views.put(row, x, mask)

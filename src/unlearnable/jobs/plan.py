@@ -38,7 +38,7 @@ class Planner:
         """Tell the meter how much work each picture is: the area of its views, as its header says; none if done."""
         meter = self.ledger.meter
         if meter.progress:
-            finished = {name for name, _, settings in self.ledger.place.journal.done if settings == self.recipe.hash}
+            finished = {name for name, _, settings in self.ledger.sink.journal.done if settings == self.recipe.hash}
             for source, name in self.pairs:
                 again = self.ledger.overwrite or name.as_posix() not in finished
                 size = dimensions(source) if again else None
@@ -84,7 +84,7 @@ class Planner:
 
     def _job(self, source: Path, name: Path) -> Job:
         self.ledger.spool.fetch(source)
-        self.ledger.place.at(name)
+        self.ledger.sink.at(name)
         mask, side = self._mask(name), self.recipe.web_size
         digest = sealing.digest(source, mask)
         entry = self.ledger.finished(name, digest)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from unlearnable.errors import DiskError, PictureError, SetupError, UnlearnableError, UsageError
 from unlearnable.inputs import Inputs, path, paths
 from unlearnable.jobs.ledger import Ledger
-from unlearnable.jobs.places import Folder
 from unlearnable.jobs.result import Meter, Progress, Result, finite
+from unlearnable.jobs.sinks import Folder
 from unlearnable.models.load import EMBEDDED
 from unlearnable.models.offline import going_offline
 from unlearnable.storage.atomic import uninterrupted
@@ -76,7 +76,7 @@ def purify(
 
 def _results(work: Purification, out: Path, pairs: list[tuple[Path, Path]], header: dict[str, Any]) -> Iterator[Result]:
     with alone(out):
-        work.ledger.place.journal.append(header | stamp())
+        work.ledger.sink.journal.append(header | stamp())
         for source, name in pairs:
             try:
                 yield work.one(source, name)
@@ -101,7 +101,7 @@ class Purification:
         from unlearnable.images import files
         from unlearnable.protection import sealing
 
-        self.ledger.place.at(name)
+        self.ledger.sink.at(name)
         digest = sealing.digest(source)
         if self.ledger.finished(name, digest):
             return self.ledger.skipped(source, name, digest)

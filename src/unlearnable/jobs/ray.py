@@ -17,7 +17,7 @@ import torch
 
 from unlearnable.errors import DiskError, PictureError, SetupError, UnlearnableError, UsageError
 from unlearnable.images.limits import read_bytes
-from unlearnable.jobs import places, sources
+from unlearnable.jobs import sinks, sources
 from unlearnable.jobs.execute import SerialExecutor, lost
 from unlearnable.jobs.ledger import Ledger
 from unlearnable.jobs.result import Meter, Progress, Result
@@ -77,7 +77,7 @@ def protected(recipe: Recipe, model: Model, sent: Sequence[Sent]) -> list[Output
     with TemporaryDirectory() as name:
         folder, outputs = Path(name), []
         jobs = [unpacked(each, folder / str(i)) for i, each in enumerate(sent)]
-        ledger = Ledger(places.Folder.open(folder / "out"), recipe.hash, Meter(None, len(jobs)), overwrite=True)
+        ledger = Ledger(sinks.Folder.open(folder / "out"), recipe.hash, Meter(None, len(jobs)), overwrite=True)
         for job, result in zip(jobs, SerialExecutor(recipe, model, ledger).group(jobs)):
             entry = ledger.entry(job.name, job.digest)
             data = Path(result.output).read_bytes() if result.output else b""
@@ -119,16 +119,16 @@ class Cluster:
                 f"--surrogate {recipe.surrogate} is a game over the whole set, not for --ray: leave one out"
             )
         out = sources.plain(out)
-        listed = sources.sources(inputs, recursive, out, recipe.wanted)
+        listed = sources.sources(inputs, recursive, out, recipe.pillow_format)
         recipe.protection()  # as `Run.open` does
         folder = TemporaryDirectory(prefix="unlearnable-")
         urls = {Path(folder.name, str(i), name.name): s for i, (s, name) in enumerate(listed) if isinstance(s, str)}
         copies = {url: copy for copy, url in urls.items()}
         pairs = [(copies[s] if isinstance(s, str) else s, name) for s, name in listed]
-        place = places.Bucket.open(str(out)) if places.is_url(out) else places.Folder.open(Path(out))
+        sink = sinks.Bucket.open(str(out)) if sinks.is_url(out) else sinks.Folder.open(Path(out))
         resolved, meter = frozenset(s.resolve() for s, _ in pairs), Meter(progress, len(pairs))
-        ledger = Ledger(place, recipe.hash, meter, overwrite, Spool(urls), resolved)
-        local = Path(folder.name) if places.is_url(out) else Path(out)
+        ledger = Ledger(sink, recipe.hash, meter, overwrite, Spool(urls), resolved)
+        local = Path(folder.name) if sinks.is_url(out) else Path(out)
         return cls(Run(pairs, local, recipe, mask, ledger), address, folder)
 
     def results(self, model: Model | None, remark: Remark) -> Iterator[Result]:
@@ -192,7 +192,7 @@ def store(job: Job, output: Output, ledger: Ledger) -> Result:
         if output.entry is None:
             raise PictureError(output.result.message)
         ledger.target(output.entry["output"])
-        ledger.place.put(output.entry["output"], output.data)
+        ledger.sink.put(output.entry["output"], output.data)
     except DiskError:
         raise
     except UnlearnableError as error:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from unlearnable.images import files
 from unlearnable.jobs.check import check
 from unlearnable.jobs.ledger import Ledger
-from unlearnable.jobs.places import Folder
 from unlearnable.jobs.plan import Planner
 from unlearnable.jobs.result import Meter, Progress
+from unlearnable.jobs.sinks import Folder
 from unlearnable.models.offline import going_offline
 from unlearnable.protection.sealing import sizes
 from unlearnable.recipe import Recipe
@@ -43,7 +43,7 @@ class Run:
         progress: Progress | None,
     ) -> Run:  # fmt: skip
         """Find the pictures; raises UsageError or SetupError for what can be known to be wrong."""
-        pairs = files.find(inputs, recursive, out, recipe.wanted)
+        pairs = files.find(inputs, recursive, out, recipe.pillow_format)
         check(recipe, pairs, mask)
         sources = frozenset(source.resolve() for source, _ in pairs)
         meter = Meter(progress, len(pairs))
@@ -54,7 +54,7 @@ class Run:
         r, model = self.recipe, model or loaded(self.recipe)
         with going_offline(r.offline):  # a method may name encoders, which are loaded here
             text = r.protection().remark(model)
-        self.ledger.place.journal.append(header(r, model, text))
+        self.ledger.sink.journal.append(header(r, model, text))
         if text:
             remark(text)
         return model

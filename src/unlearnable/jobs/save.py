@@ -33,7 +33,7 @@ def save(job: Job, deltas: Tensor, recipe: Recipe, ledger: Ledger, seconds: floa
 
 def _save(job: Job, deltas: Tensor, r: Recipe, ledger: Ledger, seconds: float) -> Result:
     constraint, picture = r.protection().constraint, job.picture()
-    kind, _ = files.output_format(picture.format, r.wanted, plain=picture.plain)
+    kind, _ = files.output_format(picture.format, r.pillow_format, plain=picture.plain)
     name = files.output_name(job.name, kind)
     path = Path(ledger.target(name))
     delta = views.merge(job.canvas, deltas)

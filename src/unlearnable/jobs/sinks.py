@@ -1,4 +1,4 @@
-"""Where outputs go: folders of this machine, or URLs of any store that fsspec knows."""
+"""Sinks, where outputs go: folders of this machine, or URLs of any store that fsspec knows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unlearnable.storage import journal
 SCHEME = "://"
 
 
-class Place(Protocol):
+class Sink(Protocol):
     """Where outputs go, and the journal of what is there."""
 
     @property
@@ -116,8 +116,8 @@ class Bucket:
         self.sizes[path] = len(data)
 
 
-def is_url(place: str | Path) -> bool:
-    return isinstance(place, str) and SCHEME in place
+def is_url(address: str | Path) -> bool:
+    return isinstance(address, str) and SCHEME in address
 
 
 def reach(url: str) -> tuple[Any, str]:

@@ -9,13 +9,13 @@ from unlearnable.errors import UsageError, shown
 from unlearnable.images import files
 from unlearnable.images.find import check_clashes
 from unlearnable.images.formats import SUFFIXES
-from unlearnable.jobs.places import SCHEME, is_url, reach
+from unlearnable.jobs.sinks import SCHEME, is_url, reach
 
 
-def plain(place: str | Path) -> str | Path:
+def plain(address: str | Path) -> str | Path:
     """A path where a URL names a file of this machine."""
-    scheme, mark, path = str(place).partition(SCHEME)
-    return Path(path) if mark and is_url(place) and scheme in ("file", "local") else place
+    scheme, mark, path = str(address).partition(SCHEME)
+    return Path(path) if mark and is_url(address) and scheme in ("file", "local") else address
 
 
 def listing(url: str, deep: bool) -> list[tuple[str, Path]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unlearnable.jobs.places import fetched
+from unlearnable.jobs.sinks import fetched
 
 
 @dataclass

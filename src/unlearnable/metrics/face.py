@@ -38,7 +38,7 @@ class OpenCV:
     name = "yunet-sface"
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        place = Path(folder or os.environ.get(FOLDER, ""))
+        models = Path(folder or os.environ.get(FOLDER, ""))
         try:
             import cv2
         except ImportError as error:
@@ -46,15 +46,15 @@ class OpenCV:
                 "faces need OpenCV: run `pip install -c constraints.txt 'unlearnable[face]'`, and put "
                 f"{DETECTOR} and {RECOGNISER} into a folder named by {FOLDER}"
             ) from error
-        missing = [name for name in (DETECTOR, RECOGNISER) if not (place / name).is_file()]
+        missing = [name for name in (DETECTOR, RECOGNISER) if not (models / name).is_file()]
         if missing:
-            where = shown(place) if folder or os.environ.get(FOLDER) else f"a folder named by {FOLDER}"
+            where = shown(models) if folder or os.environ.get(FOLDER) else f"a folder named by {FOLDER}"
             raise SetupError(f"faces need {' and '.join(missing)} in {where}: get them from opencv/opencv_zoo")
         try:
-            self._detector: Any = cv2.FaceDetectorYN.create(str(place / DETECTOR), "", (320, 320), SURE)
-            self._recogniser: Any = cv2.FaceRecognizerSF.create(str(place / RECOGNISER), "")
+            self._detector: Any = cv2.FaceDetectorYN.create(str(models / DETECTOR), "", (320, 320), SURE)
+            self._recogniser: Any = cv2.FaceRecognizerSF.create(str(models / RECOGNISER), "")
         except cv2.error as error:
-            raise SetupError(f"OpenCV cannot read the face models in {shown(place)}: get them again") from error
+            raise SetupError(f"OpenCV cannot read the face models in {shown(models)}: get them again") from error
 
     def __call__(self, image: Tensor) -> Tensor | None:
         check(image[None])

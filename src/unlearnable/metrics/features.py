@@ -49,8 +49,8 @@ def features(name: str = embedded.NAME, device: str = "auto") -> Features:
     when packages or weights are not here; with ``HF_HUB_OFFLINE=1`` nothing is fetched.
     """
     kind, source = named(name)
-    place = resolve_device(device)
-    return KINDS[kind](source, place)
+    chosen = resolve_device(device)
+    return KINDS[kind](source, chosen)
 
 
 def named(name: str) -> tuple[str, str]:
