@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -170,7 +170,7 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, re
     """What a run would do, picture by picture, without a model and without writing anything."""
     from unlearnable.errors import PictureError
     from unlearnable.images import files
-    from unlearnable.jobs.check import check
+    from unlearnable.jobs.run import check
 
     settings, failed = recipe.protection(), 0
     tell_unaccepted(inputs, recursive, out, as_json)
@@ -196,6 +196,16 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, re
     )
     talk.print(recipe.toml(), style="dim", markup=False)
     return failed
+
+
+@contextmanager
+def interruptible(kept: Callable[[], str]) -> Iterator[None]:
+    """On an interruption, say what is `kept` and how to go on, and exit with 130."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        talk.print(f"unlearnable: interrupted; {kept()}", markup=False)
+        raise SystemExit(INTERRUPTED) from error
 
 
 @contextmanager

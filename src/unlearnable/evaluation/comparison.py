@@ -13,7 +13,7 @@ from urllib.parse import quote
 from unlearnable.errors import PictureError, shown
 from unlearnable.evaluation.html import environment
 from unlearnable.images import compare, files
-from unlearnable.images.within import scaled
+from unlearnable.images.read import scaled
 from unlearnable.storage.atomic import write_text
 
 PAGE = "index.html"

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from unlearnable.errors import SetupError, UsageError, shown
+from unlearnable.jobs.execute import save
 from unlearnable.jobs.result import Result
 from unlearnable.jobs.run import Remark, Run
-from unlearnable.jobs.save import save
 from unlearnable.models.base import Model
 from unlearnable.models.fresh import PREFIX
 from unlearnable.parallel.workers import Workers, workers

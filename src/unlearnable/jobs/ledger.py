@@ -1,15 +1,36 @@
-"""What became of each picture: the journal and the files that are there decide what is left to do."""
+"""What became of each picture, by the journal and the files in the sink; and local copies of what lies behind URLs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from unlearnable.errors import UnlearnableError, UsageError, shown
 from unlearnable.jobs.result import Meter, Result
-from unlearnable.jobs.sinks import Sink
-from unlearnable.jobs.spool import Spool
+from unlearnable.jobs.sinks import Sink, fetched
+
+
+@dataclass
+class Spool:
+    """Local copies of what lies behind URLs (`urls`), each there from `fetch` until `forget`."""
+
+    urls: Mapping[Path, str] = field(default_factory=dict)
+
+    def fetch(self, source: Path) -> None:
+        if source in self.urls:
+            data = fetched(self.urls[source])
+            source.parent.mkdir(exist_ok=True)
+            source.write_bytes(data)
+
+    def forget(self, source: Path) -> None:
+        if source in self.urls:
+            source.unlink(missing_ok=True)
+
+    def named(self, source: Path) -> Path | str:
+        """What the user calls it."""
+        return self.urls.get(source, source)
 
 
 @dataclass

@@ -19,10 +19,9 @@ from unlearnable.errors import DiskError, PictureError, SetupError, UnlearnableE
 from unlearnable.images.limits import read_bytes
 from unlearnable.jobs import sinks, sources
 from unlearnable.jobs.execute import SerialExecutor, lost
-from unlearnable.jobs.ledger import Ledger
+from unlearnable.jobs.ledger import Ledger, Spool
 from unlearnable.jobs.result import Meter, Progress, Result
 from unlearnable.jobs.run import Remark, Run, loaded
-from unlearnable.jobs.spool import Spool
 from unlearnable.models.base import Model
 from unlearnable.parallel.cluster import connected, first
 from unlearnable.protection.sealing import Job

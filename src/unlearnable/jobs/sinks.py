@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from unlearnable.errors import PictureError, SetupError, UsageError, WriteError, shown
 from unlearnable.images import files
 from unlearnable.images.limits import DEFAULT
-from unlearnable.images.write import put
 from unlearnable.storage import journal
+from unlearnable.storage.atomic import write_bytes
 
 SCHEME = "://"
 
@@ -52,7 +52,7 @@ class Folder:
         return path.is_file() and path.stat().st_size == entry["bytes"]
 
     def put(self, name: str | Path, data: bytes) -> None:
-        put(memoryview(data), self.at(name))
+        write_bytes(self.at(name), data)
 
 
 @dataclass

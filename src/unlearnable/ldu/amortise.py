@@ -11,10 +11,10 @@ from torch import Tensor
 
 from unlearnable.errors import UsageError
 from unlearnable.ldu.config import RhoConfig
-from unlearnable.ldu.course import Course
 from unlearnable.ldu.lagrangian import Dual, spent
 from unlearnable.ldu.pictures import Pictures
 from unlearnable.ldu.shift import Rho
+from unlearnable.ldu.trajectory import Course
 from unlearnable.models.finetune.training import FineTune, Text, Trainer
 from unlearnable.parallel.workers import Workers
 from unlearnable.protection.engine import Protection

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from unlearnable.errors import SetupError, UsageError
-from unlearnable.ldu.course import Course, Route
 from unlearnable.ldu.lagrangian import check
 from unlearnable.ldu.phi import once, phi_of
 from unlearnable.ldu.shift import COMMAND, Rho
-from unlearnable.ldu.trajectory import Trajectory
+from unlearnable.ldu.trajectory import Course, Route, Trajectory
 from unlearnable.models.base import Model
 from unlearnable.models.load import EMBEDDED_FOLDER
 from unlearnable.protection.constraints import Constraint
@@ -28,7 +27,7 @@ class TrajectoryShift:
     """What moves is the start of each picture's denoising trajectory (LDU, arXiv 2510.03089).
 
     `step` times the budget is one step's change. `phi`, `k`, `t_start`, `inversion`, `refine`, `decode`: the way of the
-    trajectory, see `course.Route`.
+    trajectory, see `trajectory.Route`.
     `shift`: "free" (one for each picture) or "network" (one rho for the group, trained here with Adam at `lr`).
     `start`: "noise", "zero", or "rho", the trained network of the file `rho` (auto: the one that ships).
     `optimiser`: "adam", or "normalised" for gradients of unit length. `rate` is that of the dual ascent.

@@ -7,6 +7,8 @@ Frans et al., arXiv 2410.12557; kept as a LoRA and a projection of d over the ba
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,58 @@ from torch import Tensor, nn
 
 from unlearnable.errors import UsageError, shown
 from unlearnable.ldu.consistency import finest, halvings
-from unlearnable.ldu.stepsize import StepSize
 from unlearnable.models.base import Condition, Model
 from unlearnable.models.finetune import checkpoint
 from unlearnable.models.finetune.lora import inject
 from unlearnable.models.invert import at
+
+WIDTH = 64  # of the features of d
+PERIOD = 64  # halvings, of their slowest wave
+
+
+class StepSize:
+    """The jump size of a `network`, given through `projection`; `ordinary` halvings mean d = 0."""
+
+    def __init__(self, network: nn.Module, ordinary: int) -> None:
+        embedding = time_embedding(network)
+        inside = embedding.linear_1
+        self.projection = nn.Linear(WIDTH, inside.in_features, bias=False, device=inside.weight.device)
+        nn.init.zeros_(self.projection.weight)
+        embedding.cond_proj = self.projection
+        embedding.register_forward_pre_hook(self._hook)
+        self.ordinary = ordinary
+        self.condition: Tensor | None = None
+
+    @contextmanager
+    def conditioned(self, halvings: Tensor) -> Iterator[None]:
+        """Inside, the network works for jumps of ``T / 2^halvings``, ``[b]``; outside for d = 0."""
+        self.condition = features(halvings) - features(torch.full_like(halvings, self.ordinary))
+        try:
+            yield
+        finally:
+            self.condition = None
+
+    def _hook(self, embedding: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return args[0], self.condition
+
+
+def features(halvings: Tensor) -> Tensor:
+    """Sines and cosines of the number of halvings, ``[b WIDTH]``."""
+    from diffusers.models.embeddings import get_timestep_embedding
+
+    return get_timestep_embedding(halvings, WIDTH, downscale_freq_shift=0, max_period=PERIOD)
+
+
+def time_embedding(network: nn.Module) -> Any:
+    """The timestep embedding of a U-Net or transformer of diffusers."""
+    for name in ("time_embedding", "time_text_embed.timestep_embedder"):
+        module: Any = network
+        for part in name.split("."):
+            module = getattr(module, part, None)
+        if module is not None:
+            return module
+    raise UsageError(f"a {type(network).__name__} has no timestep embedding: shortcuts need a diffusers U-Net or DiT")
+
 
 KIND, COMMAND = "shortcut", "unlearnable train-shortcut"
 # All of LCM-LoRA's layers (arXiv 2311.05556), and their counterparts in SD3 and FLUX.
