@@ -25,7 +25,7 @@ unlearnable audit photos protected --prompt "a photo of sks dog" --held-out othe
 unlearnable audit photos protected -o report --attack dreambooth,lora --purify none,jpeg:75+resize:0.5 --seeds 0,1,2
 
 An audit that was interrupted goes on when the same command is given again."""
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
 
 
 def choices(asked: bool) -> None:
@@ -60,16 +60,13 @@ def audit(
         return
     from unlearnable.auditing.run import audit as run
 
-    try:
-        with cli_protect.bar("auditing") as tell:
-            progress = tell if cli_protect.talk.is_terminal else spoken()
-            done = run(clean, protected, out, settings, held_out=held_out, progress=progress)
-    except KeyboardInterrupt as error:
+    def kept() -> str:
         finished = len(list((out / "cells").glob("*.json")))
-        cli_protect.talk.print(
-            f"unlearnable: interrupted; {finished} finished trials are kept, the same command goes on from here"
-        )
-        raise typer.Exit(INTERRUPTED) from error
+        return f"{finished} finished trials are kept, the same command goes on from here"
+
+    with cli_protect.interruptible(kept), cli_protect.bar("auditing") as tell:
+        progress = tell if cli_protect.talk.is_terminal else spoken()
+        done = run(clean, protected, out, settings, held_out=held_out, progress=progress)
     report(done, as_json)
     if done.problems:
         raise typer.Exit(FAILED)

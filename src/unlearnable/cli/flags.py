@@ -14,10 +14,7 @@ import typer
 from unlearnable.inputs import FILES, METHOD, MODEL, flag_of, joined, setting, split
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if need be.")]
-Model = Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.", rich_help_panel=MODEL)]
-Revision = Annotated[str | None, typer.Option(help="Revision of a hub model.", rich_help_panel=MODEL)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)]
-Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel=MODEL)]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.", rich_help_panel=MODEL)]
 Seed = Annotated[int, typer.Option(help="Seed of all randomness.", rich_help_panel=METHOD)]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.", rich_help_panel=FILES)]

@@ -32,7 +32,6 @@ accelerate launch -m unlearnable.cli train-ldu pictures -r -o rho.safetensors --
 unlearnable protect photos -o protected --method ldu-fast --options rho=rho.safetensors
 
 Each folder inside is one subject. The same command goes on where it was interrupted."""
-INTERRUPTED = 130
 
 
 @flags.with_settings(changes=ShortcutConfig, loading=flags.Loading)
@@ -96,12 +95,8 @@ def learning() -> Iterator[Any]:
     """A progress bar with the time left; on an interruption it says how to resume, and exits."""
     from unlearnable.cli import protect as cli_protect
 
-    try:
-        with cli_protect.bar("learning") as tell:
-            yield lambda done, total, loss: tell(done, total, f"learning, loss {loss:.4f}")
-    except KeyboardInterrupt as error:
-        cli_protect.talk.print("unlearnable: interrupted; the same command goes on from here")
-        raise typer.Exit(INTERRUPTED) from error
+    with cli_protect.interruptible(lambda: "the same command goes on from here"), cli_protect.bar("learning") as tell:
+        yield lambda done, total, loss: tell(done, total, f"learning, loss {loss:.4f}")
 
 
 def print_report(report: dict[str, Any], as_json: bool, lines: list[str]) -> None:

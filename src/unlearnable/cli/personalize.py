@@ -24,7 +24,6 @@ unlearnable personalize photos -o learned --prompt "a photo of sks dog"
 unlearnable personalize photos -o learned --attack lora --held-out others --steps 400 --set rank=16
 
 A run that was interrupted goes on when the same command is given again."""
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -65,19 +64,18 @@ def personalize(
 
     named = [*paths(inputs), *(folder for folder in (held_out, class_images) if folder)]
     cli_protect.tell_unaccepted(named, recursive, out, False)
-    try:
-        with cli_protect.bar("learning") as tell:
-            learned = personalizing.personalize(
-                inputs, out, attack=attack, prompt=prompt, preset=preset, seed=seed, samples=samples,
-                settings=parsed(settings or []) | changes,
-                held_out=[held_out] if held_out else (), class_images=[class_images] if class_images else (),
-                recursive=recursive, progress=lambda done, total, loss: tell(done, total), **loading,
-            )  # fmt: skip
-    except KeyboardInterrupt as error:
+
+    def kept() -> str:
         resumable = (out / personalizing.TRAINING).exists()
-        where_to = "the same command goes on from its checkpoint" if resumable else "nothing was kept yet"
-        cli_protect.talk.print(f"unlearnable: interrupted; {where_to}", markup=False)
-        raise typer.Exit(INTERRUPTED) from error
+        return "the same command goes on from its checkpoint" if resumable else "nothing was kept yet"
+
+    with cli_protect.interruptible(kept), cli_protect.bar("learning") as tell:
+        learned = personalizing.personalize(
+            inputs, out, attack=attack, prompt=prompt, preset=preset, seed=seed, samples=samples,
+            settings=parsed(settings or []) | changes,
+            held_out=[held_out] if held_out else (), class_images=[class_images] if class_images else (),
+            recursive=recursive, progress=lambda done, total, loss: tell(done, total), **loading,
+        )  # fmt: skip
     report(learned, as_json)
     if learned.failed:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,18 +24,8 @@ DETECTOR, RECOGNISER = "face_detection_yunet_2023mar.onnx", "face_recognition_sf
 SURE = 0.6  # detector's score from which a face counts
 
 
-class Faces(Protocol):
-    """The most certain face of a picture ``[3 h w]`` in [0, 1] as an embedding ``[d]``; None where there is none."""
-
-    name: str
-
-    def __call__(self, image: Tensor) -> Tensor | None: ...
-
-
 class OpenCV:
     """YuNet and SFace. `folder` holds both model files, by default the one that UNLEARNABLE_FACE_MODELS names."""
-
-    name = "yunet-sface"
 
     def __init__(self, folder: str | Path | None = None) -> None:
         models = Path(folder or os.environ.get(FOLDER, ""))
@@ -57,6 +47,7 @@ class OpenCV:
             raise SetupError(f"OpenCV cannot read the face models in {shown(models)}: get them again") from error
 
     def __call__(self, image: Tensor) -> Tensor | None:
+        """The most certain face of a picture ``[3 h w]`` in [0, 1], embedded ``[d]``; None where there is none."""
         check(image[None])
         pixels = (image.permute(1, 2, 0).flip(-1) * 255).round().to(torch.uint8).cpu().contiguous().numpy()  # BGR
         self._detector.setInputSize((pixels.shape[1], pixels.shape[0]))
