@@ -29,7 +29,7 @@ JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a pictu
 
 @dataclass(frozen=True)
 class Loading:
-    """Which model, and how it is loaded: options of `models.load.load_model`."""
+    """The model and the options of `models.load.load_model`."""
 
     model: str = setting("embedded", "embedded, a diffusers folder or a hub id.", MODEL)
     revision: str | None = setting(None, "Revision of a hub model.", MODEL)

@@ -1,4 +1,4 @@
-"""How `unlearnable protect` looks to its user: plan, progress, results, summary."""
+"""Output of `unlearnable protect`: plan, progress, results, summary."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def show(result: Result, as_json: bool) -> None:
 
 
 def preview(inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, recursive: bool, as_json: bool) -> int:
-    """What a run would do, picture by picture, without a model and without writing anything."""
+    """Print what a run would do, picture by picture, without a model and without writing anything."""
     from unlearnable.errors import PictureError
     from unlearnable.images import files
     from unlearnable.jobs.run import check

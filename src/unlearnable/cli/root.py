@@ -181,7 +181,7 @@ def echo(text: str) -> None:
 
 
 def interrupt(*_: object) -> NoReturn:
-    """A polite kill is an interrupt: what is done is kept, and said."""
+    """SIGTERM counts as an interrupt: finished work is kept and reported."""
     raise KeyboardInterrupt
 
 

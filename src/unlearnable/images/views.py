@@ -29,7 +29,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Canvas:
-    """How a picture of `height` x `width` px is shown to a model; all numbers in pixels.
+    """The plan of a picture of `height` x `width` px in tiles for a model; all numbers in pixels.
 
     The picture is scaled to the working size, `work_height` x `work_width`. Along a side that is shorter than the tile
     it is then padded at the end by reflection; along the other sides the tiles overlap, evenly spaced.

@@ -1,6 +1,6 @@
 """A folder as one data set: every picture's own noise from one game against a surrogate that trains on all of them.
 
-The state lies beside the output folder, not in it: whoever has the perturbations can take them off again. The set is
+The state lies beside the output folder, not in it: with the perturbations anybody could take them off again. The set is
 fixed when the game begins. Pictures that come later ascend against the surrogate as it ended, and nothing is redone.
 """
 
@@ -136,7 +136,7 @@ class WholeSet:
         return members
 
     def _later(self, game: Game, job: Job) -> Iterator[Tensor]:
-        """The views of a picture that the set did not have; which others came with it changes nothing."""
+        """The perturbations of a picture that the set did not have; other new pictures do not change them."""
         x, mask = job.cut()
         keys, size = [f"{job.content}:{i}" for i in range(len(x))], self.run.recipe.views
         for part in (slice(i, i + size) for i in range(0, len(x), size)):
@@ -144,5 +144,5 @@ class WholeSet:
 
 
 def count(job: Job) -> int:
-    """In how many views a model sees the picture."""
+    """The number of views in which a model sees the picture."""
     return len(job.canvas.tiles)

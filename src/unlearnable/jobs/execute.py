@@ -88,7 +88,7 @@ class SerialExecutor:
 
 
 def lost(jobs: Sequence[Job], error: UnlearnableError, ledger: Ledger) -> Iterator[Result]:
-    """The results of a group that came to nothing; what was finished before still is."""
+    """Failed results of a group; pictures that were finished before are skipped."""
     for job in jobs:
         if job.done:
             yield ledger.skipped(job.source, job.name, job.digest)

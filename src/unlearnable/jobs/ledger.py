@@ -1,4 +1,4 @@
-"""What became of each picture, by the journal and the files in the sink; and local copies of what lies behind URLs."""
+"""The ledger: results of pictures by the journal and the files in the sink, and local copies of files behind URLs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unlearnable.jobs.sinks import Sink, fetched
 
 @dataclass
 class Spool:
-    """Local copies of what lies behind URLs (`urls`), each there from `fetch` until `forget`."""
+    """Local copies of files behind URLs (`urls`), each there from `fetch` until `forget`."""
 
     urls: Mapping[Path, str] = field(default_factory=dict)
 
@@ -29,13 +29,13 @@ class Spool:
             source.unlink(missing_ok=True)
 
     def named(self, source: Path) -> Path | str:
-        """What the user calls it."""
+        """The name that the user gave: the URL, or the path."""
         return self.urls.get(source, source)
 
 
 @dataclass
 class Ledger:
-    """The results of one run into `sink`; lines count for the settings whose digest is `settings`."""
+    """The results of one run into `sink`; only lines with the digest `settings` count."""
 
     sink: Sink
     settings: str
@@ -53,7 +53,7 @@ class Ledger:
         return self.sink.journal.done.get((name.as_posix(), digest, self.settings))
 
     def target(self, name: Path) -> Path | str:
-        """Where an output goes; raises UsageError where an input lies there."""
+        """The path or URL of an output; raises UsageError where an input lies there."""
         path = self.sink.at(name)
         is_input = path.resolve() in self.sources if isinstance(path, Path) else path in self.spool.urls.values()
         if is_input:  # a file whose name lies about its format slips past `find`

@@ -29,7 +29,7 @@ TRAINING, REPORT, SHEET = "training.safetensors", "personalize.json", "samples.p
 
 @dataclass(frozen=True)
 class Learned:
-    """What came of it: the `concept`, the `report` that was written beside it, and pictures that could not be read."""
+    """The `concept`, the `report` that was written beside it, and the pictures that could not be read."""
 
     folder: Path
     concept: Concept
@@ -136,7 +136,7 @@ def _learned(
 
 
 def examine(report: dict[str, Any], model: Model, concept: Concept, training: Tensor, held_out: Tensor | None) -> None:
-    """Add to the report what was learned, and what to doubt."""
+    """Add to the report how much was learned, and doubts."""
     from unlearnable.personalization.learned import fit_of, warning
 
     fit = fit_of(model, concept, training, seed=report["seed"])

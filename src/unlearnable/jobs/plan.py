@@ -75,7 +75,7 @@ class Planner:
         yield from groups.values()
 
     def jobs(self) -> Iterator[Job | Result]:
-        """Every picture as a job, or as the failure that it is already."""
+        """Every picture as a job, or as a failed result."""
         for source, name in self.pairs:
             try:
                 yield self._job(source, name)

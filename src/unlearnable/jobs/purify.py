@@ -88,7 +88,7 @@ def _results(work: Purification, out: Path, pairs: list[tuple[Path, Path]], head
 
 @dataclass(frozen=True)
 class Purification:
-    """What is done to each picture of a run."""
+    """The work on each picture of a run."""
 
     chain: Chain
     seed: int

@@ -43,7 +43,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Output:
-    """What became of it: the journal's line and the output's bytes, unless it failed."""
+    """A job's result, with the journal's line and the output's bytes unless it failed."""
 
     result: Result
     entry: dict[str, Any] | None
@@ -72,7 +72,7 @@ class Worker:
 
 
 def protected(recipe: Recipe, model: Model, sent: Sequence[Sent]) -> list[Output]:
-    """Work on one group in a folder of its own, which is gone afterwards."""
+    """Work on one group in a temporary folder."""
     with TemporaryDirectory() as name:
         folder, outputs = Path(name), []
         jobs = [unpacked(each, folder / str(i)) for i, each in enumerate(sent)]

@@ -1,4 +1,4 @@
-"""What a run tells its caller: a result for each picture, and how far it is."""
+"""Results of a run: one for each picture, and its progress."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Progress = Callable[[float, int], None]  # (pictures done, with fractions; pictu
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one input.
+    """The result for one input.
 
-    `status` is protected (or purified), skipped (finished before) or failed (`message` says why). What lies behind a
-    URL is named by it.
+    `status` is protected (or purified), skipped (finished before) or failed (`message` says why). A file behind a URL
+    is named by the URL.
     """
 
     source: Path | str

@@ -18,19 +18,19 @@ SCHEME = "://"
 
 
 class Sink(Protocol):
-    """Where outputs go, and the journal of what is there."""
+    """A folder or bucket for outputs, with the journal of its files."""
 
     @property
     def journal(self) -> journal.Journal: ...
 
     def at(self, name: str | Path) -> Path | str:
-        """Where the output of that name is."""
+        """The path or URL of the output of that name."""
 
     def has(self, entry: dict[str, Any]) -> bool:
         """Whether the file that a journal's line speaks of is still there."""
 
     def put(self, name: str | Path, data: bytes) -> None:
-        """Write a file; whoever looks finds the old one or the whole new one."""
+        """Write a file atomically: readers see the old one or the complete new one."""
 
 
 @dataclass

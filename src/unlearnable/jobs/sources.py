@@ -1,4 +1,4 @@
-"""Where a large run's pictures come from: folders of this machine, or URLs of any store that fsspec knows."""
+"""Sources of a large run's pictures: folders of this machine, or URLs of any store that fsspec knows."""
 
 from __future__ import annotations
 

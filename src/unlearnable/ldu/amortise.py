@@ -25,7 +25,7 @@ from unlearnable.protection.timesteps import draw
 from unlearnable.protection.transforms import pick
 from unlearnable.rng import generator, normal, plain
 
-CHUNK = 8  # pictures whose trajectories are followed at once ahead of the training
+CHUNK = 8  # pictures whose trajectories are followed at once before the training
 TAUGHT = 8  # pictures of a group that its surrogate learns
 
 
@@ -72,7 +72,7 @@ class RhoTrainer(Trainer):
         return images, [], c
 
     def _followed(self) -> tuple[Tensor, Tensor]:
-        """Where the pictures' trajectories start and, unshifted, end; in main memory."""
+        """The starts of the pictures' trajectories and their unshifted ends, in main memory."""
         starts, ends = [], []
         for i in range(0, len(self.pictures), CHUNK):
             z = self.course.start(self.pictures.images(slice(i, i + CHUNK), self.model.device))

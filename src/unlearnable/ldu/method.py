@@ -24,7 +24,7 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class TrajectoryShift:
-    """What moves is the start of each picture's denoising trajectory (LDU, arXiv 2510.03089).
+    """The start of each picture's denoising trajectory moves (LDU, arXiv 2510.03089).
 
     `step` times the budget is one step's change. `phi`, `k`, `t_start`, `inversion`, `refine`, `decode`: the way of the
     trajectory, see `trajectory.Route`.

@@ -1,4 +1,4 @@
-"""Phi: what brings shifted latents down in k steps. A shortcut model where there is one; else what the user has.
+"""Phi denoises shifted latents in k steps: a shortcut model where there is one, else what the user has.
 
 As text: ``auto``, ``ddim``, ``shortcut:FILE``, ``lcm:FILE``, ``turbo:MODEL``. `auto` is the shortcut that ships where
 the model is the one it was made for (the embedded model), else plain DDIM.
@@ -142,7 +142,7 @@ def phi_of(text: str, model: Model) -> Phi:
 
 
 def once(model: Model, key: tuple[str, ...], make: Callable[[], T]) -> T:
-    """What is made once for a model, however many groups of pictures ask for it."""
+    """The value of `make`, called once for each model and key."""
     owner, cache = vars(model).get("_once", (None, None))
     if owner is None or owner() is not model.denoiser:  # a copy with a denoiser of its own begins anew
         cache = {}

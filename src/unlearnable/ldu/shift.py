@@ -1,4 +1,4 @@
-"""What is added to the start of a trajectory: a shift of its own for each picture, or one network for all (rho)."""
+"""Shifts of a trajectory's start: one for each picture, or one network for all (rho)."""
 
 from __future__ import annotations
 

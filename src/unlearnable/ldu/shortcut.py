@@ -27,7 +27,13 @@ PERIOD = 64  # halvings, of their slowest wave
 
 
 class StepSize:
-    """The jump size of a `network`, given through `projection`; `ordinary` halvings mean d = 0."""
+    """The jump size d of a `network`, given through `projection`; `ordinary` halvings mean d = 0.
+
+    diffusers' timestep embeddings take a second input, `timestep_cond`, through a projection: that of U-Nets built with
+    ``time_cond_proj_dim``. All our families have such an embedding, so each gets a projection here, zero at first: the
+    network then answers as before. `conditioned` sets d around a call, as transformers and pixel U-Nets take no second
+    input.
+    """
 
     def __init__(self, network: nn.Module, ordinary: int) -> None:
         embedding = time_embedding(network)

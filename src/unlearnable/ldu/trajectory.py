@@ -72,11 +72,11 @@ class Course:
 
     @torch.no_grad()
     def origin(self, x: Tensor, z: Tensor) -> Tensor:
-        """What a decoded picture is compared with: where its unshifted trajectory ends, or the picture itself."""
+        """The picture that a decoded one is compared with: its unshifted trajectory's end, or the picture itself."""
         return x if self.route.decode == "plain" else self.model.decode(self.arrive(z))
 
     def change(self, z_0: Tensor, origin: Tensor) -> Tensor:
-        """What a shifted trajectory's end changes of its picture, ``[b 3 h w]``, unbounded."""
+        """The change of a picture by its shifted trajectory, ``[b 3 h w]``, unbounded."""
         return self.model.decode(z_0) - origin
 
 
@@ -168,7 +168,7 @@ class Trajectory:
 
 
 def scaled(constraint: Constraint, share: float) -> Constraint:
-    """A share of a budget, as root mean square where it is one of looks."""
+    """A share of a budget, as root mean square where the budget is perceptual."""
     if isinstance(constraint, LinfConstraint):
         return replace(constraint, eps=share * constraint.eps)
     return L2Constraint(share * constraint.radius)

@@ -1,4 +1,4 @@
-"""What every metric has: a name, rows, a direction, and an interval that admits how few pictures there are."""
+"""Metrics: a name, rows, a direction, and an interval that is honest about few pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAIRS, MAPS, PICTURES, FEATURES, PATCHES, FACES, ATTACK = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What a metric's function takes, which direction is better, in which unit, and between which values it lies."""
+    """A metric's facts: the inputs of its function, the better direction, the unit, and the span of its values."""
 
     takes: str
     higher_is_better: bool
@@ -88,7 +88,7 @@ class Score:
         return matching[0] if matching else ""
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Where the mean would lie for other pictures of the same kind (`intervals.of_mean`); NaN for a single row."""
+        """The interval of the mean over pictures of the same kind (`intervals.of_mean`); NaN for a single row."""
         return self.bounds or of_mean(self.defined, level)
 
 
@@ -111,7 +111,7 @@ def score(name: str, *inputs: Any, seed: int = 0) -> Score:
 
 
 def facts(function: Any) -> Facts:
-    """What was noted with `metric`."""
+    """The facts that `metric` noted on a function."""
     noted: Facts | None = getattr(function, "facts", None)
     if noted is None:
         raise UsageError(f"{function!r} is no metric: decorate it with unlearnable.metrics.base.metric")

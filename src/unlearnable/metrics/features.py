@@ -84,7 +84,7 @@ class Network:
 
 @dataclass(frozen=True)
 class View:
-    """How a network's training saw pictures: shorter side scaled to `resize` px, the middle `size` px, normalised."""
+    """Preprocessing as in a network's training: shorter side to `resize` px, the middle `size` px, normalised."""
 
     size: int
     resize: int

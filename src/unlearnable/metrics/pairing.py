@@ -1,4 +1,4 @@
-"""Which picture of one folder belongs to which of another: the same name, whatever the format."""
+"""Pairs of pictures of two folders: equal names, whatever the format."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def of_sets(function: Any) -> bool:
 
 
 def tools(functions: dict[str, Any], features: str | Features, device: str) -> dict[str, Callable[[Tensor], Any]]:
-    """What makes a row of one picture ``[1 3 h w]``, by `_source`."""
+    """The functions that make a row of one picture ``[1 3 h w]``, by `_source`."""
     makers: dict[str, Any] = {_source(name, f): f for name, f in functions.items() if facts(f).takes == PICTURES}
     takes = {facts(function).takes for function in functions.values()}
     if takes & {FEATURES, MAPS}:
@@ -47,13 +47,13 @@ def tools(functions: dict[str, Any], features: str | Features, device: str) -> d
 
 
 def _source(name: str, function: Any) -> str:
-    """What a set metric's rows are called: metrics that take the same rows share them."""
+    """The name of a set metric's rows: metrics that take the same rows share them."""
     details = facts(function)
     return name if details.takes == PICTURES else details.takes
 
 
 class Run:
-    """What has been measured so far. Pictures pass one by one; only their figures and rows of features are kept."""
+    """The measurements so far. Pictures are read one by one; only their figures and rows of features are kept."""
 
     def __init__(self, functions: dict[str, Any], tools: dict[str, Any]) -> None:
         self.tools = tools
@@ -144,7 +144,7 @@ class Run:
         )
 
     def remarks(self) -> list[str]:
-        """What the figures do not say themselves."""
+        """Remarks on what the figures mean."""
         remarks = list(self.notes)
         ratios = self.values.get("psnr", {}).values()
         if same := sum(map(math.isinf, ratios)):

@@ -55,7 +55,7 @@ class Against:
         return self.begin(clean).score(shown)
 
     def describe(self, device: str | torch.device = "cpu") -> str:
-        """Which encoders are real and which stand-ins."""
+        """One sentence that says which encoders are real and which are stand-ins."""
         encoders = loaded(self.encoders, str(device), offline())
         return "against " + ", ".join(f"{e.name} ({e.source if e.real else 'a stand-in'})" for e in encoders)
 
@@ -91,7 +91,7 @@ class EncoderAscent:
 
     @cached_property
     def untouched(self) -> list[Tensor]:
-        """What latents are compared with in the steps that see no transform."""
+        """The latents to compare with in steps without a transform."""
         return self._compared(self.clean)
 
     def _references(self, plain: Tensor) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Objectives about how much a picture's places attend to words."""
+"""Objectives about the attention of a picture's positions to words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unlearnable.protection.objectives import Batch
 
 @dataclass(frozen=True)
 class LessAttention:
-    """``L(x) - weight * sum A^2``: the loss, and attention that lets go of words.
+    """``L(x) - weight * sum A^2``: the loss, and less attention to words.
 
     A are the cross-attention maps, squares summed over the tokens of `word` (none: over all) and over the places where
     `summed`, else their mean; means over heads and layers. `for_prompt` looks up where the word is in a prompt.

@@ -1,10 +1,10 @@
-"""How far a picture may move. Every constraint ends on the 8-bit grid, where the file will be written.
+"""Constraints on how far a picture may move. Each ends on the 8-bit grid, on which the file will be written.
 
 Budgets are in units of 1/255 of 8-bit output, at the size at which the perturbation is added. Pictures `x` and
 perturbations `delta` are ``[b 3 h w]`` in [0, 1] units. `mask` ``[b 1 h w]`` is 0 where nothing may change. L2 and the
 perceptual distance are means over the pixels that may change: a small mask leaves a small budget. A budget that is
 `local` bounds a change everywhere by what people see as well; those bounds are a picture's `limits` (`visibility`),
-which whoever projects often computes once.
+which callers that project often compute once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Constraint(Protocol):
         ...
 
     def limits(self, x: Tensor) -> Limits | None:
-        """What people would see in `x`; None where the budget is for the picture as a whole."""
+        """The largest changes of `x` that people do not see; None where the budget is for the picture as a whole."""
         ...
 
     def direction(self, gradient: Tensor, limits: Limits | None = None) -> Tensor:

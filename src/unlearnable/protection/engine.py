@@ -141,11 +141,11 @@ class Protection:
 
     @property
     def asks_model(self) -> bool:
-        """Whether a model has a say in the result; not in the controls, nor where encoders alone count."""
+        """Whether the result depends on the model: not for the controls, nor where encoders alone count."""
         return self.parameterisation.asks_model or (bool(self.rounds * self.steps) and self.objective is not None)
 
     def remark(self, model: Model) -> str:
-        """What a user should know about a run with this model, or nothing."""
+        """A sentence for the user about a run with this model, or an empty one."""
         remarks = [self.parameterisation.remark(model), self.against.describe(model.device) if self.against else ""]
         return f"{self.name}: {'; '.join(filter(None, remarks))}" if any(remarks) else ""
 

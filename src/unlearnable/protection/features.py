@@ -1,4 +1,4 @@
-"""Objectives about what the denoiser sees on the way to its answer."""
+"""Objectives about the denoiser's inner features."""
 
 from __future__ import annotations
 

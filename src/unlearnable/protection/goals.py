@@ -1,4 +1,4 @@
-"""What targeted protections pull a picture to, where that is no picture of `target`: made by the model itself."""
+"""Targets of targeted protections that the model itself makes, or that a name of `target` stands for."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ Progress = Callable[[float], None]
 
 
 class Protected:
-    """The pictures as they are behind a turn, in the surrogate's latents; rows are read and encoded when asked for."""
+    """The protected pictures after a turn, in the surrogate's latents; rows are read and encoded when indexed."""
 
     def __init__(self, model: Model, views: Views, deltas: Deltas, turn: int) -> None:
         self.model, self.views, self.deltas, self.turn = model, views, deltas, turn
@@ -103,7 +103,7 @@ class Game:
         self.store, self.law = Checkpoint(folder / "surrogate.safetensors", run), folder / "law.safetensors"
 
     def play(self, progress: Progress | None = None) -> None:
-        """To the end, from wherever the folder says; `progress` is told the share that is done.
+        """Play to the end, from the state in the folder; `progress` is called with the share that is done.
 
         Raises UnlearnableError when training diverges or a gradient is not finite; what was done is kept.
         """
@@ -142,7 +142,7 @@ class Game:
         self.deltas.close()
 
     def tidy(self) -> None:
-        """Remove what only a game that is still going on needs."""
+        """Remove files that only an unfinished game needs."""
         self.deltas.files[(self.settings.rounds + 1) % 2].path.unlink(missing_ok=True)
 
     def _start(self) -> None:
@@ -220,7 +220,7 @@ class Game:
         return measured(self.objective, self.view, *self._probe(turn), self.seed)
 
     def _probe(self, turn: int) -> tuple[list[Tensor], list[str]]:
-        """Some of the pictures as they are behind a turn, evenly spread over the data set."""
+        """Some of the protected pictures after a turn, evenly spread over the data set."""
         rows = range(0, len(self.views), max(1, len(self.views) // PROBES))[:PROBES]
         return [self.views.get([i])[0] + self.deltas.get(i, turn) for i in rows], [self.views.keys[i] for i in rows]
 

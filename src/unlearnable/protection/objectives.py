@@ -1,4 +1,4 @@
-"""What a protection maximises: functions ``(model, x, batch) -> [b]``, larger is better protected."""
+"""Objectives that a protection maximises: functions ``(model, x, batch) -> [b]``, larger is better protected."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Goal = Callable[[Model, Tensor, Tensor | None], Tensor]  # (model, clean picture
 
 @runtime_checkable
 class Prompted(Protocol):
-    """A loss or a goal that is told the prompt before a run, and gives the one for it."""
+    """A loss or a goal that depends on the prompt; `for_prompt` gives the one for a run."""
 
     def for_prompt(self, model: Model, prompt: str) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A function `loss`, and what it compares with: a name of `target.picture`, `ITSELF`, `LATENTS` or a `Goal`.
+    """A function `loss` and its goal to compare with: a name of `target.picture`, `ITSELF`, `LATENTS` or a `Goal`.
 
     `score` takes the place of `loss` where results are compared (`Protection.evaluate`). `needs` is called with the
     model before anything is computed, and raises UsageError for one that the loss cannot be asked of.
@@ -69,7 +69,7 @@ class Objective:
         return replace(self, **prompted)
 
     def target(self, model: Model, x: Tensor, replacement: Tensor | None = None) -> Tensor | None:
-        """What the batch's `goal` is for clean pictures `x` ``[b 3 h w]``: a code, or a posterior, or nothing.
+        """The batch's `goal` for clean pictures `x` ``[b 3 h w]``: a code, a posterior, or None.
 
         `replacement` ``[1 3 h w]`` takes the place of the goal's own picture; raises UsageError where its size differs.
         """

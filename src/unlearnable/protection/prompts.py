@@ -1,4 +1,4 @@
-"""Surrogates whose text is in question: a code tuned to the pictures, or drawn around one."""
+"""Surrogates whose text code is tuned to the pictures, or drawn around a tuned one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXT = "text"  # the tensor of a condition that is tuned: a code for each token
 class TunedText:
     """The model as it was loaded, under a text code that takes `tune` steps down the loss on the pictures.
 
-    Adam at `rate`, ahead of every round on the protected pictures; with `drawn` ahead of the first alone, on the clean
+    Adam at `rate`, before every round on the protected pictures; with `drawn` before the first alone, on the clean
     ones, and each round's code is drawn from a normal distribution around the tuned one. That is the Laplace
     approximation of the codes that explain the pictures (PAP, arXiv 2408.10571), its Hessian taken for one number and
     measured by the way from the prompt's own code, which so lies one standard deviation off.
@@ -61,7 +61,7 @@ class _TunedText:
         return [View(self.initial.model, self._with(code))]
 
     def after(self, clean: Tensor, protected: Tensor) -> None:
-        """The code is tuned ahead of a round."""
+        """The code is tuned before a round."""
 
     def _tune(self, images: Tensor) -> None:
         model, code = self.initial.model, self.code.requires_grad_(True)

@@ -19,8 +19,8 @@ PATCH = 8
 class Unpurified:
     """``L(x) - frequency |H(z_hat) - H(z)|^2 - wrong |eps_hat(z_t, t) - eps_hat(z_t, t')|^2``: AntiPure's guidances.
 
-    z_hat is the denoiser's one-step answer, H the higher half of each 8 x 8 patch's DCT: what is there stays there. t'
-    is as far from the end of the schedule as t is from its start: the purifier goes about as at a wrong time.
+    z_hat is the denoiser's one-step answer, H the higher half of each 8 x 8 patch's DCT: changes in it survive. t'
+    is as far from the end of the schedule as t is from its start: the purifier answers as at a wrong time.
     """
 
     frequency: float = 1.0

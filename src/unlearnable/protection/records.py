@@ -1,6 +1,6 @@
-"""Records of bytes in one file, read and written by number: what a data set is worth on disk, and none of it in memory.
+"""Records of bytes in one file, read and written by number, so that a data set takes disk space and no memory.
 
-Each record carries the turn that wrote it and a checksum, so that after a crash it is known which are whole.
+Each record carries the turn that wrote it and a checksum, which show after a crash which records are complete.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Records:
             raise self._failed(error) from error
 
     def turn(self, i: int) -> int:
-        """Which turn wrote record `i`; `NEVER` if none did, or not wholly."""
+        """The turn that wrote record `i`; `NEVER` if none did, or if it is incomplete."""
         return self._read(i)[0]
 
     def read(self, i: int) -> bytearray:
@@ -49,7 +49,7 @@ class Records:
             raise self._failed(error) from error
 
     def flush(self) -> None:
-        """What was written is on the disk when this returns."""
+        """Wait until everything written is on the disk."""
         os.fsync(self.file)
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class Deltas:
         return self.files[turn % 2].turn(i) == turn
 
     def get(self, i: int, turn: int) -> Tensor:
-        """The perturbation of picture `i` behind a turn that has been written, ``[3 h w]``."""
+        """The perturbation of picture `i` after a turn that has been written, ``[3 h w]``."""
         levels = torch.frombuffer(self.files[turn % 2].read(i), dtype=torch.int8)
         return levels.view(self.shapes[i]).float() * (self.bound / LEVELS)
 

@@ -2,7 +2,7 @@
 
 A link is ``name``, ``name:value`` or ``name:value:field=value``: its class's fields in their order, or by name.
 
-The one place that decides on samples: after every link the pictures are clamped and put on the 8-bit grid, because an
+Samples are rounded here alone: after every link the pictures are clamped and put on the 8-bit grid, because an
 attacker's tools hand each other 8-bit files. A purifier called by itself returns real numbers.
 """
 

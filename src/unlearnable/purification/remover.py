@@ -23,7 +23,7 @@ WIDTH, BATCH, RATE, CROP = 32, 8, 1e-3, 64
 
 
 class Network(nn.Module):
-    """What was done to pictures ``[b 3 h w]`` in [0, 1], sides multiples of 4: a small U-Net, zero at first."""
+    """The perturbations of pictures ``[b 3 h w]`` in [0, 1], sides multiples of 4: a small U-Net, at first zero."""
 
     def __init__(self, width: int = WIDTH, seed: int = 0) -> None:
         from diffusers import UNet2DModel
