@@ -87,7 +87,7 @@ def train_ldu(
             progress=tell, **loading,
         )  # fmt: skip
     rows = [f"{name:>8}  {value:.4f}" for name, value in report.get("loss", {}).items()]
-    print_report(report, as_json, [f"{report['budget']}; brought down by {report['phi']}; denoising loss:", *rows])
+    print_report(report, as_json, [f"{report['budget']}; denoised by {report['phi']}; denoising loss:", *rows])
 
 
 @contextmanager

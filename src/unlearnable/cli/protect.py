@@ -103,7 +103,7 @@ def compared(out: Path, recipe: Recipe) -> Iterator[Comparison]:
 
 @contextmanager
 def counted(out: Path | str) -> Iterator[None]:
-    """Say how many pictures there are, and that the same command goes on, when a run is stopped by whatever stops it.
+    """When a run is stopped, say how many pictures are finished and that the same command resumes.
 
     The journal and the disk are asked, not what was shown: a picture may be finished and not yet be shown.
     """

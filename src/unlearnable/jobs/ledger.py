@@ -45,7 +45,7 @@ class Ledger:
     sources: frozenset[Path] = frozenset()
 
     def finished(self, name: Path, digest: str) -> dict[str, Any] | None:
-        """The line of a picture that needs no work: it is done, its file is there, and nobody asked for it again."""
+        """The line of a picture that needs no work: it is done, its file exists, and `overwrite` is off."""
         entry = self.entry(name, digest)
         return entry if entry and not self.overwrite and self.sink.has(entry) else None
 

@@ -1,7 +1,7 @@
 """Files in, purified files out: what an attacker makes of pictures before training on them.
 
 A picture's result depends on that picture, the chain, the model and the seed, never on the others. The journal in the
-output folder says what is done, so that the same command goes on where it was stopped.
+output folder says what is done, so that the same command resumes.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ def check(recipe: Recipe, pairs: list[tuple[Path, Path]], mask: Path | None) -> 
         size = files.read(mask).pixels.shape[:2]
     except PictureError as error:
         raise UsageError(f"the mask cannot be used: {error}") from error
-    sizes = [(source, extent) for source, _ in pairs if (extent := dimensions(source))]
-    if sizes and not any(size in (extent, extent[::-1]) for _, extent in sizes):  # a turned picture shows as it lies
+    sizes = [(source, extent) for source, _ in pairs if (extent := dimensions(source))]  # of a turned one, unturned
+    if sizes and not any(size in (extent, extent[::-1]) for _, extent in sizes):
         source, (height, width) = sizes[0]
         raise UsageError(
             f"the mask {shown(mask)} is {size[1]} x {size[0]} px and fits no picture, such as {shown(source)} with "
@@ -65,7 +65,7 @@ Remark = Callable[[str], None]
 class Run:
     """The pictures of a run, with their names below `out`, and how they are protected.
 
-    `out` is the folder of this machine that the run has for itself while it goes on.
+    `out` is the folder of this machine that the run holds alone until it ends.
     """
 
     pairs: list[tuple[Path, Path]]

@@ -1,6 +1,6 @@
 """The shortcut loss, for any network of any family: pictures and points of the plane alike.
 
-Frans et al., "One Step Diffusion via Shortcut Models", arXiv 2410.12557. A network is told its jump size d besides t:
+Frans et al., "One Step Diffusion via Shortcut Models", arXiv 2410.12557. A network gets its jump size d besides t:
 ``d = T / 2^h`` for whole `halvings` h of the trajectory, and d -> 0 (one halving more than the finest) means an
 ordinary network. The paper has flows only; written with `jump`, its self-consistency serves eps and v as well.
 """

@@ -86,7 +86,7 @@ class TrajectoryShift:
 
     def remark(self, model: Model) -> str:
         text = self._phi_text(self._rho(model)[1]) if self.start == "rho" else self.phi
-        return f"trajectories are brought down by {phi_of(text, model).describe()}"
+        return f"trajectories are denoised by {phi_of(text, model).describe()}"
 
     def _phi_text(self, facts: dict[str, Any]) -> str:
         """The phi of a rho's facts: plain DDIM where it was made with that, whatever ships by now."""

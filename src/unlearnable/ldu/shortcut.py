@@ -1,4 +1,4 @@
-"""A shortcut model: a frozen base with a LoRA, told how far it jumps, so that few steps do for many.
+"""A shortcut model: a frozen base with a LoRA that is conditioned on the jump size, so that few steps suffice.
 
 Frans et al., arXiv 2410.12557; kept as a LoRA and a projection of d over the base, as LCM-LoRA is kept.
 `consistency` has the loss, `teach` the training.

@@ -51,8 +51,8 @@ def train_shortcut(
 ) -> dict[str, Any]:
     """Train a shortcut of `model` on pictures and write it to the file `out`; returns a report.
 
-    Captions: see `pictures.load`. `progress` is told (steps done, steps in all, loss). The state lies beside `out`
-    while training goes on: to resume, call it again, and it ends with the same bits. The report has, for 1, 2, 4 and 8
+    Captions: see `pictures.load`. `progress` gets (steps done, steps in all, loss). The state lies beside `out`
+    during training: to resume, call it again, and it ends with the same bits. The report has, for 1, 2, 4 and 8
     steps, how far samples end from those of 64 DDIM steps, for plain DDIM and for the shortcut (spread of latents = 1).
     Raises UsageError, SetupError, PictureError where no picture can be read.
     """

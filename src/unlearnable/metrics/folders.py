@@ -51,11 +51,10 @@ def measure(
 
     `metrics` are names of `registry.METRICS`, or ``perceptual``, in a list or joined by commas. Metrics of pairs
     compare pictures of one name; metrics of sets (fid, precision, similarity ...) compare all pictures of one folder
-    with all of the other, so names may differ. `features` is the network that they use. With
-    `offline` no network is touched to load one. `progress` is told how many
-    files are done, and how many there
-    are. Bad pictures and pairs of different sizes are sentences in the report. Raises UsageError for unknown metrics,
-    missing or empty folders, and SetupError where a metric needs what this machine lacks.
+    with all of the other, so names may differ. `features` is the network that they use. With `offline` no network is
+    touched to load one. `progress` is called with the number of files that are done and of all. Bad pictures and pairs
+    of different sizes are sentences in the report. Raises UsageError for unknown metrics, missing or empty folders, and
+    SetupError where a metric needs what this machine lacks.
     """
     clean, protected = path(clean, "clean folder"), path(protected, "protected folder")
     functions = _functions(metrics)

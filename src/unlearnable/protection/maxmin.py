@@ -3,7 +3,7 @@
 Zhao et al., arXiv 2306.01902: ``max_{|delta_i| <= eps} min_theta sum_i E_{t,eps} L(x_i + delta_i; theta)``. Here theta
 and the deltas take turns: `GameSettings.train` steps of theta on mini-batches of ``x + delta``, then `steps` of
 ascent of every picture's own delta with theta held still. Everything lies on disk and is kept turn by turn, so that
-memory does not grow with the data set and a run that was killed goes on to the same bits.
+memory does not grow with the data set and a run that was killed resumes and ends with the same bits.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Game:
         if self.store.load(self.trainer):
             return
         tell, rounds = progress or (lambda share: None), self.settings.rounds
-        self.crew.wait()  # all have read where it stands before anyone goes on
+        self.crew.wait()  # all have read the state before any process changes it
         first = 0
         while self.trainer.done > self.game.steps_until(first, self.scratch):
             first += 1

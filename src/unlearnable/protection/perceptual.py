@@ -1,4 +1,4 @@
-"""A perceptual budget: how different two pictures look to the feature network that ships, beside a floor in PSNR."""
+"""A perceptual budget: a bound on the distance in the feature network that ships, and a floor in PSNR."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def view(model: Model, prompt: str) -> View:
 
 @dataclass
 class Still:
-    """The state of a surrogate that learns nothing; without views, of one that nobody asks."""
+    """The state of a surrogate that learns nothing; without views, of one that is not used."""
 
     views: list[View] = field(default_factory=list)
 

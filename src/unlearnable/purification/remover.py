@@ -90,8 +90,8 @@ def train(
 ) -> Network:  # fmt: skip
     """A network that has learnt from (clean, protected) pictures ``[3 h w]`` in [0, 1] what was added.
 
-    AdamW on the squared error of random crops, the rate falling to zero by a cosine; `progress` is told the steps that
-    are done, their number and the loss. Raises UsageError for pairs that are none, UnlearnableError when it diverges.
+    AdamW on the squared error of random crops, the rate falling to zero by a cosine; `progress` is called with
+    (steps done, steps in all, loss). Raises UsageError for pairs that are none, UnlearnableError when it diverges.
     """
     for clean, protected in pairs:
         if clean.shape != protected.shape:
