@@ -117,7 +117,7 @@ def thing(name: str, kind: str) -> Any:
     """The module or attribute itself, imported."""
     where = place(name, kind)
     module, _, attribute = where.partition(":")
-    if _ours(module):
+    if module.startswith("unlearnable."):
         loaded: Any = importlib.import_module(module)
         return getattr(loaded, attribute) if attribute else loaded
     try:
@@ -133,10 +133,6 @@ def thing(name: str, kind: str) -> Any:
     return loaded
 
 
-def _ours(module: str) -> bool:
-    return module.partition(".")[0] == "unlearnable"
-
-
 def part(name: str, kind: str, attribute: str, what: str) -> Any:
     """`attribute` of a thing's module, or the thing itself where its entry point names that attribute."""
     loaded = thing(name, kind)
@@ -149,9 +145,8 @@ def part(name: str, kind: str, attribute: str, what: str) -> Any:
 def entry(name: str, kind: str = "method") -> Entry:
     """A thing's description, read from its source so that listing needs no torch."""
     module, _, attribute = place(name, kind).partition(":")
-    root, _, rest = module.partition(".")
-    if root == "unlearnable":
-        tree = ast.parse(Path(__file__).parent.joinpath(*rest.split(".")).with_suffix(".py").read_text())
+    if module.startswith("unlearnable."):
+        tree = ast.parse(Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text())
         named = (node for node in tree.body if isinstance(node, DOCUMENTED) and node.name == attribute)
         text = ast.get_docstring(next(named) if attribute else tree) or ""
     else:

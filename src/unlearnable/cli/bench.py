@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from dataclasses import replace
@@ -70,7 +71,7 @@ def run(
     command = shlex.join(["unlearnable", "bench", "run", str(recipe), "-o", str(out)])
     command += f" --data {shlex.quote(str(data))}" if data is not None else ""
     command += "".join(f" --only {shlex.quote(text)}" for text in chosen)
-    threads = threads or (1 if ray else 0 if jobs == 1 else shared_out(jobs))
+    threads = threads or (1 if ray else 0 if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs))
 
     def kept() -> str:
         return f"{len(list((out / 'cells').glob('*.json')))} cells are kept, the same command goes on from here"
@@ -154,12 +155,6 @@ def place(jobs: int, threads: int, ray: str | None, gpus: float) -> Executor:
     from unlearnable.bench.executors.serial import SerialExecutor
 
     return SerialExecutor()
-
-
-def shared_out(jobs: int) -> int:
-    import os
-
-    return max(1, (os.cpu_count() or 1) // jobs)
 
 
 def spoken(done: float, total: int, what: str = "") -> None:

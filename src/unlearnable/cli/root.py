@@ -114,12 +114,12 @@ def methods(
     for sentence in lists.broken("method"):
         typer.echo(f"unlearnable: {sentence}", err=True)
     if as_json:
-        echo(json.dumps([asdict(e) | asdict(e.facts) for e in chosen], indent=2))
+        typer.echo(json.dumps([asdict(e) | asdict(e.facts) for e in chosen], indent=2))
     elif name:
-        echo(chosen[0].text)
+        typer.echo(chosen[0].text)
     else:
         for line in lists.table(chosen):
-            echo(line)
+            typer.echo(line)
 
 
 @models_app.command("list")
@@ -129,7 +129,7 @@ def models_list() -> None:
 
     width = max(map(len, KNOWN))
     for name, what in KNOWN.items():
-        echo(f"{name:{width}}  {'here ' if folder_of(name) else 'away '}  {what}")
+        typer.echo(f"{name:{width}}  {'here ' if folder_of(name) else 'away '}  {what}")
 
 
 @models_app.command("path")
@@ -140,7 +140,7 @@ def models_path(name: Annotated[str, typer.Argument(help="embedded, a folder or 
     folder = folder_of(name)
     if folder is None:
         raise SetupError(f"model {name!r} is not on this machine: fetch it with `hf download {name}`")
-    echo(str(folder))
+    typer.echo(str(folder))
 
 
 @app.command()
@@ -150,11 +150,11 @@ def doctor(as_json: flags.Json = False) -> None:
 
     findings = examine()
     if as_json:
-        echo(json.dumps([f.__dict__ for f in findings], indent=2))
+        typer.echo(json.dumps([f.__dict__ for f in findings], indent=2))
     else:
         width = max(len(f.name) for f in findings)
         for f in findings:
-            echo(f"{'ok  ' if f.ok else 'WARN'}  {f.name:{width}}  {f.value}")
+            typer.echo(f"{'ok  ' if f.ok else 'WARN'}  {f.name:{width}}  {f.value}")
     if not all(f.ok for f in findings):
         raise typer.Exit(SETUP)
 
@@ -163,7 +163,7 @@ def version(asked: bool) -> None:
     if asked:
         from unlearnable import __version__
 
-        echo(__version__)
+        typer.echo(__version__)
         raise typer.Exit
 
 
@@ -174,10 +174,6 @@ def root(
     ] = False,
 ) -> None:
     pass
-
-
-def echo(text: str) -> None:
-    typer.echo(text)
 
 
 def interrupt(*_: object) -> NoReturn:
@@ -215,7 +211,3 @@ def main() -> Any:
         fail(str(error), SETUP)
     except UnlearnableError as error:
         fail(str(error), FAILED)
-
-
-if __name__ == "__main__":
-    main()

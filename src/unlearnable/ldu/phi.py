@@ -91,14 +91,6 @@ def _auto(source: str, model: Model) -> Phi:
     return Phi("ddim", model)
 
 
-def _ddim(source: str, model: Model) -> Phi:
-    return Phi("ddim", model)
-
-
-def _shortcut(source: str, model: Model) -> Phi:
-    return Phi("shortcut", model, Shortcut.load(Path(source), model).step, source)
-
-
 def _lcm(source: str, model: Model) -> Phi:
     """Its boundary scalings differ from (0, 1) by less than 1e-5 at any time that is asked, and are left out.
 
@@ -129,8 +121,8 @@ def _turbo(source: str, model: Model) -> Phi:
 
 LOADERS: dict[str, Callable[[str, Model], Phi]] = {
     "auto": _auto,
-    "ddim": _ddim,
-    "shortcut": _shortcut,
+    "ddim": lambda source, model: Phi("ddim", model),
+    "shortcut": lambda source, model: Phi("shortcut", model, Shortcut.load(Path(source), model).step, source),
     "lcm": _lcm,
     "turbo": _turbo,
 }
