@@ -42,6 +42,8 @@ REFUSED = {
     "audit photos protected -o out --attack lorra": "did you mean 'lora'",
     "audit photos protected -o out --purify jpg:75": "did you mean 'jpeg'",
     "audit photos protected -o out --dtype half": "unknown dtype",
+    "audit photos protected -o out --seeds 0,one": "--seeds '0,one' is not a list, each part of it a whole number",
+    "audit photos protected -o out --seeds 1,1": "give one or more, each once",
     "personalize photos -o out --preset foo": "unknown preset 'foo'",
     "personalize photos -o out --prompt dog": "does not hold the token 'sks'",
     "personalize photos -o out --set rnak=3": "has no setting 'rnak'",

@@ -7,7 +7,7 @@ from PIL import Image
 
 import unlearnable
 from unlearnable.errors import UsageError
-from unlearnable.inputs import names, path, paths
+from unlearnable.inputs import joined, names, path, paths, split
 
 QUICK = unlearnable.Recipe(method="random")
 
@@ -39,6 +39,11 @@ def test_urls_stay_as_they_are():
 def test_anything_else_is_refused(given):
     with pytest.raises(UsageError):
         paths(given)
+
+
+@pytest.mark.parametrize("parts, hint", [(("none", "jpeg:75"), tuple[str, ...]), ((0, 1, 12), tuple[int, ...])])
+def test_parts_come_back_from_their_text(parts, hint):
+    assert split(joined(parts), hint, "--flag") == parts == split(" , ".join(map(str, parts)) + ",", hint, "--flag")
 
 
 @pytest.mark.parametrize("given", [["a"], None, "", 1.5])

@@ -101,13 +101,13 @@ def test_the_rest_is_foretold_within_a_quarter_after_a_tenth(costs):
     """Steps of work that take as long as they weigh, on a clock of our own, behind a slow start that is no work."""
     now = [100.0]
     eta = Eta(clock=lambda: now[0])
-    assert eta.left(0, 1) is None
+    assert eta.remaining(0, 1) is None
     whole, done = sum(costs), 0.0
     for cost in costs:
         now[0] += 2 * cost
         done += cost
         if 0.1 <= done / whole < 1:
-            assert eta.left(done / whole, 1) == pytest.approx(2 * (whole - done), rel=0.25)
+            assert eta.remaining(done / whole, 1) == pytest.approx(2 * (whole - done), rel=0.25)
 
 
 HOLD = """
@@ -229,7 +229,7 @@ def test_a_disk_that_takes_no_more_leaves_no_half_file(tmp_path):
 
 def test_nobody_writes_in_place():
     """All writers go through `atomic`; what remains writes into memory, or into a folder that is gone afterwards."""
-    allowed = {"storage/atomic.py", "jobs/ray.py", "jobs/spool.py"}
+    allowed = {"storage/atomic.py", "jobs/ray.py", "jobs/ledger.py"}
     root = Path(unlearnable.__file__).parent
     found = [
         path.relative_to(root).as_posix()

@@ -18,9 +18,9 @@ from tiny import PROMPT, build, pictures
 from unlearnable.cli import protect as cli_protect
 from unlearnable.errors import PictureError, SetupError, UsageError
 from unlearnable.images import files
-from unlearnable.jobs import places, sources
 from unlearnable.jobs import protect as batch
 from unlearnable.jobs import ray as spread
+from unlearnable.jobs import sinks, sources
 from unlearnable.jobs.result import Result
 from unlearnable.jobs.run import Run
 from unlearnable.models.adapters import adapt
@@ -88,9 +88,9 @@ def test_pictures_of_a_store_are_listed_as_those_of_a_folder(folder):
         memory.pipe_file(f"memory://listed/{name}", b"x")
     for deep in (False, True):
         here = [name for _, name in files.find([folder], deep, None)]
-        assert [name for _, name in sources.found("memory://listed", deep)] == here
+        assert [name for _, name in sources.listing("memory://listed", deep)] == here
         assert [name for _, name in sources.sources(["memory://listed/"], deep, Path("out"), None)] == here
-    assert sources.found("memory://listed/deep/03.png", False) == [("memory://listed/deep/03.png", Path("03.png"))]
+    assert sources.listing("memory://listed/deep/03.png", False) == [("memory://listed/deep/03.png", Path("03.png"))]
     assert sources.plain("file:///a/b") == Path("/a/b") and sources.plain("memory://a") == "memory://a"
 
 
@@ -106,9 +106,9 @@ def test_places_that_make_no_sense_are_refused(folder):
     with pytest.raises(UsageError, match=r"written to the same file: .* \(as 00\.png\)"):
         sources.sources([str(folder), "memory://listed2"], True, "memory://b", None)
     with pytest.raises(SetupError, match="needs another package"):
-        places.reach("s3://bucket/x")
+        sinks.reach("s3://bucket/x")
     with pytest.raises(PictureError, match="could not be fetched"):
-        places.fetched("memory://listed2/gone.png")
+        sinks.fetched("memory://listed2/gone.png")
     with pytest.raises(UsageError, match="leave one out"):
         list(batch.protect([folder], "memory://b", replace(RECIPE, surrogate="scratch"), ray="auto"))
 

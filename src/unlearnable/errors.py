@@ -36,7 +36,7 @@ def shown(path: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in os.fspath(path))
 
 
-def suggestion(name: str, known: list[str]) -> str:
+def suggestion(name: str, choices: list[str]) -> str:
     """Did you mean; else the whole list."""
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(known)}"
+    near = difflib.get_close_matches(name, choices, 1)
+    return f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(choices)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import Field, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -16,25 +16,25 @@ Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 def names(inputs: Inputs, what: str = "input") -> list[str]:
     """The paths (or URLs) as texts. Raises UsageError for none, for an empty one, and for anything else."""
-    given: list[object]
+    items: list[object]
     if isinstance(inputs, (str, os.PathLike)):
-        given = [inputs]
+        items = [inputs]
     elif isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, bytearray)):
-        given = list(inputs)
+        items = list(inputs)
     else:
-        given = [inputs]
-    if not given:
+        items = [inputs]
+    if not items:
         raise UsageError(f"no {what} was given: name pictures or folders")
-    return [name(one, what) for one in given]
+    return [name(one, what) for one in items]
 
 
-def name(given: object, what: str = "input") -> str:
+def name(value: object, what: str = "input") -> str:
     """One path as text."""
-    if not isinstance(given, (str, os.PathLike)):
-        raise UsageError(f"the {what} {given!r} is no path: give a text, a Path, or a list of them")
-    text = os.fspath(given)
+    if not isinstance(value, (str, os.PathLike)):
+        raise UsageError(f"the {what} {value!r} is no path: give a text, a Path, or a list of them")
+    text = os.fspath(value)
     if not isinstance(text, str):
-        raise UsageError(f"the {what} {given!r} is a path of bytes: give a text or a Path")
+        raise UsageError(f"the {what} {value!r} is a path of bytes: give a text or a Path")
     if not text.strip():
         raise UsageError(f"the {what} is an empty text: name it (. is this folder)")
     return text
@@ -45,9 +45,9 @@ def paths(inputs: Inputs, what: str = "input") -> list[Path]:
     return [Path(one) for one in names(inputs, what)]
 
 
-def path(given: object, what: str = "input") -> Path:
+def path(value: object, what: str = "input") -> Path:
     """One path; a sequence is refused."""
-    return Path(name(given, what))
+    return Path(name(value, what))
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -67,18 +67,32 @@ def type_name(hint: Any) -> str:
     return words[str(getattr(hint, "__name__", hint)).split(" ")[0]] if hint else ""
 
 
-STRENGTH, METHOD, MODEL, FILES, TRAINING = (
-    "Strength",
-    "Method",
-    "Model",
-    "Files",
-    "Training",
-)  # panels of the command line's help
+# panels of the command line's help
+STRENGTH, METHOD, MODEL, FILES, TRAINING = "Strength", "Method", "Model", "Files", "Training"
 
 
-def setting(default: Any, text: str, panel: str = METHOD) -> Any:
-    """A dataclass's field that is also a flag: its default and its help, said once."""
-    return field(default=default, metadata={"help": text, "panel": panel})
+def setting(default: Any, text: str, panel: str = METHOD, flag: str = "") -> Any:
+    """A dataclass's field that is also a flag (of its own name, or `flag`): its default and its help in one place."""
+    return field(default=default, metadata={"help": text, "panel": panel, "flag": flag})
+
+
+def flag_of(setting: Field[Any]) -> str:
+    """The flag of a field that `setting` made."""
+    return f"--{(setting.metadata['flag'] or setting.name).replace('_', '-')}"
+
+
+def joined(value: Any) -> str:
+    """A setting's value as a flag takes it: the parts of a tuple, joined by commas."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def split(text: str, hint: Any, flag: str) -> tuple[Any, ...]:
+    """The parts of a text that `joined` made, of the type of a tuple's parts; raises UsageError for another's."""
+    kind, parts = get_args(hint)[0], [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return tuple(map(kind, parts))
+    except ValueError as error:
+        raise UsageError(f"{flag} {text!r} is not {type_name(hint)}: join some with commas") from error
 
 
 def assignments(texts: Iterable[str], flag: str) -> dict[str, str]:
@@ -87,12 +101,12 @@ def assignments(texts: Iterable[str], flag: str) -> dict[str, str]:
     Commas separate; a part that holds one is quoted as a whole, as in ``'against=flux2,sd1', steps=9``. Raises
     UsageError for a part without a value.
     """
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for text in texts:
         for row in csv.reader([text], skipinitialspace=True, quotechar="'"):
             for part in filter(None, map(str.strip, row)):
                 name, equals, value = (piece.strip() for piece in part.partition("="))
                 if not equals or not name:
                     raise UsageError(f"{flag} {part!r} has no value: write name=value, with commas between settings")
-                found[name] = value
-    return found
+                settings[name] = value
+    return settings

@@ -43,8 +43,8 @@ def changes(settings: Protection, name: str, value: str) -> dict[str, Any]:
         return dict(named[name][value])
     plain = {k: v for k, v in values(settings).items() if k not in HIDDEN}
     if name not in plain:
-        known = sorted([AGAINST, *plain, *named])
-        raise UsageError(f"{settings.name} has no option {name!r}: {suggestion(name, known)}")
+        names = sorted([AGAINST, *plain, *named])
+        raise UsageError(f"{settings.name} has no option {name!r}: {suggestion(name, names)}")
     return {name: fitting(name, value, Path(plain[name]) if name == FOLDER else plain[name])}
 
 

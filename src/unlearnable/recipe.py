@@ -106,7 +106,7 @@ class Recipe:
             )
 
     @property
-    def wanted(self) -> str | None:
+    def pillow_format(self) -> str | None:
         """Pillow's name of the format asked for."""
         return self.format.upper() if self.format else None
 
@@ -125,14 +125,14 @@ class Recipe:
         """The method at this recipe's budget."""
         from unlearnable.options import applied
         from unlearnable.protection import strengths
-        from unlearnable.protection.adjust import whole
+        from unlearnable.protection.adjust import for_data_set
         from unlearnable.protection.against import Against
         from unlearnable.protection.constraints import LinfConstraint, psnr
 
         # In the strength presets what people would see is bounded everywhere, not in those named after papers.
         settings, local = strengths.protection(self.method, self.strength), self.strength != registry.PAPER
         if self.surrogate:
-            settings = whole(settings) if settings.game else settings
+            settings = for_data_set(settings) if settings.game else settings
         if self.eps is not None:
             settings = replace(settings, constraint=LinfConstraint(self.eps, local))
         if self.psnr is not None:
@@ -158,9 +158,9 @@ class Recipe:
 
 def load(path: Path) -> dict[str, Any]:
     """Fields of a recipe file; raises UsageError with the name that is wrong and what it could be."""
-    found = parsed(path)
-    check(found, Recipe, path)
-    return found
+    values = parsed(path)
+    check(values, Recipe, path)
+    return values
 
 
 def parsed(path: Path) -> dict[str, Any]:
@@ -172,12 +172,12 @@ def parsed(path: Path) -> dict[str, Any]:
         raise UsageError(f"cannot read the recipe {shown(path)!r}: give a TOML file of settings ({reason})") from error
 
 
-def check(found: Mapping[str, Any], kind: type, path: Path) -> None:
+def check(values: Mapping[str, Any], kind: type, path: Path) -> None:
     """Raise UsageError for a name that is no field of a dataclass, or a value that is not of the field's type."""
     hints = get_type_hints(kind)
-    known = [field.name for field in fields(kind)]
-    for name, value in found.items():
-        if name not in known:
-            raise UsageError(f"unknown setting {name!r} in {shown(path)!r}: {suggestion(name, known)}")
+    names = [field.name for field in fields(kind)]
+    for name, value in values.items():
+        if name not in names:
+            raise UsageError(f"unknown setting {name!r} in {shown(path)!r}: {suggestion(name, names)}")
         if not fits(value, hints[name]):
             raise UsageError(f"setting {name!r} in {shown(path)!r} is {value!r}: give {type_name(hints[name])}")

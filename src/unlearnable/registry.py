@@ -89,15 +89,15 @@ class Entry:
     @property
     def facts(self) -> Facts:
         words = " ".join(self.text.split())
-        found, cited = FACTS.match(" ".join(self.text.split("\n\n")[-1].split())), CITED.search(words)
-        if found is None:
+        stated, cited = FACTS.match(" ".join(self.text.split("\n\n")[-1].split())), CITED.search(words)
+        if stated is None:
             return Facts()
-        passes = int(found["passes"].replace(",", ""))
-        if cited is None or found["none"]:
-            return Facts(budget=found["budget"], passes=passes, use=found["use"])
+        passes = int(stated["passes"].replace(",", ""))
+        if cited is None or stated["none"]:
+            return Facts(budget=stated["budget"], passes=passes, use=stated["use"])
         year = YEAR.search(words)
         when = int(year[1]) if year else 2000 + int(cited[1][:2])
-        return Facts(f"arXiv {cited[1]}", when, found["budget"], passes, found["use"])
+        return Facts(f"arXiv {cited[1]}", when, stated["budget"], passes, stated["use"])
 
 
 def names(kind: str = "method") -> list[str]:
@@ -107,51 +107,46 @@ def names(kind: str = "method") -> list[str]:
 
 def place(name: str, kind: str = "method") -> str:
     """Where a thing lives: ``module`` or ``module:attribute``."""
-    known = third_parties(kind) | KINDS[kind]
-    if name not in known:
+    addresses = third_parties(kind) | KINDS[kind]
+    if name not in addresses:
         raise UsageError(f"unknown {kind} {name!r}: {suggestion(name, names(kind))}")
-    return known[name]
+    return addresses[name]
 
 
 def thing(name: str, kind: str) -> Any:
     """The module or attribute itself, imported."""
     where = place(name, kind)
     module, _, attribute = where.partition(":")
-    if _ours(module):
-        found: Any = importlib.import_module(module)
-        return getattr(found, attribute) if attribute else found
+    if module.startswith("unlearnable."):
+        loaded: Any = importlib.import_module(module)
+        return getattr(loaded, attribute) if attribute else loaded
     try:
-        found = importlib.import_module(module)
+        loaded = importlib.import_module(module)
         for part in attribute.split(".") if attribute else ():
-            found = getattr(found, part)
+            loaded = getattr(loaded, part)
     except Exception as error:  # a stranger's code may raise anything while it is imported
         reason = " ".join(str(error).split()) or "no reason given"
         raise UsageError(
             f"{kind} {name!r} ({where}) cannot be loaded ({type(error).__name__}: {reason}): "
             "mend, reinstall or remove the package that brings it"
         ) from error
-    return found
-
-
-def _ours(module: str) -> bool:
-    return module.partition(".")[0] == "unlearnable"
+    return loaded
 
 
 def part(name: str, kind: str, attribute: str, what: str) -> Any:
     """`attribute` of a thing's module, or the thing itself where its entry point names that attribute."""
-    found = thing(name, kind)
-    found = getattr(found, attribute, found)
-    if isinstance(found, ModuleType):
+    loaded = thing(name, kind)
+    loaded = getattr(loaded, attribute, loaded)
+    if isinstance(loaded, ModuleType):
         raise UsageError(f"{kind} {name!r} ({place(name, kind)}) has no {attribute}: it should be {what}")
-    return found
+    return loaded
 
 
 def entry(name: str, kind: str = "method") -> Entry:
     """A thing's description, read from its source so that listing needs no torch."""
     module, _, attribute = place(name, kind).partition(":")
-    root, _, rest = module.partition(".")
-    if root == "unlearnable":
-        tree = ast.parse(Path(__file__).parent.joinpath(*rest.split(".")).with_suffix(".py").read_text())
+    if module.startswith("unlearnable."):
+        tree = ast.parse(Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text())
         named = (node for node in tree.body if isinstance(node, DOCUMENTED) and node.name == attribute)
         text = ast.get_docstring(next(named) if attribute else tree) or ""
     else:
@@ -162,9 +157,9 @@ def entry(name: str, kind: str = "method") -> Entry:
     return Entry(name, text.strip().split("\n")[0].rstrip("."), text.strip())
 
 
-def _description(found: Any, module: str) -> str:
+def _description(loaded: Any, module: str) -> str:
     """A third party's docstring: its own where it is a module, class or function, else its module's."""
-    own = found.__doc__ if isinstance(found, ModuleType | FunctionType | type) else None
+    own = loaded.__doc__ if isinstance(loaded, ModuleType | FunctionType | type) else None
     return own or importlib.import_module(module).__doc__ or ""
 
 

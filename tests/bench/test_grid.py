@@ -97,6 +97,7 @@ def test_some_rows_can_be_chosen(folder):
     assert {p.attack for p in left} == {"one", "two"}
     with pytest.raises(UsageError, match="did you mean 'subject'"):
         grid.chosen(found, ["subjet=a"])
+    assert grid.chosen(found, ["method=advdm, subject=a", "attack=one|two"]) == left
     with pytest.raises(UsageError, match="no cell has subject=c: use one of a, b"):
         grid.chosen(found, ["subject=a|c"])
     half = [p for p in found if (p.subject, p.attack) in (("a", "one"), ("b", "two"))]

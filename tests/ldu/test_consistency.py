@@ -5,7 +5,7 @@ import torch
 from toy import LinearFlow, flow_schedule
 
 from tiny import FAMILIES, adapt, build
-from unlearnable.ldu.consistency import CLIP, consistency_target, drawn, finest, jumps, shortcut_loss
+from unlearnable.ldu.consistency import CLIP, consistency_target, finest, jumps, sample_jumps, shortcut_loss
 from unlearnable.models.schedule import CLEAN
 from unlearnable.rng import generator
 
@@ -26,7 +26,7 @@ def test_the_grid_has_every_power_of_two_once():
 
 def test_sizes_and_places_are_drawn_evenly():
     table = jumps(flow_schedule(256))
-    rows = drawn(table, 40000, generator("draws"))
+    rows = sample_jumps(table, 40000, generator("draws"))
     assert torch.bincount(rows[:, 0]).float().std() < 0.03 * 5000
     assert torch.bincount(rows[rows[:, 0] == 1][:, 1])[[127, 255]].float().div(2500).sub(1).abs().max() < 0.1
 
@@ -39,7 +39,7 @@ def test_for_flows_the_target_is_the_papers_mean_velocity():
     def network(z_t, t, h):
         return torch.tanh(z_t * (1 + h[:, None]) + t[:, None] / 64)
 
-    chosen = drawn(jumps(schedule), 9, rng)
+    chosen = sample_jumps(jumps(schedule), 9, rng)
     h, t, middle, _ = chosen.unbind(1)
     d = ((t - middle).double() / 64)[:, None]
     first = network(z, t, h + 1)
@@ -51,7 +51,7 @@ def test_for_flows_the_target_is_the_papers_mean_velocity():
 def test_one_jump_with_the_target_lands_where_two_do(family):
     model = adapt(build(family), f"tiny-{family}")
     schedule, rng = model.schedule, generator(family)
-    chosen = drawn(jumps(schedule), 6, rng)
+    chosen = sample_jumps(jumps(schedule), 6, rng)
     z_t = torch.randn(6, 4, 3, 3, generator=rng)
     h, t, middle, s = chosen.unbind(1)
 
@@ -112,7 +112,7 @@ def test_the_fixed_point_is_the_exact_solution():
             rows.append((z - torch.linalg.matrix_exp(-matrix * d) @ z) / d)
         return torch.stack(rows)
 
-    chosen = drawn(jumps(schedule), 20, generator("exact"))
+    chosen = sample_jumps(jumps(schedule), 20, generator("exact"))
     z_t = torch.randn(20, 2, generator=generator("z"), dtype=torch.float64)
     assert torch.allclose(
         consistency_target(schedule, exact, z_t, chosen), exact(z_t, chosen[:, 1], chosen[:, 0]), atol=1e-9

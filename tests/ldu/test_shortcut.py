@@ -10,8 +10,7 @@ from unlearnable.ldu import teach
 from unlearnable.ldu.config import ShortcutConfig
 from unlearnable.ldu.consistency import finest
 from unlearnable.ldu.phi import Phi, load_phi
-from unlearnable.ldu.shortcut import Shortcut, fingerprint
-from unlearnable.ldu.stepsize import WIDTH, features
+from unlearnable.ldu.shortcut import WIDTH, Shortcut, features, fingerprint
 from unlearnable.ldu.teach import ShortcutTrainer
 from unlearnable.models.base import Condition
 from unlearnable.rng import generator

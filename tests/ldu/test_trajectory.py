@@ -8,12 +8,11 @@ import torch
 from tiny import FAMILIES, PROMPT, SIDE, adapt, build, pictures
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.images import files
-from unlearnable.ldu.course import Course, Route
 from unlearnable.ldu.methods import ldu
 from unlearnable.ldu.phi import phi_of
 from unlearnable.ldu.shift import Rho
 from unlearnable.ldu.shortcut import Shortcut
-from unlearnable.ldu.trajectory import Trajectory
+from unlearnable.ldu.trajectory import Course, Route, Trajectory
 from unlearnable.protection import sealing as work
 from unlearnable.protection import strengths
 from unlearnable.protection.adjust import adjusted

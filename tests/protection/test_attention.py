@@ -41,7 +41,7 @@ def test_the_attention_term_against_the_stock_processors_scores(family, word, su
     model, x = fitted(family), pictures(2, seed=3)
     t, noise = torch.tensor([100, 700]), normal(["a", "b"], (4, 8, 8), "n")
     c = model.condition([PROMPT])
-    loss = LessAttention(0.7, word, summed).told(model, PROMPT)
+    loss = LessAttention(0.7, word, summed).for_prompt(model, PROMPT)
     ours = loss(model, x, Batch(t, noise, c))
     twin, kept = model.copy(), []
     twin.denoiser.set_attn_processor(Keeping(kept))

@@ -17,7 +17,7 @@ from unlearnable.protection.maxmin import Game, Protected, SetTrainer
 from unlearnable.protection.methods import eudp, udp
 from unlearnable.protection.objectives import Objective, denoising
 from unlearnable.protection.parameterisation import Pixels
-from unlearnable.protection.probe import magnitudes, middle, spread
+from unlearnable.protection.probe import interpolated, magnitudes, middle
 from unlearnable.protection.records import NEVER, Deltas, Records, Views
 from unlearnable.protection.surrogates import view
 from unlearnable.protection.timesteps import TimestepDistribution, draw, probabilities
@@ -194,7 +194,7 @@ def test_measured_magnitudes_time_by_time():
             (gradient,) = torch.autograd.grad((model.predict(z_t, t, shown.condition) - noise).square().mean(), y)
             expected += float(gradient.square().mean().sqrt()) / 2
         assert float(found[b]) == pytest.approx(expected, rel=1e-4)
-    p = spread(found, 1000)
+    p = interpolated(found, 1000)
     assert float(p.sum()) == pytest.approx(1) and (p >= 0).all() and float(p[0] / p[125]) == pytest.approx(1)
     assert float(p[middle(3, 4, 1000)] / p[125]) == pytest.approx(float(found[3] / found[0]))
     assert float(p[250] / p[125]) == pytest.approx(float((found[0] + found[1]) / 2 / found[0]))

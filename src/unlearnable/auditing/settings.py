@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from unlearnable import registry
 from unlearnable.errors import UsageError, suggestion
+from unlearnable.inputs import MODEL, flag_of, joined, setting
 
 if TYPE_CHECKING:
     from unlearnable.models.base import Model
@@ -28,22 +29,22 @@ class Settings:
     encoders whose latents are compared before and after protection (`evaluation.shifts`).
     """
 
-    attacks: tuple[str, ...] = ("dreambooth",)
-    purify: tuple[str, ...] = (NONE, "jpeg:75", "diffpure")
-    prompt: str = "a photo of sks"
-    seeds: tuple[int, ...] = (0,)
-    preset: str = "auto"
-    steps: int | None = None
-    generated: int = 8
+    attacks: tuple[str, ...] = setting(("dreambooth",), "Attackers, see `personalize --list`.", flag="attack")
+    purify: tuple[str, ...] = setting((NONE, "jpeg:75", "diffpure"), "Countermeasures, see `purify --list`.")
+    prompt: str = setting("a photo of sks", "What the pictures show, the subject as sks.")
+    seeds: tuple[int, ...] = setting((0,), "Seeds of the trainings, e.g. 0,1,2.")
+    preset: str = setting("auto", "auto (by the model's size), paper or embedded.")
+    steps: int | None = setting(None, "Training steps, in place of the preset's.")
+    generated: int = setting(8, "Pictures to draw from each attacker's model.")
     sampling: int = 30
     draws: int = 32
-    features: str = "embedded-features"
-    against: str = "flux2,sd1"
-    model: str = "embedded"
-    revision: str | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    offline: bool = False
+    features: str = setting("embedded-features", "Network that judges similarity.")
+    against: str = setting("flux2,sd1", "Encoders that are asked what models see; see `encoders list`.")
+    model: str = setting("embedded", "embedded, a diffusers folder or a hub id.", MODEL)
+    revision: str | None = setting(None, "Revision of a hub model.", MODEL)
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.", MODEL)
+    dtype: str = setting("auto", "auto, float32 or bfloat16.", MODEL)
+    offline: bool = setting(False, "Never touch the network.", MODEL)
 
     def __post_init__(self) -> None:
         for name in ("attacks", "seeds"):
@@ -100,9 +101,6 @@ class Settings:
         words += ["--held-out", str(held_out)] if held_out else []
         for field in fields(self):
             value = getattr(self, field.name)
-            if value == field.default or field.name in ("sampling", "draws"):
-                continue
-            flag = {"attacks": "attack"}.get(field.name, field.name)
-            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            words += [f"--{flag}"] if value is True else [f"--{flag}", text]
+            if value != field.default and "help" in field.metadata:
+                words += [flag_of(field)] if value is True else [flag_of(field), joined(value)]
         return shlex.join(words)

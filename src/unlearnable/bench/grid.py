@@ -8,6 +8,7 @@ from itertools import product
 
 from unlearnable.bench.study import CLEAN, CONTROLS, RANDOM, SAME, UNTOUCHED, Study
 from unlearnable.errors import UsageError, suggestion
+from unlearnable.inputs import assignments
 
 AXES = ("model", "subject", "method", "budget", "purify", "attack", "prompt", "defender", "share", "seed")
 
@@ -70,15 +71,15 @@ def usual(study: Study, purify: str, prompt: str, defender: str, share: float) -
 
 
 def chosen(candidates: Iterable[Point], only: Sequence[str]) -> list[Point]:
-    """The points that ``axis=value|value`` texts select. A control is not filtered by an axis that it does not have.
+    """The points that ``axis=value|value`` texts select (`inputs.assignments`).
 
-    Raises UsageError for an axis or a value that no point has, and where no point is left.
+    A control is not filtered by an axis that it does not have. Raises UsageError for an axis or a value that no point
+    has, and where no point is left.
     """
     candidates, allowed = list(candidates), {}
-    for text in only:
-        axis, equals, values = text.partition("=")
-        if axis not in AXES or not equals:
-            raise UsageError(f"{text!r} chooses nothing: write axis=value, {suggestion(axis, list(AXES))}")
+    for axis, values in assignments(only, "--only").items():
+        if axis not in AXES:
+            raise UsageError(f"--only has no axis {axis!r}: {suggestion(axis, list(AXES))}")
         allowed[axis] = values.split("|")
         existing = [value for value in dict.fromkeys(label(p, axis) for p in candidates) if value]
         for value in allowed[axis]:

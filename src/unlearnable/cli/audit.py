@@ -7,17 +7,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unlearnable.auditing.settings import Settings
 from unlearnable.cli import flags
 from unlearnable.cli.lists import show_all
-from unlearnable.errors import UsageError
 
 if TYPE_CHECKING:
     from unlearnable.auditing.facts import Audit
-    from unlearnable.auditing.settings import Settings
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -26,7 +25,7 @@ unlearnable audit photos protected --prompt "a photo of sks dog" --held-out othe
 unlearnable audit photos protected -o report --attack dreambooth,lora --purify none,jpeg:75+resize:0.5 --seeds 0,1,2
 
 An audit that was interrupted goes on when the same command is given again."""
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
 
 
 def choices(asked: bool) -> None:
@@ -38,58 +37,36 @@ def choices(asked: bool) -> None:
         raise typer.Exit
 
 
+@flags.with_settings(changes=Settings)
 def audit(
     clean: Annotated[Path, typer.Argument(help="Folder of the clean pictures of one subject.")],
     protected: Annotated[Path, typer.Argument(help="Folder of their protected twins, of the same names.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report; made if need be.")] = Path("audit"),
-    attack: Annotated[str, typer.Option(help="Attackers, see `personalize --list`.")] = "dreambooth",
-    purify: Annotated[str, typer.Option(help="Countermeasures, see `purify --list`.")] = "none,jpeg:75,diffpure",
     held_out: Annotated[Path | None, typer.Option(help="Other clean pictures of the subject, to test on.")] = None,
-    prompt: Annotated[str, typer.Option(help="What the pictures show, the subject as sks.")] = "a photo of sks",
-    seeds: Annotated[str, typer.Option(help="Seeds of the trainings, e.g. 0,1,2.")] = "0",
-    preset: Annotated[str, typer.Option(help="auto (by the model's size), paper or embedded.")] = "auto",
-    steps: Annotated[int | None, typer.Option(help="Training steps, in place of the preset's.")] = None,
-    generated: Annotated[int, typer.Option(help="Pictures to draw from each attacker's model.")] = 8,
-    features: Annotated[str, typer.Option(help="Network that judges similarity.")] = "embedded-features",
-    against: Annotated[
-        str, typer.Option(help="Encoders that are asked what models see; see `encoders list`.")
-    ] = "flux2,sd1",
-    model: flags.Model = "embedded",
-    revision: flags.Revision = None,
     dry_run: flags.DryRun = False,
     as_json: flags.Json = False,
-    device: flags.Device = "auto",
-    dtype: flags.Dtype = "auto",
-    offline: flags.Offline = False,
     show: Annotated[
         bool, typer.Option("--list", callback=choices, is_eager=True, help="List attackers, countermeasures; stop.")
     ] = False,
+    changes: Any = None,
 ) -> None:
     """Attack your own pictures, clean and protected, and report what the attackers learned: measured, not promised."""
-    from unlearnable.auditing.settings import Settings
     from unlearnable.cli import protect as cli_protect
 
-    settings = Settings(
-        attacks=listed(attack), purify=listed(purify), prompt=prompt, seeds=numbers(seeds), preset=preset, steps=steps,
-        generated=generated, features=features, against=against, model=model, revision=revision, device=device,
-        dtype=dtype, offline=offline,
-    )  # fmt: skip
+    settings = Settings(**changes)
     cli_protect.tell_unaccepted([clean, protected, *([held_out] if held_out else [])], True, None, False)
     if dry_run:
         preview(clean, protected, settings, held_out)
         return
     from unlearnable.auditing.run import audit as run
 
-    try:
-        with cli_protect.bar("auditing") as tell:
-            progress = tell if cli_protect.talk.is_terminal else spoken()
-            done = run(clean, protected, out, settings, held_out=held_out, progress=progress)
-    except KeyboardInterrupt as error:
+    def kept() -> str:
         finished = len(list((out / "cells").glob("*.json")))
-        cli_protect.talk.print(
-            f"unlearnable: interrupted; {finished} finished trials are kept, the same command goes on from here"
-        )
-        raise typer.Exit(INTERRUPTED) from error
+        return f"{finished} finished trials are kept, the same command goes on from here"
+
+    with cli_protect.interruptible(kept), cli_protect.bar("auditing") as tell:
+        progress = tell if cli_protect.talk.is_terminal else spoken()
+        done = run(clean, protected, out, settings, held_out=held_out, progress=progress)
     report(done, as_json)
     if done.problems:
         raise typer.Exit(FAILED)
@@ -152,14 +129,3 @@ def spoken() -> Callable[[float, int, str], None]:
         talk.print(f"{round(done)} of {total} done{about}: {what}", style="dim", markup=False)
 
     return tell
-
-
-def listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(map(int, listed(text)))
-    except ValueError as error:
-        raise UsageError(f"seeds {text!r} are not whole numbers: give some, such as 0,1,2") from error

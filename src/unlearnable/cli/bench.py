@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from dataclasses import replace
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from unlearnable.bench.study import Study
     from unlearnable.evaluation.rates import Estimate
 
-INTERRUPTED, FAILED = 130, 1
+FAILED = 1
 app = typer.Typer(no_args_is_help=True, help="Every method against every attacker and countermeasure, by a recipe.")
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -65,22 +66,21 @@ def run(
         preview(study, out, chosen)
         return
     from unlearnable.bench.run import bench
-    from unlearnable.cli.protect import bar, talk
+    from unlearnable.cli.protect import bar, interruptible, talk
 
     command = shlex.join(["unlearnable", "bench", "run", str(recipe), "-o", str(out)])
     command += f" --data {shlex.quote(str(data))}" if data is not None else ""
     command += "".join(f" --only {shlex.quote(text)}" for text in chosen)
-    threads = threads or (1 if ray else 0 if jobs == 1 else shared_out(jobs))
-    try:
-        with bar("benchmark") as tell:
-            progress = tell if talk.is_terminal else spoken
-            options: dict[str, Any] = {"retry": retry, "minutes": minutes, "command": command, "progress": progress}
-            options |= {"executor": place(jobs, threads, ray, gpus_per_cell), "threads": threads, "only": chosen}
-            done = bench(study, out, **options)
-    except KeyboardInterrupt as error:
-        finished = len(list((out / "cells").glob("*.json")))
-        talk.print(f"unlearnable: interrupted; {finished} cells are kept, the same command goes on from here")
-        raise typer.Exit(INTERRUPTED) from error
+    threads = threads or (1 if ray else 0 if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs))
+
+    def kept() -> str:
+        return f"{len(list((out / 'cells').glob('*.json')))} cells are kept, the same command goes on from here"
+
+    with interruptible(kept), bar("benchmark") as tell:
+        progress = tell if talk.is_terminal else spoken
+        options: dict[str, Any] = {"retry": retry, "minutes": minutes, "command": command, "progress": progress}
+        options |= {"executor": place(jobs, threads, ray, gpus_per_cell), "threads": threads, "only": chosen}
+        done = bench(study, out, **options)
     for line in done.failed:
         what = ", ".join(str(line[name]) for name in ("subject", "method", "budget", "purify", "attack") if line[name])
         talk.print(f"{line['status']}: {what}: {line['message']}", style="red", markup=False)
@@ -155,12 +155,6 @@ def place(jobs: int, threads: int, ray: str | None, gpus: float) -> Executor:
     from unlearnable.bench.executors.serial import SerialExecutor
 
     return SerialExecutor()
-
-
-def shared_out(jobs: int) -> int:
-    import os
-
-    return max(1, (os.cpu_count() or 1) // jobs)
 
 
 def spoken(done: float, total: int, what: str = "") -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unlearnable.cli import flags
+from unlearnable.inputs import split
 
 if TYPE_CHECKING:
     from unlearnable.evaluation.shifts import Report, Shift
@@ -60,7 +61,7 @@ def check(
     from unlearnable.models.encoders.load import load
 
     encoders = load(against, offline=offline)
-    chains = [text.strip() for text in purify.split(",") if text.strip()]
+    chains = split(purify, tuple[str, ...], "--purify")
     with bar("comparing") as tell:
         report = compare(
             clean, protected, encoders, purify=chains, side=side, recursive=recursive, seed=seed, progress=tell

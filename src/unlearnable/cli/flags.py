@@ -7,17 +7,14 @@ from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
 
 import typer
 
-from unlearnable.inputs import FILES, METHOD, MODEL, setting
+from unlearnable.inputs import FILES, METHOD, MODEL, flag_of, joined, setting, split
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if need be.")]
-Model = Annotated[str, typer.Option(help="embedded, a diffusers folder or a hub id.", rich_help_panel=MODEL)]
-Revision = Annotated[str | None, typer.Option(help="Revision of a hub model.", rich_help_panel=MODEL)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)]
-Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel=MODEL)]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.", rich_help_panel=MODEL)]
 Seed = Annotated[int, typer.Option(help="Seed of all randomness.", rich_help_panel=METHOD)]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.", rich_help_panel=FILES)]
@@ -32,7 +29,7 @@ JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a pictu
 
 @dataclass(frozen=True)
 class Loading:
-    """Which model, and how it is loaded: options of `models.load.load_model`."""
+    """The model and the options of `models.load.load_model`."""
 
     model: str = setting("embedded", "embedded, a diffusers folder or a hub id.", MODEL)
     revision: str | None = setting(None, "Revision of a hub model.", MODEL)
@@ -45,23 +42,23 @@ class Loading:
 def with_settings(**kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A decorator for commands: a flag for each `inputs.setting` of dataclasses.
 
-    ``with_settings(given=Recipe)`` calls the command with `given`, the fields that somebody named and their values.
+    ``with_settings(changes=Recipe)`` calls the command with `changes`, the fields that somebody named and their values.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name not in kinds]
-        made = {name: flags_of(kind) for name, kind in kinds.items()}
-        flags = [flag for group in made.values() for flag in group.values()]
+        groups = {name: flags_of(kind) for name, kind in kinds.items()}
+        flags = [flag for group in groups.values() for flag in group.values()]
 
         @wraps(command)
         def call(**values: Any) -> None:
-            taken = {name: {flag: values.pop(flag) for flag in group} for name, group in made.items()}
-            named = {name: {k: v for k, v in group.items() if v is not None} for name, group in taken.items()}
-            command(**values, **named)
+            grouped = {name: {flag: values.pop(flag) for flag in group} for name, group in groups.items()}
+            named = {name: {k: v for k, v in group.items() if v is not None} for name, group in grouped.items()}
+            command(**values, **{name: typed(kinds[name], group) for name, group in named.items()})
 
-        found: Any = call
-        found.__signature__ = inspect.Signature([*own, *flags])
-        found.__annotations__ = {p.name: p.annotation for p in (*own, *flags)}
+        decorated: Any = call
+        decorated.__signature__ = inspect.Signature([*own, *flags])
+        decorated.__annotations__ = {p.name: p.annotation for p in (*own, *flags)}
         return call
 
     return decorate
@@ -72,12 +69,20 @@ def flags_of(kind: type) -> dict[str, inspect.Parameter]:
     return {f.name: flag(f, hints[f.name]) for f in fields(kind) if "help" in f.metadata}
 
 
-def flag(found: Field[Any], hint: Any) -> inspect.Parameter:
+def typed(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    """The values of flags as the fields have them: texts with commas become tuples."""
+    hints = get_type_hints(kind)
+    named = {f.name: flag_of(f) for f in fields(kind) if f.name in values}
+    tuples = {name for name in values if get_origin(hints[name]) is tuple}
+    return {k: split(v, hints[k], named[k]) if k in tuples else v for k, v in values.items()}
+
+
+def flag(field: Field[Any], hint: Any) -> inspect.Parameter:
     """The flag of a field; it is None where nobody gives it, so that a recipe's value stands."""
-    name = f"--{found.name.replace('_', '-')}"
-    shown = str(found.default) if found.default not in (None, "", False) else False
+    shown = joined(field.default) if field.default not in (None, "", False) else False
     option = typer.Option(
-        name, help=found.metadata["help"], rich_help_panel=found.metadata["panel"], show_default=shown
+        flag_of(field), help=field.metadata["help"], rich_help_panel=field.metadata["panel"], show_default=shown
     )
-    annotation = Annotated[hint | None, option]
-    return inspect.Parameter(found.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    kind: Any = str if get_origin(hint) is tuple else hint
+    annotation = Annotated[kind | None, option]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

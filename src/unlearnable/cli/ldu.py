@@ -32,10 +32,9 @@ accelerate launch -m unlearnable.cli train-ldu pictures -r -o rho.safetensors --
 unlearnable protect photos -o protected --method ldu-fast --options rho=rho.safetensors
 
 Each folder inside is one subject. The same command goes on where it was interrupted."""
-INTERRUPTED = 130
 
 
-@flags.with_settings(given=ShortcutConfig, where=flags.Loading)
+@flags.with_settings(changes=ShortcutConfig, loading=flags.Loading)
 def train_shortcut(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
@@ -43,24 +42,24 @@ def train_shortcut(
     seed: flags.Seed = 0,
     recursive: flags.Recursive = False,
     as_json: flags.Json = False,
-    given: Any = None,
-    where: Any = None,
+    changes: Any = None,
+    loading: Any = None,
 ) -> None:
     """Train a shortcut model, a LoRA that samples in 1 to 8 steps; the method ldu denoises with it."""
     from unlearnable.ldu import train
 
     with learning() as tell:
-        settings = ShortcutConfig(**given)
+        settings = ShortcutConfig(**changes)
         report = train.train_shortcut(
-            inputs, out, prompt=prompt, settings=settings, seed=seed, recursive=recursive, progress=tell, **where
+            inputs, out, prompt=prompt, settings=settings, seed=seed, recursive=recursive, progress=tell, **loading
         )
     rows = report["few steps"]
     lines = [f"{'steps':>5}  " + "  ".join(f"{name:>8}" for name in rows)]
     lines += [f"{k:>5}  " + "  ".join(f"{row[k]:8.3f}" for row in rows.values()) for k in rows["ddim"]]
-    say(report, as_json, ["distance from the samples of 64 DDIM steps, their spread being 1:", *lines])
+    print_report(report, as_json, ["distance from the samples of 64 DDIM steps, their spread being 1:", *lines])
 
 
-@flags.with_settings(given=RhoConfig, where=flags.Loading)
+@flags.with_settings(changes=RhoConfig, loading=flags.Loading)
 def train_ldu(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures, a subject a folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
@@ -72,8 +71,8 @@ def train_ldu(
     seed: flags.Seed = 0,
     recursive: flags.Recursive = False,
     as_json: flags.Json = False,
-    given: Any = None,
-    where: Any = None,
+    changes: Any = None,
+    loading: Any = None,
 ) -> None:
     """Train the network of ldu-fast, which protects a picture it never saw in one pass."""
     from unlearnable.ldu import train
@@ -82,13 +81,13 @@ def train_ldu(
     budget = 36.1 if psnr is eps is perceptual is None else psnr
     method: Any = Recipe(method="ldu", psnr=budget, eps=eps, perceptual=perceptual, options=options).protection()
     with learning() as tell:
-        settings = RhoConfig(**given)
+        settings = RhoConfig(**changes)
         report = train.train_rho(
             inputs, out, method, prompt=prompt, settings=settings, seed=seed, recursive=recursive,
-            progress=tell, **where,
+            progress=tell, **loading,
         )  # fmt: skip
     rows = [f"{name:>8}  {value:.4f}" for name, value in report.get("loss", {}).items()]
-    say(report, as_json, [f"{report['budget']}; brought down by {report['phi']}; denoising loss:", *rows])
+    print_report(report, as_json, [f"{report['budget']}; denoised by {report['phi']}; denoising loss:", *rows])
 
 
 @contextmanager
@@ -96,15 +95,11 @@ def learning() -> Iterator[Any]:
     """A progress bar with the time left; on an interruption it says how to resume, and exits."""
     from unlearnable.cli import protect as cli_protect
 
-    try:
-        with cli_protect.bar("learning") as tell:
-            yield lambda done, total, loss: tell(done, total, f"learning, loss {loss:.4f}")
-    except KeyboardInterrupt as error:
-        cli_protect.talk.print("unlearnable: interrupted; the same command goes on from here")
-        raise typer.Exit(INTERRUPTED) from error
+    with cli_protect.interruptible(lambda: "the same command goes on from here"), cli_protect.bar("learning") as tell:
+        yield lambda done, total, loss: tell(done, total, f"learning, loss {loss:.4f}")
 
 
-def say(report: dict[str, Any], as_json: bool, lines: list[str]) -> None:
+def print_report(report: dict[str, Any], as_json: bool, lines: list[str]) -> None:
     """Print the report to stdout, and unreadable files to stderr; with any of these the exit code is 1."""
     from unlearnable.cli.protect import talk
     from unlearnable.errors import shown
@@ -114,7 +109,7 @@ def say(report: dict[str, Any], as_json: bool, lines: list[str]) -> None:
     if as_json:
         sys.stdout.write(json.dumps(report) + "\n")
     else:
-        done = f"{shown(report['file'])}: {report['pictures']} pictures, {report['seconds']:g} s"
-        sys.stdout.write("\n".join([done, *lines]) + "\n")
+        summary = f"{shown(report['file'])}: {report['pictures']} pictures, {report['seconds']:g} s"
+        sys.stdout.write("\n".join([summary, *lines]) + "\n")
     if report["failed"]:
         raise typer.Exit(1)

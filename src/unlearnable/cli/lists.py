@@ -43,8 +43,8 @@ def table(entries: Sequence[Entry]) -> list[str]:
         cells = [f"{cell:>{w}}" if i == 3 else f"{cell:{w}}" for i, (cell, w) in enumerate(zip(row, widths))]
         lines.append("  ".join(cells).rstrip())
         if entry:
-            said = entry.summary.partition(": ")[2] or entry.summary
-            lines += textwrap.wrap(said, 96, initial_indent="    ", subsequent_indent="    ")
+            summary = entry.summary.partition(": ")[2] or entry.summary
+            lines += textwrap.wrap(summary, 96, initial_indent="    ", subsequent_indent="    ")
     note = "passes: how often a denoiser is asked about one picture at the paper's settings, training included"
     return [*lines, note]
 

@@ -61,12 +61,11 @@ def measure(
     from unlearnable.cli import protect as cli_protect
     from unlearnable.metrics import folders
 
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
     options: dict[str, Any] = {"features": features, "device": device, "recursive": recursive, "seed": seed}
     options["offline"] = offline
     cli_protect.tell_unaccepted([clean, protected], recursive, None, False)
     with cli_protect.bar("measuring") as tell:
-        report = folders.measure(clean, protected, names, progress=tell, **options)
+        report = folders.measure(clean, protected, metrics, progress=tell, **options)
     if as_json:
         sys.stdout.write(json.dumps(as_dict(report), allow_nan=False) + "\n")
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 
 from unlearnable.cli import flags
 from unlearnable.cli.lists import listing
-from unlearnable.inputs import assignments, paths
+from unlearnable.inputs import TRAINING, assignments, paths, setting
 
 if TYPE_CHECKING:
     from unlearnable.jobs.personalize import Learned
@@ -23,23 +24,28 @@ unlearnable personalize photos -o learned --prompt "a photo of sks dog"
 unlearnable personalize photos -o learned --attack lora --held-out others --steps 400 --set rank=16
 
 A run that was interrupted goes on when the same command is given again."""
-INTERRUPTED = 130
 
 
-@flags.with_settings(where=flags.Loading)
+@dataclass(frozen=True)
+class Changes:
+    """An attacker's settings that have a flag each; `--set` takes all."""
+
+    steps: int | None = setting(None, "Training steps, in place of the preset's.", TRAINING)
+    lr: float | None = setting(None, "Learning rate, in place of the preset's.", TRAINING)
+    batch: int | None = setting(None, "Pictures a step, in place of the preset's.", TRAINING)
+    token: str | None = setting(None, "Word for the subject in the prompt, in place of sks.", TRAINING)
+
+
+@flags.with_settings(changes=Changes, loading=flags.Loading)
 def personalize(
     inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures of one subject.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is learned; made if need be.")],
     attack: Annotated[str, typer.Option(help="Attacker; see --list.")] = "dreambooth",
     prompt: Annotated[str, typer.Option(help="What the pictures show, the subject as sks.")] = "a photo of sks",
     preset: Annotated[str, typer.Option(help="auto (by the model's size), paper or embedded.")] = "auto",
-    steps: Annotated[int | None, typer.Option(help="Training steps, in place of the preset's.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate, in place of the preset's.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Pictures a step, in place of the preset's.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Another setting, e.g. text_lr=5e-7, rank=16, augment=true.")
     ] = None,
-    token: Annotated[str | None, typer.Option(help="Word for the subject in the prompt, in place of sks.")] = None,
     held_out: Annotated[Path | None, typer.Option(help="Other clean pictures of the subject, to test on.")] = None,
     class_images: Annotated[Path | None, typer.Option(help="Pictures of the class, for prior preservation.")] = None,
     samples: Annotated[int, typer.Option(min=0, help="How many pictures to generate.")] = 8,
@@ -49,28 +55,27 @@ def personalize(
     show: Annotated[
         bool, typer.Option("--list", callback=listing("attacker"), is_eager=True, help="List the attackers and stop.")
     ] = False,
-    where: Any = None,
+    changes: Any = None,
+    loading: Any = None,
 ) -> None:
     """Train an attacker on pictures, to see what it learns from them; on your own pictures only."""
     from unlearnable.cli import protect as cli_protect
     from unlearnable.jobs import personalize as personalizing
 
-    changes = {"steps": steps, "lr": lr, "batch": batch, "token": token}
-    seen = [*paths(inputs), *(folder for folder in (held_out, class_images) if folder)]
-    cli_protect.tell_unaccepted(seen, recursive, out, False)
-    try:
-        with cli_protect.bar("learning") as tell:
-            learned = personalizing.personalize(
-                inputs, out, attack=attack, prompt=prompt, preset=preset, seed=seed, samples=samples,
-                settings=parsed(settings or []) | {name: value for name, value in changes.items() if value is not None},
-                held_out=[held_out] if held_out else (), class_images=[class_images] if class_images else (),
-                recursive=recursive, progress=lambda done, total, loss: tell(done, total), **where,
-            )  # fmt: skip
-    except KeyboardInterrupt as error:
+    named = [*paths(inputs), *(folder for folder in (held_out, class_images) if folder)]
+    cli_protect.tell_unaccepted(named, recursive, out, False)
+
+    def kept() -> str:
         resumable = (out / personalizing.TRAINING).exists()
-        where_to = "the same command goes on from its checkpoint" if resumable else "nothing was kept yet"
-        cli_protect.talk.print(f"unlearnable: interrupted; {where_to}", markup=False)
-        raise typer.Exit(INTERRUPTED) from error
+        return "the same command goes on from its checkpoint" if resumable else "nothing was kept yet"
+
+    with cli_protect.interruptible(kept), cli_protect.bar("learning") as tell:
+        learned = personalizing.personalize(
+            inputs, out, attack=attack, prompt=prompt, preset=preset, seed=seed, samples=samples,
+            settings=parsed(settings or []) | changes,
+            held_out=[held_out] if held_out else (), class_images=[class_images] if class_images else (),
+            recursive=recursive, progress=lambda done, total, loss: tell(done, total), **loading,
+        )  # fmt: skip
     report(learned, as_json)
     if learned.failed:
         raise typer.Exit(1)

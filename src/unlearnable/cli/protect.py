@@ -1,11 +1,11 @@
-"""How `unlearnable protect` looks to its user: plan, progress, results, summary."""
+"""Output of `unlearnable protect`: plan, progress, results, summary."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -68,22 +68,22 @@ def run(
     comparison = compared(Path(out), recipe) if compare else nullcontext(None)
     with counted(out), comparison as sheets, bar() as tell:
 
-        def told(done: float, total: int) -> None:
+        def report(done: float, total: int) -> None:
             written = counts["protected"] + counts["skipped"]
             tell(done, total, f"protecting, {written} of {total} written")
 
-        options: dict[str, Any] = {"mask": mask, "recursive": recursive, "overwrite": overwrite, "progress": told}
+        options: dict[str, Any] = {"mask": mask, "recursive": recursive, "overwrite": overwrite, "progress": report}
         options["ray"] = ray
-        options["remark"] = lambda said: talk.print(said, style="dim", markup=False)
+        options["remark"] = lambda text: talk.print(text, style="dim", markup=False)
         for result in batch.protect(inputs, out, recipe, **options):
             counts[result.status] += 1
             show(result, as_json)
             if sheets and result.output:
                 sheets.add(Path(result.source), Path(result.output), result.measured)
-    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     pace = counts["protected"] / (time.monotonic() - started)
     talk.print(
-        f"{said}{f', {pace:.3g} pictures a second' if ray and counts['protected'] else ''}; journal in {shown(out)}"
+        f"{summary}{f', {pace:.3g} pictures a second' if ray and counts['protected'] else ''}; journal in {shown(out)}"
     )
     return counts["failed"]
 
@@ -103,25 +103,25 @@ def compared(out: Path, recipe: Recipe) -> Iterator[Comparison]:
 
 @contextmanager
 def counted(out: Path | str) -> Iterator[None]:
-    """Say how many pictures there are, and that the same command goes on, when a run is stopped by whatever stops it.
+    """When a run is stopped, say how many pictures are finished and that the same command resumes.
 
     The journal and the disk are asked, not what was shown: a picture may be finished and not yet be shown.
     """
-    from unlearnable.jobs.places import Folder
+    from unlearnable.jobs.sinks import Folder
 
     try:
         yield
     except (KeyboardInterrupt, DiskError) as error:
-        kept = f"what is finished is in {shown(out)}"
+        sentence = f"what is finished is in {shown(out)}"
         if URL not in str(out) and Path(out).is_dir():
             folder = Folder.open(Path(out))
-            done = sum(map(folder.has, folder.journal.done.values()))
-            kept = f"{done} finished {'picture is' if done == 1 else 'pictures are'} in {shown(out)}"
+            finished = sum(map(folder.has, folder.journal.done.values()))
+            sentence = f"{finished} finished {'picture is' if finished == 1 else 'pictures are'} in {shown(out)}"
         goes_on = "the same command goes on from there"
         if isinstance(error, KeyboardInterrupt):
-            talk.print(f"unlearnable: interrupted; {kept}; {goes_on}", markup=False)
+            talk.print(f"unlearnable: interrupted; {sentence}; {goes_on}", markup=False)
             raise SystemExit(INTERRUPTED) from error
-        talk.print(f"stopped; {kept}; {goes_on}", markup=False)
+        talk.print(f"stopped; {sentence}; {goes_on}", markup=False)
         raise
 
 
@@ -129,13 +129,15 @@ def tell_unaccepted(inputs: list[Path], recursive: bool, out: Path | None, as_js
     """One line that counts what folders hold and is not accepted; with `as_json` a JSON object for each as well."""
     from unlearnable.images import files
 
-    left = files.unaccepted(inputs, recursive, out)
-    if not left:
+    skipped = files.unaccepted(inputs, recursive, out)
+    if not skipped:
         return
     if as_json:
-        for path, kind in left:
+        for path, kind in skipped:
             sys.stdout.write(json.dumps({"source": str(path), "status": "not accepted", "kind": kind}) + "\n")
-    talk.print(f"not accepted: {files.summary(left)}; export them as one of {ACCEPTED}", style="yellow", markup=False)
+    talk.print(
+        f"not accepted: {files.summary(skipped)}; export them as one of {ACCEPTED}", style="yellow", markup=False
+    )
 
 
 def show(result: Result, as_json: bool) -> None:
@@ -165,14 +167,14 @@ def show(result: Result, as_json: bool) -> None:
 
 
 def preview(inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, recursive: bool, as_json: bool) -> int:
-    """What a run would do, picture by picture, without a model and without writing anything."""
+    """Print what a run would do, picture by picture, without a model and without writing anything."""
     from unlearnable.errors import PictureError
     from unlearnable.images import files
-    from unlearnable.jobs.check import check
+    from unlearnable.jobs.run import check
 
     settings, failed = recipe.protection(), 0
     tell_unaccepted(inputs, recursive, out, as_json)
-    pairs = files.find(inputs, recursive, out, recipe.wanted)
+    pairs = files.find(inputs, recursive, out, recipe.pillow_format)
     check(recipe, pairs, mask)
     for source, name in pairs:
         try:
@@ -182,7 +184,7 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, re
             talk.print(f"would fail: {error}", style="red", markup=False)
             continue
         height, width = picture.pixels.shape[:2]
-        kind, _ = files.output_format(picture.format, recipe.wanted, plain=picture.plain)
+        kind, _ = files.output_format(picture.format, recipe.pillow_format, plain=picture.plain)
         target = files.target(out, files.output_name(name, kind))
         if as_json:
             plan = {"source": str(source), "output": str(target), "width": width, "height": height, "status": "planned"}
@@ -197,6 +199,16 @@ def preview(inputs: list[Path], out: Path, recipe: Recipe, mask: Path | None, re
 
 
 @contextmanager
+def interruptible(kept: Callable[[], str]) -> Iterator[None]:
+    """On an interruption, say what is `kept` and how to go on, and exit with 130."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        talk.print(f"unlearnable: interrupted; {kept()}", markup=False)
+        raise SystemExit(INTERRUPTED) from error
+
+
+@contextmanager
 def bar(verb: str = "protecting") -> Iterator[Any]:
     """A progress bar over work that is done; a stream that is no terminal gets none."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
@@ -205,8 +217,8 @@ def bar(verb: str = "protecting") -> Iterator[Any]:
         task, eta = progress.add_task(verb, total=None, left=""), Eta()
 
         def tell(done: float, total: int, what: str = verb) -> None:
-            left = eta.left(done, total)
-            said = f"about {timedelta(seconds=round(left))} left" if left is not None else ""
-            progress.update(task, completed=done, total=total, description=what, left=said)
+            seconds = eta.remaining(done, total)
+            estimate = f"about {timedelta(seconds=round(seconds))} left" if seconds is not None else ""
+            progress.update(task, completed=done, total=total, description=what, left=estimate)
 
         yield tell

@@ -16,26 +16,25 @@ unlearnable purify protected -o purified --how jpeg:75+resize:0.5
 
 unlearnable purify protected -o purified --how diffpure:0.1 --model stable-diffusion-v1-5/stable-diffusion-v1-5
 
-A purifier is its name, or name:strength, or name:strength:setting=value; + joins them to a chain."""
+A purifier is its name, or name:strength, or name:strength:setting=value; + joins them to a chain.
+
+A model is loaded only for a chain that needs one."""
 
 
+@flags.with_settings(loading=flags.Loading)
 def purify(
     inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures.")],
     out: flags.Out,
     how: Annotated[str, typer.Option(help="Chain such as jpeg:75+resize:0.5; see --list.")] = "jpeg:75",
-    model: Annotated[str, typer.Option(help="For those that need one: embedded, a folder or a hub id.")] = "embedded",
-    revision: flags.Revision = None,
     seed: flags.Seed = 0,
     keep_metadata: flags.KeepMetadata = False,
     recursive: flags.Recursive = False,
     overwrite: flags.Overwrite = False,
     as_json: flags.JsonLines = False,
-    device: flags.Device = "auto",
-    dtype: flags.Dtype = "auto",
-    offline: flags.Offline = False,
     show: Annotated[
         bool, typer.Option("--list", callback=listing("purifier"), is_eager=True, help="List the purifiers and stop.")
     ] = False,
+    loading: Any = None,
 ) -> None:
     """Do to pictures what an attacker does before training on them: JPEG, resizing, DiffPure and the like."""
     from unlearnable.cli import protect as cli_protect
@@ -43,11 +42,10 @@ def purify(
     from unlearnable.jobs import purify as purifying
 
     counts = {"purified": 0, "skipped": 0, "failed": 0}
-    where: dict[str, Any] = {"device": device, "dtype": dtype, "offline": offline, "revision": revision}
     options: dict[str, Any] = {"recursive": recursive, "overwrite": overwrite, "keep_metadata": keep_metadata}
     cli_protect.tell_unaccepted(paths(inputs), recursive, out, as_json)
     with cli_protect.counted(out), cli_protect.bar("purifying") as tell:
-        for result in purifying.purify(inputs, out, how, model=model, seed=seed, progress=tell, **options, **where):
+        for result in purifying.purify(inputs, out, how, seed=seed, progress=tell, **options, **loading):
             counts[result.status] += 1
             cli_protect.show(result, as_json)
     summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from unlearnable.cli import flags
-from unlearnable.cli.ldu import learning, say
+from unlearnable.cli.ldu import learning, print_report
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -37,13 +37,13 @@ def train_remover(
     from unlearnable.metrics.pairing import pair
     from unlearnable.purification import remover
 
-    started, found = time.monotonic(), pair(clean, protected, recursive)
+    started, twins = time.monotonic(), pair(clean, protected, recursive)
     pairs = [
         (tensor(files.read(original).pixels) / 255, tensor(files.read(twin).pixels) / 255)
-        for original, twin in found.pairs.values()
+        for original, twin in twins.pairs.values()
     ]
     with learning() as tell:
         network = remover.train(pairs, steps, seed, progress=tell)
     remover.save(network, out, steps=steps, seed=seed, pictures=len(pairs))
     seconds = round(time.monotonic() - started, 1)
-    say({"file": str(out), "pictures": len(pairs), "seconds": seconds, "failed": []}, as_json, [])
+    print_report({"file": str(out), "pictures": len(pairs), "seconds": seconds, "failed": []}, as_json, [])

@@ -53,7 +53,7 @@ To resume an interrupted run, give the same command again."""
 
 
 @app.command(epilog=EXAMPLES)
-@flags.with_settings(given=Recipe)
+@flags.with_settings(changes=Recipe)
 def protect(
     inputs: Annotated[list[str], typer.Argument(help="Pictures or folders of pictures; with --ray, URLs too.")],
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results; made if need be.")],
@@ -71,21 +71,21 @@ def protect(
     ray: Annotated[
         str | None, typer.Option(help="auto or an address: let a Ray cluster do it, for huge folders.")
     ] = None,
-    given: Any = None,
+    changes: Any = None,
 ) -> None:
     """Write protected twins of pictures: same size, same colours, looking unchanged."""
     from unlearnable.cli.protect import run
 
     base = Recipe(**load(recipe)) if recipe else Recipe()
-    if given.keys() & BUDGETS:  # a budget on the command line replaces the recipe's, of any kind
+    if changes.keys() & BUDGETS:  # a budget on the command line replaces the recipe's, of any kind
         base = replace(base, eps=None, psnr=None, perceptual=None)
-    if "strength" in given and given.keys() & {*BUDGETS}:
-        which = ", ".join(f"--{name}" for name in BUDGETS if name in given)
+    if "strength" in changes and changes.keys() & {*BUDGETS}:
+        which = ", ".join(f"--{name}" for name in BUDGETS if name in changes)
         typer.echo(
-            f"note: {which} replaces the budget of --strength {given['strength']}; its other settings stay", err=True
+            f"note: {which} replaces the budget of --strength {changes['strength']}; its other settings stay", err=True
         )
     failed = run(
-        inputs, out, replace(base, **given), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
+        inputs, out, replace(base, **changes), mask=mask, recursive=recursive, overwrite=overwrite, compare=compare,
         dry_run=dry_run, as_json=as_json, ray=ray,
     )  # fmt: skip
     if failed:
@@ -114,12 +114,12 @@ def methods(
     for sentence in lists.broken("method"):
         typer.echo(f"unlearnable: {sentence}", err=True)
     if as_json:
-        echo(json.dumps([asdict(e) | asdict(e.facts) for e in chosen], indent=2))
+        typer.echo(json.dumps([asdict(e) | asdict(e.facts) for e in chosen], indent=2))
     elif name:
-        echo(chosen[0].text)
+        typer.echo(chosen[0].text)
     else:
         for line in lists.table(chosen):
-            echo(line)
+            typer.echo(line)
 
 
 @models_app.command("list")
@@ -129,7 +129,7 @@ def models_list() -> None:
 
     width = max(map(len, KNOWN))
     for name, what in KNOWN.items():
-        echo(f"{name:{width}}  {'here ' if folder_of(name) else 'away '}  {what}")
+        typer.echo(f"{name:{width}}  {'here ' if folder_of(name) else 'away '}  {what}")
 
 
 @models_app.command("path")
@@ -140,7 +140,7 @@ def models_path(name: Annotated[str, typer.Argument(help="embedded, a folder or 
     folder = folder_of(name)
     if folder is None:
         raise SetupError(f"model {name!r} is not on this machine: fetch it with `hf download {name}`")
-    echo(str(folder))
+    typer.echo(str(folder))
 
 
 @app.command()
@@ -150,20 +150,20 @@ def doctor(as_json: flags.Json = False) -> None:
 
     findings = examine()
     if as_json:
-        echo(json.dumps([f.__dict__ for f in findings], indent=2))
+        typer.echo(json.dumps([f.__dict__ for f in findings], indent=2))
     else:
         width = max(len(f.name) for f in findings)
         for f in findings:
-            echo(f"{'ok  ' if f.ok else 'WARN'}  {f.name:{width}}  {f.value}")
+            typer.echo(f"{'ok  ' if f.ok else 'WARN'}  {f.name:{width}}  {f.value}")
     if not all(f.ok for f in findings):
         raise typer.Exit(SETUP)
 
 
-def version(wanted: bool) -> None:
-    if wanted:
+def version(asked: bool) -> None:
+    if asked:
         from unlearnable import __version__
 
-        echo(__version__)
+        typer.echo(__version__)
         raise typer.Exit
 
 
@@ -176,12 +176,8 @@ def root(
     pass
 
 
-def echo(text: str) -> None:
-    typer.echo(text)
-
-
 def interrupt(*_: object) -> NoReturn:
-    """A polite kill is an interrupt: what is done is kept, and said."""
+    """SIGTERM counts as an interrupt: finished work is kept and reported."""
     raise KeyboardInterrupt
 
 
@@ -215,7 +211,3 @@ def main() -> Any:
         fail(str(error), SETUP)
     except UnlearnableError as error:
         fail(str(error), FAILED)
-
-
-if __name__ == "__main__":
-    main()

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from unlearnable.errors import PictureError, shown
 from unlearnable.evaluation.html import environment
 from unlearnable.images import compare, files
-from unlearnable.images.within import scaled
+from unlearnable.images.read import scaled
 from unlearnable.storage.atomic import write_text
 
 PAGE = "index.html"
@@ -48,7 +48,7 @@ class Comparison:
         before, after = files.within(source, self.side), files.read(output)
         if before.pixels.shape != after.pixels.shape:
             raise PictureError(f"{source} and {output} differ in size: compare a picture with its own twin")
-        mode, sheet = files.like(source), compare.page_for(self.out, output)
+        mode, sheet = files.mode_of(source), compare.page_for(self.out, output)
         page = files.Picture(compare.sheet(before.pixels, after.pixels))
         files.write(page, sheet, format="PNG", mode=mode)
         height, width = size = before.pixels.shape[:2]

@@ -7,9 +7,8 @@ from unlearnable.images.find import find, sources, summary, target, unaccepted
 from unlearnable.images.formats import is_lossless, lost, output_format, output_name
 from unlearnable.images.limits import Limits
 from unlearnable.images.picture import Picture, content_hash
-from unlearnable.images.read import read
-from unlearnable.images.within import size_within, within
-from unlearnable.images.write import like, write
+from unlearnable.images.read import read, size_within, within
+from unlearnable.images.write import mode_of, write
 
 __all__ = [
     "Limits",
@@ -17,8 +16,8 @@ __all__ = [
     "content_hash",
     "find",
     "is_lossless",
-    "like",
     "lost",
+    "mode_of",
     "output_format",
     "output_name",
     "read",

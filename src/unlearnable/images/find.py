@@ -42,9 +42,9 @@ def sources(inputs: list[Path], recursive: bool, out: Path | None = None) -> lis
             pairs.setdefault(os.path.abspath(source), (source, relative))
     if inputs and not pairs:
         hint = "name files or another folder" if recursive else "look into subfolders with -r, or name files"
-        left = unaccepted(inputs, recursive, out)
-        if left:
-            hint = f"it holds {summary(left)}, which are not accepted: export them as one of {ACCEPTED}"
+        skipped = unaccepted(inputs, recursive, out)
+        if skipped:
+            hint = f"it holds {summary(skipped)}, which are not accepted: export them as one of {ACCEPTED}"
         raise UsageError(f"found no pictures in {', '.join(shown(root) for root in inputs)}; {hint}")
     return list(pairs.values())
 
@@ -56,17 +56,17 @@ def unaccepted(inputs: list[Path], recursive: bool, out: Path | None = None) -> 
     leads nowhere", "link out of the folder" and "linked folder". Files that are no pictures by name nor by content, and
     names that start with a dot, are not listed.
     """
-    left: dict[str, tuple[Path, str]] = {}
+    skipped: dict[str, tuple[Path, str]] = {}
     for root in map(Path, inputs):
         if os.path.isdir(root):
             for path, kind in _passed_over(root, recursive, out):
-                left.setdefault(os.path.abspath(path), (path, kind))
-    return list(left.values())
+                skipped.setdefault(os.path.abspath(path), (path, kind))
+    return list(skipped.values())
 
 
-def summary(left: list[tuple[Path, str]]) -> str:
+def summary(skipped: list[tuple[Path, str]]) -> str:
     """The kinds of skipped files in one line: ``3 GIF, 1 SVG``."""
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(kind for _, kind in left).items()))
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(kind for _, kind in skipped).items()))
 
 
 def _passed_over(root: Path, recursive: bool, out: Path | None) -> Iterator[tuple[Path, str]]:

@@ -107,18 +107,18 @@ def resolution(image: Image.Image, turned: bool) -> tuple[float, float] | None:
 
 
 def _descriptive(source: Image.Exif, height: int, width: int) -> bytes | None:
-    kept = Image.Exif()
+    tags = Image.Exif()
     for tag in _KEPT:
         if tag in source:
-            kept[tag] = source[tag]
+            tags[tag] = source[tag]
     photo: dict[int, Any] = dict(source.get_ifd(ExifTags.IFD.Exif))
     for tag in (_MAKER_NOTE, _INTEROP):
         photo.pop(tag, None)
     if photo:
-        kept[ExifTags.IFD.Exif] = {**photo, _WIDTH: width, _HEIGHT: height}
+        tags[ExifTags.IFD.Exif] = {**photo, _WIDTH: width, _HEIGHT: height}
     if place := dict(source.get_ifd(ExifTags.IFD.GPSInfo)):
-        kept[ExifTags.IFD.GPSInfo] = place
-    return kept.tobytes() if len(kept) else None
+        tags[ExifTags.IFD.GPSInfo] = place
+    return tags.tobytes() if len(tags) else None
 
 
 def _exif(image: Image.Image) -> Image.Exif:

@@ -1,8 +1,11 @@
-"""Read one picture file into upright 8-bit pixels, or raise an error of one sentence."""
+"""Read one picture file into upright 8-bit pixels, scaled down if asked for, or raise an error of one sentence."""
+
+from __future__ import annotations
 
 import io
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from unlearnable.images import colour, metadata
 from unlearnable.images.formats import accept
 from unlearnable.images.header import header
 from unlearnable.images.limits import DEFAULT, Limits, check_size, read_bytes, too_large
+from unlearnable.images.metadata import resized
 from unlearnable.images.picture import Picture
 
 
@@ -84,3 +88,41 @@ def _frames(image: Image.Image, kind: str, path: Path, limits: Limits) -> int:
     if frames > limits.max_frames and kind not in ("JPEG", "HEIF"):
         raise PictureError(f"{shown(path)} has {frames} frames or pages; export one of them as a file of its own")
     return frames
+
+
+def size_within(height: int, width: int, side: int) -> tuple[int, int]:
+    """Height and width with the longer of them at most `side` px (0: as they are), in the same proportions."""
+    longer = max(height, width)
+    if not side or longer <= side:
+        return height, width
+    return max(1, round(height * side / longer)), max(1, round(width * side / longer))
+
+
+def within(path: Path, side: int) -> Picture:
+    """Read a picture file, and scale it so that its longer side has at most `side` px (0: as it is); never enlarge it.
+
+    Raises PictureError for a file that cannot be used, and for a strip that would be thinner than any that is read.
+    """
+    picture = read(path)
+    height, width = picture.pixels.shape[:2]
+    size = size_within(height, width, side)
+    if min(size) < DEFAULT.min_side:
+        raise PictureError(
+            f"{shown(path)} has {width} x {height} px, and would be {min(size)} px thin at a longer side of {side}: "
+            "choose a larger size"
+        )
+    return picture if size == (height, width) else scaled(picture, *size)
+
+
+def scaled(picture: Picture, height: int, width: int) -> Picture:
+    """The picture at another size: Lanczos, antialiased, colours weighed by their opacity so that none bleeds."""
+    samples = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+    smaller = np.array(Image.fromarray(samples).resize((width, height), Image.Resampling.LANCZOS))
+    before = picture.pixels.shape
+    return replace(
+        picture,
+        pixels=np.ascontiguousarray(smaller[..., :3]),
+        alpha=None if picture.alpha is None else np.ascontiguousarray(smaller[..., 3]),
+        exif=picture.exif and resized(picture.exif, height, width),
+        notes=(*picture.notes, f"scaled from {before[1]} x {before[0]} to {width} x {height} px"),
+    )

@@ -29,7 +29,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Canvas:
-    """How a picture of `height` x `width` px is shown to a model; all numbers in pixels.
+    """The plan of a picture of `height` x `width` px in tiles for a model; all numbers in pixels.
 
     The picture is scaled to the working size, `work_height` x `work_width`. Along a side that is shorter than the tile
     it is then padded at the end by reflection; along the other sides the tiles overlap, evenly spaced.
@@ -88,8 +88,8 @@ def plan(
     short = max(minimum, math.floor(min(height, width) * scale))
     long = max(short, min(math.floor(max(height, width) * scale), _STRIP * resolution**2 // short))
     work_height, work_width = (short, long) if height <= width else (long, short)
-    tile_height, tops = _spread(work_height, tile, multiple, overlap)
-    tile_width, lefts = _spread(work_width, tile, multiple, overlap)
+    tile_height, tops = _tile_offsets(work_height, tile, multiple, overlap)
+    tile_width, lefts = _tile_offsets(work_width, tile, multiple, overlap)
     tiles = tuple(Tile(top, left) for top in tops for left in lefts)
     return Canvas(height, width, work_height, work_width, tile_height, tile_width, tiles)
 
@@ -135,7 +135,7 @@ def merge(canvas: Canvas, deltas: Tensor) -> Tensor:
     return _within(_resize(work, canvas.height, canvas.width), low, high)[0]
 
 
-def _spread(length: int, tile: int, multiple: int, overlap: int) -> tuple[int, list[int]]:
+def _tile_offsets(length: int, tile: int, multiple: int, overlap: int) -> tuple[int, list[int]]:
     """Return the side of the tiles along one axis and where each starts."""
     if length <= tile:
         return math.ceil(length / multiple) * multiple, [0]

@@ -1,6 +1,6 @@
 """A folder as one data set: every picture's own noise from one game against a surrogate that trains on all of them.
 
-The state lies beside the output folder, not in it: whoever has the perturbations can take them off again. The set is
+The state lies beside the output folder, not in it: with the perturbations anybody could take them off again. The set is
 fixed when the game begins. Pictures that come later ascend against the surrogate as it ended, and nothing is redone.
 """
 
@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from unlearnable.errors import SetupError, UsageError, shown
+from unlearnable.jobs.execute import save
 from unlearnable.jobs.result import Result
 from unlearnable.jobs.run import Remark, Run
-from unlearnable.jobs.save import save
 from unlearnable.models.base import Model
 from unlearnable.models.fresh import PREFIX
 from unlearnable.parallel.workers import Workers, workers
@@ -81,17 +81,17 @@ class WholeSet:
     def _played(self, model: Model, jobs: list[Job]) -> Iterator[Result]:
         r, ledger = self.run.recipe, self.run.ledger
         run = hashlib.sha256(f"{r.hash} {model.fingerprint()}".encode()).hexdigest()[:16]
-        place = self.run.out.resolve().with_name(f"{self.run.out.resolve().name}.state") / run
+        folder = self.run.out.resolve().with_name(f"{self.run.out.resolve().name}.state") / run
         if not self.crew.first:
             self.crew.wait()
-        members = self._members(place, jobs)
+        members = self._members(folder, jobs)
         if self.crew.first:
             self.crew.wait()
         keys = [f"{m.content}:{i}" for m in members for i in range(m.views)]
         shapes = [(3, m.height, m.width) for m in members for _ in range(m.views)]
-        views = Views(place / "views", keys, shapes)
+        views = Views(folder / "views", keys, shapes)
         options: dict[str, Any] = {"prompt": r.prompt, "scratch": r.surrogate == "scratch", "seed": r.seed}
-        game = Game(r.protection(), model, views, place, **options, batch=r.views, run=run, crew=self.crew)
+        game = Game(r.protection(), model, views, folder, **options, batch=r.views, run=run, crew=self.crew)
         try:
             ledger.meter.work = {source: 1.0 for source, _ in self.run.pairs}
             game.play(lambda share: ledger.meter.tell(share * len(self.run.pairs)))
@@ -112,9 +112,9 @@ class WholeSet:
             game.tidy()
             views.file.path.unlink(missing_ok=True)
 
-    def _members(self, place: Path, jobs: list[Job]) -> list[Member]:
+    def _members(self, folder: Path, jobs: list[Job]) -> list[Member]:
         """The set as it was when the game began, which may be now."""
-        path = place / "set.json"
+        path = folder / "set.json"
         if path.exists():
             return [Member(**each) for each in json.loads(path.read_text())]
         unique = list({job.content: job for job in jobs}.values())
@@ -125,7 +125,7 @@ class WholeSet:
             )
         members = [Member(j.content, count(j), j.canvas.tile_height, j.canvas.tile_width) for j in unique]
         shapes = [(3, m.height, m.width) for m in members for _ in range(m.views)]
-        views, row = Views(place / "views", [""] * len(shapes), shapes), 0
+        views, row = Views(folder / "views", [""] * len(shapes), shapes), 0
         for job in unique:
             for x, mask in zip(*job.cut()):
                 views.put(row, x, mask)
@@ -136,7 +136,7 @@ class WholeSet:
         return members
 
     def _later(self, game: Game, job: Job) -> Iterator[Tensor]:
-        """The views of a picture that the set did not have; which others came with it changes nothing."""
+        """The perturbations of a picture that the set did not have; other new pictures do not change them."""
         x, mask = job.cut()
         keys, size = [f"{job.content}:{i}" for i in range(len(x))], self.run.recipe.views
         for part in (slice(i, i + size) for i in range(0, len(x), size)):
@@ -144,5 +144,5 @@ class WholeSet:
 
 
 def count(job: Job) -> int:
-    """In how many views a model sees the picture."""
+    """The number of views in which a model sees the picture."""
     return len(job.canvas.tiles)

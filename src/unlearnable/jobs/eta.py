@@ -1,4 +1,4 @@
-"""How long a run still takes, as its bars and pages say."""
+"""An estimate of the time that a run still takes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 @dataclass
 class Eta:
-    """How long the rest takes, from the work that was done since the first report; `clock` gives seconds."""
+    """Estimates the remaining time from the work done since the first report; `clock` gives seconds."""
 
     clock: Callable[[], float] = time.monotonic
     first: tuple[float, float] | None = None
 
-    def left(self, done: float, total: float) -> float | None:
+    def remaining(self, done: float, total: float) -> float | None:
         """Seconds, or None while nothing is known: rates from before the first report do not count."""
         now = self.clock()
         if self.first is None:

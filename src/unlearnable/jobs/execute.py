@@ -1,25 +1,30 @@
-"""The executor of this process: groups in, perturbations out, files written one by one."""
+"""The executor of this process: groups in, perturbations out, files sealed, written, read again and noted."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlearnable.errors import UnlearnableError
+from unlearnable.errors import DiskError, UnlearnableError
+from unlearnable.images import files, views
 from unlearnable.jobs.ledger import Ledger
 from unlearnable.jobs.plan import Planner
-from unlearnable.jobs.result import Result
-from unlearnable.jobs.save import save
+from unlearnable.jobs.result import Result, finite
 from unlearnable.models.offline import going_offline
+from unlearnable.protection import sealing
 from unlearnable.protection.sealing import Job
 from unlearnable.recipe import Recipe
+from unlearnable.storage.atomic import uninterrupted
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from unlearnable.models.base import Model
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,8 @@ class SerialExecutor:
     ledger: Ledger
 
     def results(self, planner: Planner) -> Iterator[Result]:
-        for found in planner.weighed().groups():
-            yield from [found] if isinstance(found, Result) else self.group(found)
+        for item in planner.weighed().groups():
+            yield from [item] if isinstance(item, Result) else self.group(item)
 
     def group(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Work on pictures whose views have one shape; when some are done already, the others still see them."""
@@ -83,9 +88,46 @@ class SerialExecutor:
 
 
 def lost(jobs: Sequence[Job], error: UnlearnableError, ledger: Ledger) -> Iterator[Result]:
-    """The results of a group that came to nothing; what was finished before still is."""
+    """Failed results of a group; pictures that were finished before are skipped."""
     for job in jobs:
         if job.done:
             yield ledger.skipped(job.source, job.name, job.digest)
         else:
             yield ledger.failed(job.source, error)
+
+
+def save(job: Job, deltas: Tensor, recipe: Recipe, ledger: Ledger, seconds: float = 0.0) -> Result:
+    """Write one picture with the perturbations of its views ``[n 3 h w]``; a failed result where that cannot be.
+
+    Raises DiskError, as the next picture would meet the same.
+    """
+    try:
+        return _save(job, deltas, recipe, ledger, seconds)
+    except DiskError:
+        raise
+    except UnlearnableError as error:
+        return ledger.failed(job.source, error)
+
+
+def _save(job: Job, deltas: Tensor, r: Recipe, ledger: Ledger, seconds: float) -> Result:
+    constraint, picture = r.protection().constraint, job.picture()
+    kind, _ = files.output_format(picture.format, r.pillow_format, plain=picture.plain)
+    name = files.output_name(job.name, kind)
+    path = Path(ledger.target(name))
+    delta = views.merge(job.canvas, deltas)
+    mask = job.masked(picture)
+    sealed = sealing.seal(picture, delta, mask, constraint)
+    mode = files.mode_of(job.source)
+    with uninterrupted():
+        files.write(sealed, path, format=kind, quality=r.quality, keep_metadata=r.keep_metadata, mode=mode)
+        lossless = files.is_lossless(kind, r.quality)
+        measured, notes = sealing.verify(picture, sealed, path, constraint, lossless, mask)
+        notes += files.lost(r.keep_metadata and bool(picture.text), kind)
+        entry: dict[str, Any] = {
+            "name": job.name.as_posix(), "input_sha256": job.digest, "content": job.content, "seed": r.seed,
+            "output": name.as_posix(), "bytes": path.stat().st_size, "height": picture.pixels.shape[0],
+            "width": picture.pixels.shape[1], "measured": finite(measured), "notes": notes,
+            "seconds": round(seconds, 2),
+        }  # fmt: skip
+        line = ledger.record(job.source, entry)
+    return ledger.written(job.source, line, "protected", tuple(notes))

@@ -29,7 +29,7 @@ TRAINING, REPORT, SHEET = "training.safetensors", "personalize.json", "samples.p
 
 @dataclass(frozen=True)
 class Learned:
-    """What came of it: the `concept`, the `report` that was written beside it, and pictures that could not be read."""
+    """The `concept`, the `report` that was written beside it, and the pictures that could not be read."""
 
     folder: Path
     concept: Concept
@@ -74,13 +74,13 @@ def personalize(
 
     check(attack, preset, settings or {}, prompt, model, options)
     out, started = path(out, "output folder"), time.monotonic()
-    seen, failed = pictures(paths(inputs), recursive, out)
-    unseen, lost = pictures(paths(held_out), recursive) if held_out else ([], [])
-    kind, gone = pictures(paths(class_images), recursive) if class_images else ([], [])
+    training, unread = pictures(paths(inputs), recursive, out)
+    held_out_pictures, unread_held_out = pictures(paths(held_out), recursive) if held_out else ([], [])
+    class_pictures, unread_class = pictures(paths(class_images), recursive) if class_images else ([], [])
     with alone(out):
         return _learned(
-            out, seen, unseen, kind, [*failed, *lost, *gone], attack, prompt, model, preset, settings or {}, seed,
-            samples, progress, options, started,
+            out, training, held_out_pictures, class_pictures, [*unread, *unread_held_out, *unread_class], attack,
+            prompt, model, preset, settings or {}, seed, samples, progress, options, started,
         )  # fmt: skip
 
 
@@ -92,10 +92,10 @@ def check(
     from unlearnable.personalization.presets import adjusted, presets
     from unlearnable.personalization.prompts import holding
 
-    known = presets(attack)
-    if preset != "auto" and preset not in known:
-        raise UsageError(f"unknown preset {preset!r} of {attack}: {suggestion(preset, ['auto', *known])}")
-    attacker = adjusted(known.get(preset) or next(iter(known.values())), settings)
+    available = presets(attack)
+    if preset != "auto" and preset not in available:
+        raise UsageError(f"unknown preset {preset!r} of {attack}: {suggestion(preset, ['auto', *available])}")
+    attacker = adjusted(available.get(preset) or next(iter(available.values())), settings)
     if isinstance(model, str):
         checked(model, options.get("device", "auto"), options.get("dtype", "auto"), options.get("revision"))
         if attacker.token and has_text(model):
@@ -103,8 +103,8 @@ def check(
 
 
 def _learned(
-    out: Path, seen: list[Tensor], unseen: list[Tensor], kind: list[Tensor], unreadable: list[str], attack: str,
-    prompt: str, model: Model | str, preset: str, settings: dict[str, Any], seed: int, samples: int,
+    out: Path, training: list[Tensor], held_out: list[Tensor], class_pictures: list[Tensor], unreadable: list[str],
+    attack: str, prompt: str, model: Model | str, preset: str, settings: dict[str, Any], seed: int, samples: int,
     progress: Progress | None, options: dict[str, Any], started: float,
 ) -> Learned:  # fmt: skip
     """`personalize`, in a folder that this run has for itself."""
@@ -118,46 +118,47 @@ def _learned(
     chosen = adjusted(attacker(attack, model, preset), settings)
     chosen.check(model, prompt)
     concept = chosen.fit(
-        model, squares(seen, model.size), prompt, seed=seed, class_images=squares(kind, model.size) if kind else None,
+        model, squares(training, model.size), prompt, seed=seed,
+        class_images=squares(class_pictures, model.size) if class_pictures else None,
         checkpoint=out / TRAINING, progress=progress,
     )  # fmt: skip
     concept.save(out)
     report: dict[str, Any] = {
         "attack": attack, "settings": asdict(chosen), "prompt": prompt, "seed": seed, "model": model.name,
-        "pictures": len(seen), "class_pictures": len(kind), "unreadable": unreadable, "notes": [],
+        "pictures": len(training), "class_pictures": len(class_pictures), "unreadable": unreadable, "notes": [],
         "samples": samples,
         "seconds": round(time.monotonic() - started, 1), "peak_memory_mb": peak(),
     }  # fmt: skip
-    examine(report, model, concept, squares(seen, model.size), squares(unseen, model.size) if unseen else None)
-    draw(out, model, concept, squares(seen, model.size), samples, seed)
+    examine(report, model, concept, squares(training, model.size), squares(held_out, model.size) if held_out else None)
+    draw(out, model, concept, squares(training, model.size), samples, seed)
     write_text(out / REPORT, json.dumps(report | stamp(), indent=1) + "\n")
     return Learned(out, concept, report, tuple(report["unreadable"]))
 
 
-def examine(report: dict[str, Any], model: Model, concept: Concept, seen: Tensor, unseen: Tensor | None) -> None:
-    """Add to the report what was learned, and what to doubt."""
+def examine(report: dict[str, Any], model: Model, concept: Concept, training: Tensor, held_out: Tensor | None) -> None:
+    """Add to the report how much was learned, and doubts."""
     from unlearnable.personalization.learned import fit_of, warning
 
-    fit = fit_of(model, concept, seen, seed=report["seed"])
+    fit = fit_of(model, concept, training, seed=report["seed"])
     report["fit"] = asdict(fit)
-    if said := warning(fit):
-        report["notes"].append(said)
-    if len(seen) == 1:
+    if doubt := warning(fit):
+        report["notes"].append(doubt)
+    if len(training) == 1:
         report["notes"].append("one picture only: that picture is learned rather than its subject; give 4 or more")
-    if unseen is not None:
-        report["held_out"] = asdict(fit_of(model, concept, unseen, seed=report["seed"]))
+    if held_out is not None:
+        report["held_out"] = asdict(fit_of(model, concept, held_out, seed=report["seed"]))
 
 
-def draw(out: Path, model: Model, concept: Concept, seen: Tensor, samples: int, seed: int) -> None:
+def draw(out: Path, model: Model, concept: Concept, training: Tensor, samples: int, seed: int) -> None:
     """Write generated pictures one by one, and a sheet of them under pictures that were learned."""
     from unlearnable.images import files, sheet
 
     if not samples:
         return
-    made = concept.generate([concept.prompt] * samples, seed=seed)
-    for i, x in enumerate(made):
+    generated = concept.generate([concept.prompt] * samples, seed=seed)
+    for i, x in enumerate(generated):
         files.write(sheet.levels(x), out / "samples" / f"{i:02}.png")
-    rows = [seen[:8].cpu(), *made.split(8)]
+    rows = [training[:8].cpu(), *generated.split(8)]
     sheet.write(rows, out / SHEET)
 
 

@@ -38,9 +38,9 @@ class Planner:
         """Tell the meter how much work each picture is: the area of its views, as its header says; none if done."""
         meter = self.ledger.meter
         if meter.progress:
-            done = {name for name, _, settings in self.ledger.place.journal.done if settings == self.recipe.hash}
+            finished = {name for name, _, settings in self.ledger.sink.journal.done if settings == self.recipe.hash}
             for source, name in self.pairs:
-                again = self.ledger.overwrite or name.as_posix() not in done
+                again = self.ledger.overwrite or name.as_posix() not in finished
                 size = dimensions(source) if again else None
                 canvas = self.scale.plan(*files.size_within(*size, self.recipe.web_size)) if size else None
                 meter.work[source] = canvas.seen if canvas else 0.0
@@ -75,7 +75,7 @@ class Planner:
         yield from groups.values()
 
     def jobs(self) -> Iterator[Job | Result]:
-        """Every picture as a job, or as the failure that it is already."""
+        """Every picture as a job, or as a failed result."""
         for source, name in self.pairs:
             try:
                 yield self._job(source, name)
@@ -84,7 +84,7 @@ class Planner:
 
     def _job(self, source: Path, name: Path) -> Job:
         self.ledger.spool.fetch(source)
-        self.ledger.place.at(name)
+        self.ledger.sink.at(name)
         mask, side = self._mask(name), self.recipe.web_size
         digest = sealing.digest(source, mask)
         entry = self.ledger.finished(name, digest)
@@ -99,9 +99,9 @@ class Planner:
     def _mask(self, name: Path) -> Path | None:
         if self.mask is None or not self.mask.is_dir():
             return self.mask
-        found = sorted(self.mask.joinpath(name).parent.glob(f"{glob.escape(name.stem)}.*"))
-        if len(found) != 1:
+        masks = sorted(self.mask.joinpath(name).parent.glob(f"{glob.escape(name.stem)}.*"))
+        if len(masks) != 1:
             raise PictureError(
-                f"{shown(name)} has {len(found)} masks in {shown(self.mask)}: give it one of the same name"
+                f"{shown(name)} has {len(masks)} masks in {shown(self.mask)}: give it one of the same name"
             )
-        return found[0]
+        return masks[0]

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlearnable import inputs as given
+from unlearnable import inputs as arguments
 from unlearnable.jobs.execute import SerialExecutor
 from unlearnable.jobs.result import Progress, Result
 from unlearnable.jobs.run import Remark, Run
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def protect(
-    inputs: given.Inputs,
+    inputs: arguments.Inputs,
     out: str | Path,
     recipe: Recipe | None = None,
     *,
@@ -35,22 +35,22 @@ def protect(
 
     Folders are mirrored under `out`. Finished files are skipped by (content hash, recipe hash) unless `overwrite`;
     to resume, call it again. `mask` is a picture, or a folder of pictures with the inputs' names: light parts may
-    change. `progress` is told how much of the work is done, in pictures with fractions, and how many pictures there
-    are; what is done at the start counts as no work. Inputs are never
-    changed. `remark` is told what the method has to say about the run. A bad picture is a
-    failed result; UsageError and SetupError end the run. `ray` ("auto" or a cluster's address) has groups worked on
-    there, with the same bits; inputs and `out` may then be URLs that fsspec knows, and results come as they are done.
+    change. `progress` is called with the work that is done, in pictures with fractions, and the number of pictures;
+    pictures that are finished at the start count as no work. Inputs are never changed. `remark` is called with the
+    method's sentence about the run, if it has one. A bad picture is a failed result; UsageError and SetupError end the
+    run. With `ray` ("auto" or a cluster's address) a Ray cluster works on the groups, with the same bits; inputs and
+    `out` may then be URLs that fsspec knows, and results come in the order in which they are done.
     """
     recipe = recipe or Recipe()
-    where = given.path(mask, "mask") if mask is not None else None
+    where = arguments.path(mask, "mask") if mask is not None else None
     options: tuple[Any, ...] = (recipe, where, recursive, overwrite, progress)
     tell = remark or (lambda text: None)
     if ray is not None:
         from unlearnable.jobs.ray import Cluster
 
-        cluster = Cluster.over(ray, given.names(inputs), given.name(out, "output folder"), *options)
+        cluster = Cluster.over(ray, arguments.names(inputs), arguments.name(out, "output folder"), *options)
         return alone(cluster.run.out, lambda: cluster.results(model, tell))
-    run = Run.open(given.paths(inputs), given.path(out, "output folder"), *options)
+    run = Run.open(arguments.paths(inputs), arguments.path(out, "output folder"), *options)
     if recipe.surrogate:
         from unlearnable.jobs.dataset import WholeSet
 

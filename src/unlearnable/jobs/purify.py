@@ -1,7 +1,7 @@
 """Files in, purified files out: what an attacker makes of pictures before training on them.
 
 A picture's result depends on that picture, the chain, the model and the seed, never on the others. The journal in the
-output folder says what is done, so that the same command goes on where it was stopped.
+output folder says what is done, so that the same command resumes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from unlearnable.errors import DiskError, PictureError, SetupError, UnlearnableError, UsageError
 from unlearnable.inputs import Inputs, path, paths
 from unlearnable.jobs.ledger import Ledger
-from unlearnable.jobs.places import Folder
 from unlearnable.jobs.result import Meter, Progress, Result, finite
+from unlearnable.jobs.sinks import Folder
 from unlearnable.models.load import EMBEDDED
 from unlearnable.models.offline import going_offline
 from unlearnable.storage.atomic import uninterrupted
@@ -67,16 +67,16 @@ def purify(
         "how": chain.name, "seed": seed, "model": named and named.name, "keep_metadata": keep_metadata,
         "revision": options.get("revision"),
     }  # fmt: skip
-    known = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     meter, inside = Meter(progress, len(pairs)), frozenset(s.resolve() for s, _ in pairs)
-    ledger = Ledger(Folder.open(out), known, meter, overwrite, sources=inside)
+    ledger = Ledger(Folder.open(out), digest, meter, overwrite, sources=inside)
     work = Purification(chain, seed, keep_metadata, ledger, bool(options.get("offline")))
-    return _results(work, out, pairs, {"run": settings | {"hash": known}})
+    return _results(work, out, pairs, {"run": settings | {"hash": digest}})
 
 
 def _results(work: Purification, out: Path, pairs: list[tuple[Path, Path]], header: dict[str, Any]) -> Iterator[Result]:
     with alone(out):
-        work.ledger.place.journal.append(header | stamp())
+        work.ledger.sink.journal.append(header | stamp())
         for source, name in pairs:
             try:
                 yield work.one(source, name)
@@ -88,7 +88,7 @@ def _results(work: Purification, out: Path, pairs: list[tuple[Path, Path]], head
 
 @dataclass(frozen=True)
 class Purification:
-    """What is done to each picture of a run."""
+    """The work on each picture of a run."""
 
     chain: Chain
     seed: int
@@ -101,7 +101,7 @@ class Purification:
         from unlearnable.images import files
         from unlearnable.protection import sealing
 
-        self.ledger.place.at(name)
+        self.ledger.sink.at(name)
         digest = sealing.digest(source)
         if self.ledger.finished(name, digest):
             return self.ledger.skipped(source, name, digest)
@@ -115,7 +115,7 @@ class Purification:
         with going_offline(self.offline):
             after = purified(picture, self.chain, self.seed)
         with uninterrupted():
-            files.write(after, path, format=kind, keep_metadata=self.keep_metadata, mode=files.like(source))
+            files.write(after, path, format=kind, keep_metadata=self.keep_metadata, mode=files.mode_of(source))
             entry = {
                 "name": name.as_posix(), "input_sha256": digest, "output": output.as_posix(),
                 "bytes": path.stat().st_size, "how": self.chain.name,

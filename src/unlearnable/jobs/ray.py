@@ -17,12 +17,11 @@ import torch
 
 from unlearnable.errors import DiskError, PictureError, SetupError, UnlearnableError, UsageError
 from unlearnable.images.limits import read_bytes
-from unlearnable.jobs import places, sources
+from unlearnable.jobs import sinks, sources
 from unlearnable.jobs.execute import SerialExecutor, lost
-from unlearnable.jobs.ledger import Ledger
+from unlearnable.jobs.ledger import Ledger, Spool
 from unlearnable.jobs.result import Meter, Progress, Result
 from unlearnable.jobs.run import Remark, Run, loaded
-from unlearnable.jobs.spool import Spool
 from unlearnable.models.base import Model
 from unlearnable.parallel.cluster import connected, first
 from unlearnable.protection.sealing import Job
@@ -43,8 +42,8 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Made:
-    """What became of it: the journal's line and the output's bytes, unless it failed."""
+class Output:
+    """A job's result, with the journal's line and the output's bytes unless it failed."""
 
     result: Result
     entry: dict[str, Any] | None
@@ -59,9 +58,9 @@ class Worker:
         self.model: Model | None = None
         torch.set_num_threads(threads)
 
-    def protect(self, sent: list[Sent]) -> list[Made]:
-        if (mine := stamp()["versions"]) != self.versions:
-            raise SetupError(f"a node has {mine} and the driver {self.versions}: install the same everywhere")
+    def protect(self, sent: list[Sent]) -> list[Output]:
+        if (versions := stamp()["versions"]) != self.versions:
+            raise SetupError(f"a node has {versions} and the driver {self.versions}: install the same everywhere")
         self.model = self.model or self._load()
         return protected(self.recipe, self.model, sent)
 
@@ -72,28 +71,28 @@ class Worker:
         return model
 
 
-def protected(recipe: Recipe, model: Model, sent: Sequence[Sent]) -> list[Made]:
-    """Work on one group in a folder of its own, which is gone afterwards."""
+def protected(recipe: Recipe, model: Model, sent: Sequence[Sent]) -> list[Output]:
+    """Work on one group in a temporary folder."""
     with TemporaryDirectory() as name:
-        place, made = Path(name), []
-        jobs = [unpacked(each, place / str(i)) for i, each in enumerate(sent)]
-        ledger = Ledger(places.Folder.open(place / "out"), recipe.hash, Meter(None, len(jobs)), overwrite=True)
+        folder, outputs = Path(name), []
+        jobs = [unpacked(each, folder / str(i)) for i, each in enumerate(sent)]
+        ledger = Ledger(sinks.Folder.open(folder / "out"), recipe.hash, Meter(None, len(jobs)), overwrite=True)
         for job, result in zip(jobs, SerialExecutor(recipe, model, ledger).group(jobs)):
             entry = ledger.entry(job.name, job.digest)
             data = Path(result.output).read_bytes() if result.output else b""
-            said = result.message.replace(str(place), "").replace(f"/{job.source.parent.name}/", "")
-            made.append(Made(replace(result, message=said), entry if data else None, data))
-        return made
+            message = result.message.replace(str(folder), "").replace(f"/{job.source.parent.name}/", "")
+            outputs.append(Output(replace(result, message=message), entry if data else None, data))
+        return outputs
 
 
 def packed(job: Job) -> Sent:
     return Sent(job, read_bytes(job.source), read_bytes(job.mask) if job.mask else None)
 
 
-def unpacked(sent: Sent, place: Path) -> Job:
+def unpacked(sent: Sent, folder: Path) -> Job:
     """The job with its files in a folder; one that is done already, as others of its group see it."""
-    place.mkdir(parents=True)
-    picture, mask = place / sent.job.name.name, place / "mask" if sent.mask is not None else None
+    folder.mkdir(parents=True)
+    picture, mask = folder / sent.job.name.name, folder / "mask" if sent.mask is not None else None
     picture.write_bytes(sent.picture)
     if mask and sent.mask is not None:
         mask.write_bytes(sent.mask)
@@ -119,44 +118,44 @@ class Cluster:
                 f"--surrogate {recipe.surrogate} is a game over the whole set, not for --ray: leave one out"
             )
         out = sources.plain(out)
-        found = sources.sources(inputs, recursive, out, recipe.wanted)
+        listed = sources.sources(inputs, recursive, out, recipe.pillow_format)
         recipe.protection()  # as `Run.open` does
         folder = TemporaryDirectory(prefix="unlearnable-")
-        urls = {Path(folder.name, str(i), name.name): s for i, (s, name) in enumerate(found) if isinstance(s, str)}
+        urls = {Path(folder.name, str(i), name.name): s for i, (s, name) in enumerate(listed) if isinstance(s, str)}
         copies = {url: copy for copy, url in urls.items()}
-        pairs = [(copies[s] if isinstance(s, str) else s, name) for s, name in found]
-        place = places.Bucket.open(str(out)) if places.is_url(out) else places.Folder.open(Path(out))
-        known, meter = frozenset(s.resolve() for s, _ in pairs), Meter(progress, len(pairs))
-        ledger = Ledger(place, recipe.hash, meter, overwrite, Spool(urls), known)
-        here = Path(folder.name) if places.is_url(out) else Path(out)
-        return cls(Run(pairs, here, recipe, mask, ledger), address, folder)
+        pairs = [(copies[s] if isinstance(s, str) else s, name) for s, name in listed]
+        sink = sinks.Bucket.open(str(out)) if sinks.is_url(out) else sinks.Folder.open(Path(out))
+        resolved, meter = frozenset(s.resolve() for s, _ in pairs), Meter(progress, len(pairs))
+        ledger = Ledger(sink, recipe.hash, meter, overwrite, Spool(urls), resolved)
+        local = Path(folder.name) if sinks.is_url(out) else Path(out)
+        return cls(Run(pairs, local, recipe, mask, ledger), address, folder)
 
     def results(self, model: Model | None, remark: Remark) -> Iterator[Result]:
         ray, ledger, recipe = connected(self.address), self.run.ledger, self.run.recipe
-        here = model or loaded(replace(recipe, device="cpu"))  # for its sizes: groups are worked on elsewhere
-        planner = self.run.planner(self.run.begin(here, remark))
+        outline = model or loaded(replace(recipe, device="cpu"))  # for its sizes: groups are worked on elsewhere
+        planner = self.run.planner(self.run.begin(outline, remark))
         shared = [] if model is None else [ray.put(model)]  # held to the end, for workers that start again
         crew: list[Any] = []
         busy: dict[Any, tuple[int, list[Job]]] = {}
         try:
-            for found in planner.groups():
-                if isinstance(found, Result):
-                    yield found
+            for group in planner.groups():
+                if isinstance(group, Result):
+                    yield group
                     continue
-                if all(job.done for job in found):
-                    yield from (ledger.skipped(job.source, job.name, job.digest) for job in found)
+                if all(job.done for job in group):
+                    yield from (ledger.skipped(job.source, job.name, job.digest) for job in group)
                     continue
                 crew = crew or workers(ray, recipe, shared)
                 while len(busy) >= AHEAD * len(crew):
                     yield from self._landed(ray, busy)
                 try:
-                    sent = [packed(job) for job in found]
+                    sent = [packed(job) for job in group]
                 except PictureError as error:
-                    yield from lost(found, error, ledger)
+                    yield from lost(group, error, ledger)
                     continue
                 load = [sum(which == i for which, _ in busy.values()) for i in range(len(crew))]
                 chosen = load.index(min(load))
-                busy[crew[chosen].protect.remote(sent)] = chosen, found
+                busy[crew[chosen].protect.remote(sent)] = chosen, group
             while busy:
                 yield from self._landed(ray, busy)
         finally:
@@ -169,7 +168,7 @@ class Cluster:
         (ref,), _ = ray.wait(list(busy), num_returns=1)
         _, jobs = busy.pop(ref)
         try:
-            made: list[Made] = ray.get(ref)
+            outputs: list[Output] = ray.get(ref)
         except ray.exceptions.RayTaskError as error:
             cause = error.cause
             if isinstance(cause, UnlearnableError):
@@ -179,26 +178,26 @@ class Cluster:
             why = f"its worker died {TRIES + 1} times ({first(error)}): look at the cluster, and run this again"
             yield from lost(jobs, UnlearnableError(why), self.run.ledger)
             return
-        for job, each in zip(jobs, made):
+        for job, output in zip(jobs, outputs):
             if job.done:
                 yield self.run.ledger.skipped(job.source, job.name, job.digest)
             else:
-                yield kept(job, each, self.run.ledger)
+                yield store(job, output, self.run.ledger)
 
 
-def kept(job: Job, made: Made, ledger: Ledger) -> Result:
+def store(job: Job, output: Output, ledger: Ledger) -> Result:
     """Write an output, then the journal's line."""
     try:
-        if made.entry is None:
-            raise PictureError(made.result.message)
-        ledger.target(made.entry["output"])
-        ledger.place.put(made.entry["output"], made.data)
+        if output.entry is None:
+            raise PictureError(output.result.message)
+        ledger.target(output.entry["output"])
+        ledger.sink.put(output.entry["output"], output.data)
     except DiskError:
         raise
     except UnlearnableError as error:
         return ledger.failed(job.source, error)
-    line = ledger.record(job.source, made.entry)
-    return ledger.written(job.source, line, "protected", made.result.notes)
+    line = ledger.record(job.source, output.entry)
+    return ledger.written(job.source, line, "protected", output.result.notes)
 
 
 def workers(ray: Any, recipe: Recipe, shared: Sequence[Any]) -> list[Any]:
@@ -207,8 +206,8 @@ def workers(ray: Any, recipe: Recipe, shared: Sequence[Any]) -> list[Any]:
     They compute with as many threads as this process would, as the number may decide the last bits. `shared` may hold a
     reference to the model, which else is loaded.
     """
-    there, threads = ray.cluster_resources(), torch.get_num_threads()
-    gpus, cpus = int(there.get("GPU", 0)), max(1, int(there.get("CPU", 1)))
+    resources, threads = ray.cluster_resources(), torch.get_num_threads()
+    gpus, cpus = int(resources.get("GPU", 0)), max(1, int(resources.get("CPU", 1)))
     holds = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": min(threads, cpus)}
     kind = ray.remote(max_restarts=-1, max_task_retries=TRIES, **holds)(Worker)
     return [kind.remote(recipe, threads, stamp()["versions"], shared) for _ in range(gpus or max(1, cpus // threads))]

@@ -1,4 +1,4 @@
-"""What a run tells its caller: a result for each picture, and how far it is."""
+"""Results of a run: one for each picture, and its progress."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Progress = Callable[[float, int], None]  # (pictures done, with fractions; pictu
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one input.
+    """The result for one input.
 
-    `status` is protected (or purified), skipped (finished before) or failed (`message` says why). What lies behind a
-    URL is named by it.
+    `status` is protected (or purified), skipped (finished before) or failed (`message` says why). A file behind a URL
+    is named by the URL.
     """
 
     source: Path | str
@@ -35,7 +35,7 @@ class Meter:
     work: dict[Path, float] = field(default_factory=dict)
     finished: int = 0
     spent: float = 0.0
-    told: float = 0.0
+    reported: float = 0.0
 
     def count(self, source: Path) -> None:
         """A picture is done, or failed."""
@@ -48,11 +48,11 @@ class Meter:
 
         Progress never goes back: a group is worked on before its pictures are counted.
         """
-        whole = sum(self.work.values())
-        share = (self.spent + within) / whole if whole else self.finished / max(1, self.total)
-        self.told = max(self.told, min(1.0, share) * self.total)
+        work = sum(self.work.values())
+        share = (self.spent + within) / work if work else self.finished / max(1, self.total)
+        self.reported = max(self.reported, min(1.0, share) * self.total)
         if self.progress:
-            self.progress(self.total if self.finished == self.total else self.told, self.total)
+            self.progress(self.total if self.finished == self.total else self.reported, self.total)
 
 
 def finite(measured: Mapping[str, float | None]) -> dict[str, float | None]:

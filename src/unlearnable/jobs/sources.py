@@ -1,4 +1,4 @@
-"""Where a large run's pictures come from: folders of this machine, or URLs of any store that fsspec knows."""
+"""Sources of a large run's pictures: folders of this machine, or URLs of any store that fsspec knows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from unlearnable.errors import UsageError, shown
 from unlearnable.images import files
 from unlearnable.images.find import check_clashes
 from unlearnable.images.formats import SUFFIXES
-from unlearnable.jobs.places import SCHEME, is_url, reach
+from unlearnable.jobs.sinks import SCHEME, is_url, reach
 
 
-def plain(place: str | Path) -> str | Path:
+def plain(address: str | Path) -> str | Path:
     """A path where a URL names a file of this machine."""
-    scheme, mark, rest = str(place).partition(SCHEME)
-    return Path(rest) if mark and is_url(place) and scheme in ("file", "local") else place
+    scheme, mark, path = str(address).partition(SCHEME)
+    return Path(path) if mark and is_url(address) and scheme in ("file", "local") else address
 
 
-def found(url: str, deep: bool) -> list[tuple[str, Path]]:
+def listing(url: str, deep: bool) -> list[tuple[str, Path]]:
     """URL and relative path of every picture under a URL, in the order in which `files.find` lists a folder."""
     store, root = reach(url)
     try:
@@ -28,8 +28,8 @@ def found(url: str, deep: bool) -> list[tuple[str, Path]]:
     except OSError as error:
         raise UsageError(f"{shown(url)} cannot be listed ({error}): check the address and your rights") from error
     listed = [Path(name[len(root) :].lstrip("/")) for name in names]
-    kept = [p for p in listed if p.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in p.parts)]
-    return [(f"{url.rstrip('/')}/{p.as_posix()}", p) for p in sorted(kept, key=order)]
+    pictures = [p for p in listed if p.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in p.parts)]
+    return [(f"{url.rstrip('/')}/{p.as_posix()}", p) for p in sorted(pictures, key=order)]
 
 
 def order(path: Path) -> list[tuple[bool, str]]:
@@ -38,20 +38,20 @@ def order(path: Path) -> list[tuple[bool, str]]:
 
 
 def sources(
-    inputs: Sequence[str | Path], deep: bool, out: str | Path, wanted: str | None
+    inputs: Sequence[str | Path], deep: bool, out: str | Path, format: str | None
 ) -> list[tuple[Path | str, Path]]:
     """`files.find` for folders and URLs together."""
     folder = None if is_url(out) else Path(out)
     if not any(map(is_url, map(plain, inputs))):
-        return [*files.find([Path(plain(given)) for given in inputs], deep, folder, wanted)]
+        return [*files.find([Path(plain(item)) for item in inputs], deep, folder, format)]
     pairs: list[tuple[Path | str, Path]] = []
-    for given in map(plain, inputs):
-        pairs += found(str(given), deep) if is_url(given) else files.sources([Path(given)], deep, folder)
+    for item in map(plain, inputs):
+        pairs += listing(str(item), deep) if is_url(item) else files.sources([Path(item)], deep, folder)
     pairs = list({str(source): (source, name) for source, name in pairs}.values())
     if not pairs:
         hint = "name files or another folder" if deep else "look into subfolders with -r, or name files"
-        raise UsageError(f"found no pictures in {', '.join(shown(given) for given in inputs)}; {hint}")
-    check_clashes([(Path(source), name) for source, name in pairs], wanted)
-    if any(is_url(given) and given.rstrip("/") == str(out).rstrip("/") for given in map(str, inputs)):
+        raise UsageError(f"found no pictures in {', '.join(shown(item) for item in inputs)}; {hint}")
+    check_clashes([(Path(source), name) for source, name in pairs], format)
+    if any(is_url(item) and item.rstrip("/") == str(out).rstrip("/") for item in map(str, inputs)):
         raise UsageError(f"{shown(str(out))} is the input and the output folder; choose another output folder")
     return pairs

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from unlearnable.errors import UsageError
 from unlearnable.ldu.config import RhoConfig
-from unlearnable.ldu.course import Course
 from unlearnable.ldu.lagrangian import Dual, spent
 from unlearnable.ldu.pictures import Pictures
 from unlearnable.ldu.shift import Rho
+from unlearnable.ldu.trajectory import Course
 from unlearnable.models.finetune.training import FineTune, Text, Trainer
 from unlearnable.parallel.workers import Workers
 from unlearnable.protection.engine import Protection
@@ -25,7 +25,7 @@ from unlearnable.protection.timesteps import draw
 from unlearnable.protection.transforms import pick
 from unlearnable.rng import generator, normal, plain
 
-CHUNK = 8  # pictures whose trajectories are followed at once ahead of the training
+CHUNK = 8  # pictures whose trajectories are followed at once before the training
 TAUGHT = 8  # pictures of a group that its surrogate learns
 
 
@@ -72,7 +72,7 @@ class RhoTrainer(Trainer):
         return images, [], c
 
     def _followed(self) -> tuple[Tensor, Tensor]:
-        """Where the pictures' trajectories start and, unshifted, end; in main memory."""
+        """The starts of the pictures' trajectories and their unshifted ends, in main memory."""
         starts, ends = [], []
         for i in range(0, len(self.pictures), CHUNK):
             z = self.course.start(self.pictures.images(slice(i, i + CHUNK), self.model.device))
@@ -82,13 +82,13 @@ class RhoTrainer(Trainer):
 
     def _loss(self, name: str, z: Tensor, keys: list[str], c: Text) -> Tensor:
         rng, device = generator(self.seed, name, self.done), self.model.device
-        rest = len(self.targets) - 1
-        alone = not rest or float(torch.rand(1, generator=rng)) < self.share
-        target = self.targets[0 if alone else 1 + int(torch.randint(rest, (1,), generator=rng))]
+        personalised = len(self.targets) - 1
+        alone = not personalised or float(torch.rand(1, generator=rng)) < self.share
+        target = self.targets[0 if alone else 1 + int(torch.randint(personalised, (1,), generator=rng))]
         chosen = target.rows[torch.randint(len(target.rows), (self.settings.batch,), generator=rng)]
         names = [f"{row}:{i}" for i, row in enumerate(chosen.tolist())]
-        mine = self.workers.share(self.settings.batch)
-        rows, names = chosen[mine], names[mine]
+        part = self.workers.share(self.settings.batch)
+        rows, names = chosen[part], names[part]
 
         x, start = self.pictures.images(rows, device), self.z[rows].to(device)
         with torch.no_grad():
@@ -96,7 +96,7 @@ class RhoTrainer(Trainer):
             origin = x if plain_decode else self.model.decode(self.ends[rows].to(device))
         raw = self.course.change(self.course.arrive(start + self.rho(start)), origin)
         self.used = spent(self.method.constraint, x, raw)
-        seen = pick(
+        transformed = pick(
             self.method.estimator.transforms,
             x + self.method.constraint.project(x, raw),
             plain("eot", self.seed, self.done),
@@ -104,7 +104,7 @@ class RhoTrainer(Trainer):
         t = draw(self.p, names, "time", self.seed, self.done, device=device)
         noise = normal(names, start.shape[1:], "noise", self.seed, self.done, device=device)
         goal = None if self.goal is None else self.goal.expand(len(x), -1, -1, -1)
-        gain = self.objective(target.view.model, seen, Batch(t, noise, target.view.condition, goal))
+        gain = self.objective(target.view.model, transformed, Batch(t, noise, target.view.condition, goal))
         return (self.dual.penalty(self.used) - gain).mean()
 
     def _step(self, loss: Tensor) -> None:
@@ -114,13 +114,13 @@ class RhoTrainer(Trainer):
 
 def attackers(model: Any, pictures: Pictures, prompt: str, settings: RhoConfig, seed: int) -> list[Target]:
     """The model as it is for all pictures, and personalised ones for the largest groups."""
-    found = [Target(view(model, prompt), torch.arange(len(pictures)))]
+    targets = [Target(view(model, prompt), torch.arange(len(pictures)))]
     sizes = {group: pictures.groups.count(group) for group in dict.fromkeys(pictures.groups)}
     largest = sorted((group for group in sizes if group != "."), key=lambda group: -sizes[group])
     kinds = Personalised(tuple(settings.surrogate.split("+")), settings.taught)
     for group in largest[: settings.groups]:
-        rows = torch.tensor([i for i, other in enumerate(pictures.groups) if other == group])
+        rows = torch.tensor([i for i, folder in enumerate(pictures.groups) if folder == group])
         x = pictures.images(rows[:TAUGHT], model.device)
         text = pictures.captions[int(rows[0])]
-        found += [Target(each, rows) for each in kinds.begin(model, text, seed).before(x, x)]
-    return found
+        targets += [Target(each, rows) for each in kinds.begin(model, text, seed).before(x, x)]
+    return targets

@@ -1,4 +1,4 @@
-"""How Latent Diffusion Unlearning's networks are trained; the command line's flags are made from these settings."""
+"""Training settings of Latent Diffusion Unlearning's networks, from which the command line's flags are made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unlearnable.inputs import TRAINING, setting
 
 @dataclass(frozen=True)
 class ShortcutConfig:
-    """How a shortcut is trained: `steps` of AdamW at `lr` on `batch` pictures, of which `share` learn self-consistency.
+    """A shortcut takes `steps` of AdamW at `lr` on `batch` pictures, of which a `share` learns self-consistency.
 
     The paper's `share` is 1/8, for a network that starts from nothing and learns the pictures' own noise with the rest
     of its batch; its running average's decay `ema` is 0.999 (section 4.1, table 4). At a `share` of 1 the frozen base

@@ -1,6 +1,6 @@
 """The shortcut loss, for any network of any family: pictures and points of the plane alike.
 
-Frans et al., "One Step Diffusion via Shortcut Models", arXiv 2410.12557. A network is told its jump size d besides t:
+Frans et al., "One Step Diffusion via Shortcut Models", arXiv 2410.12557. A network gets its jump size d besides t:
 ``d = T / 2^h`` for whole `halvings` h of the trajectory, and d -> 0 (one halving more than the finest) means an
 ordinary network. The paper has flows only; written with `jump`, its self-consistency serves eps and v as well.
 """
@@ -27,7 +27,7 @@ def finest(schedule: Schedule) -> int:
 
 
 def halvings(schedule: Schedule, t: int, s: int) -> float:
-    """How often the trajectory is halved to give the jump from `t` to `s`; a whole number on the grid."""
+    """The number of halvings that give the jump from `t` to `s`; a whole number on the grid."""
     return math.log2(len(schedule) / (t - s))
 
 
@@ -40,16 +40,16 @@ def jumps(schedule: Schedule) -> Tensor:
     return torch.tensor(rows)
 
 
-def drawn(table: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """`count` rows of `jumps`: every jump size equally likely, and every place of that size."""
+def sample_jumps(table: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """`count` rows of `jumps`: every jump size equally likely, and every jump of that size."""
     sizes = torch.randint(int(table[-1, 0]) + 1, (count,), generator=rng)
-    places = (torch.rand(count, generator=rng) * 2**sizes).long()
-    return table[2**sizes - 1 + places]
+    offsets = (torch.rand(count, generator=rng) * 2**sizes).long()
+    return table[2**sizes - 1 + offsets]
 
 
 @torch.no_grad()
 def consistency_target(schedule: Schedule, teacher: Network, z_t: Tensor, chosen: Tensor) -> Tensor:
-    """What a network must answer at ``z_t`` so that one jump lands where two half jumps of the teacher do.
+    """The answer at ``z_t`` with which one jump lands where two half jumps of the teacher do.
 
     Section 3.2, equation 4, for any prediction: `jump` is linear in the answer, so the answer follows from its end.
     """

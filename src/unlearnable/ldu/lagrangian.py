@@ -44,8 +44,8 @@ def check(constraint: Constraint) -> None:
     least = 1.0 if isinstance(constraint, LinfConstraint) else LEAST
     if 0 < constraint.radius < least:
         give = "an eps of 1 or more" if isinstance(constraint, LinfConstraint) else "a PSNR of 60 dB or less"
-        said = constraint.describe()
-        raise UsageError(f"the budget {said} cannot be met by any change of 8-bit pictures: give {give}")
+        budget = constraint.describe()
+        raise UsageError(f"the budget {budget} cannot be met by any change of 8-bit pictures: give {give}")
 
 
 def steepest(constraint: Constraint, gradient: Tensor) -> Tensor:

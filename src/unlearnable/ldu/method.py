@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from unlearnable.errors import SetupError, UsageError
-from unlearnable.ldu.course import Course, Route
 from unlearnable.ldu.lagrangian import check
 from unlearnable.ldu.phi import once, phi_of
 from unlearnable.ldu.shift import COMMAND, Rho
-from unlearnable.ldu.trajectory import Trajectory
+from unlearnable.ldu.trajectory import Course, Route, Trajectory
 from unlearnable.models.base import Model
 from unlearnable.models.load import EMBEDDED_FOLDER
 from unlearnable.protection.constraints import Constraint
@@ -25,10 +24,10 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class TrajectoryShift:
-    """What moves is the start of each picture's denoising trajectory (LDU, arXiv 2510.03089).
+    """The start of each picture's denoising trajectory moves (LDU, arXiv 2510.03089).
 
     `step` times the budget is one step's change. `phi`, `k`, `t_start`, `inversion`, `refine`, `decode`: the way of the
-    trajectory, see `course.Route`.
+    trajectory, see `trajectory.Route`.
     `shift`: "free" (one for each picture) or "network" (one rho for the group, trained here with Adam at `lr`).
     `start`: "noise", "zero", or "rho", the trained network of the file `rho` (auto: the one that ships).
     `optimiser`: "adam", or "normalised" for gradients of unit length. `rate` is that of the dual ascent.
@@ -55,9 +54,9 @@ class TrajectoryShift:
     asks_model: ClassVar[bool] = True  # a trained rho moves trajectories without a step
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise UsageError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(known)}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UsageError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(choices)}")
         if not 0 <= self.residual < 1 or (self.residual and self.latent):
             raise UsageError(f"residual {self.residual:g}: give a share from 0 up to 1, and 0 for the latent variant")
         if self.start == "rho" and self.shift == "network":
@@ -75,10 +74,10 @@ class TrajectoryShift:
         if self.start != "rho":
             return Trajectory(self, Course(self.route, model, scene.prompt), scene, None, steps)
         rho, facts = self._rho(model)
-        route, made = replace(self.route, **facts["route"], phi=self._way(facts)), facts["phi"]
-        here = phi_of(route.phi, model)
-        if made != here.kind:
-            raise UsageError(f"rho was trained with phi {made!r}, and this is {here.kind!r}: name the one it knows")
+        route, kind = replace(self.route, **facts["route"], phi=self._phi_text(facts)), facts["phi"]
+        phi = phi_of(route.phi, model)
+        if kind != phi.kind:
+            raise UsageError(f"rho was trained with phi {kind!r}, and this is {phi.kind!r}: name the one it knows")
         return Trajectory(self, Course(route, model, facts["prompt"]), scene, rho, steps)
 
     @property
@@ -86,10 +85,10 @@ class TrajectoryShift:
         return self.shift == "network"
 
     def remark(self, model: Model) -> str:
-        way = self._way(self._rho(model)[1]) if self.start == "rho" else self.phi
-        return f"trajectories are brought down by {phi_of(way, model).describe()}"
+        text = self._phi_text(self._rho(model)[1]) if self.start == "rho" else self.phi
+        return f"trajectories are denoised by {phi_of(text, model).describe()}"
 
-    def _way(self, facts: dict[str, Any]) -> str:
+    def _phi_text(self, facts: dict[str, Any]) -> str:
         """The phi of a rho's facts: plain DDIM where it was made with that, whatever ships by now."""
         return "ddim" if self.phi == "auto" and facts["phi"] == "ddim" else self.phi
 
@@ -99,5 +98,5 @@ class TrajectoryShift:
         try:
             return once(model, ("rho",), lambda: Rho.load(SHIPPED, model))
         except UsageError as error:
-            said = f"no trained rho for {model.name!r} ships: make one with `{COMMAND}` and name it with rho=FILE"
-            raise SetupError(said) from error
+            message = f"no trained rho for {model.name!r} ships: make one with `{COMMAND}` and name it with rho=FILE"
+            raise SetupError(message) from error

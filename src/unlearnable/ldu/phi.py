@@ -1,4 +1,4 @@
-"""Phi: what brings shifted latents down in k steps. A shortcut model where there is one; else what the user has.
+"""Phi denoises shifted latents in k steps: a shortcut model where there is one, else what the user has.
 
 As text: ``auto``, ``ddim``, ``shortcut:FILE``, ``lcm:FILE``, ``turbo:MODEL``. `auto` is the shortcut that ships where
 the model is the one it was made for (the embedded model), else plain DDIM.
@@ -91,14 +91,6 @@ def _auto(source: str, model: Model) -> Phi:
     return Phi("ddim", model)
 
 
-def _ddim(source: str, model: Model) -> Phi:
-    return Phi("ddim", model)
-
-
-def _shortcut(source: str, model: Model) -> Phi:
-    return Phi("shortcut", model, Shortcut.load(Path(source), model).step, source)
-
-
 def _lcm(source: str, model: Model) -> Phi:
     """Its boundary scalings differ from (0, 1) by less than 1e-5 at any time that is asked, and are left out.
 
@@ -120,17 +112,17 @@ def _lcm(source: str, model: Model) -> Phi:
 def _turbo(source: str, model: Model) -> Phi:
     from unlearnable.models.load import load_model
 
-    other = load_model(source, device=str(model.device), dtype="bfloat16" if model.amp else "float32")
-    side = 8 * max(model.multiple, other.multiple)
-    if other.latent_shape(side, side) != model.latent_shape(side, side) or other.factor != model.factor:
-        raise UsageError(f"{other.name!r} works on other latents than {model.name!r}: use one of its kind")
-    return Phi("turbo", other, ddim, source)
+    turbo = load_model(source, device=str(model.device), dtype="bfloat16" if model.amp else "float32")
+    side = 8 * max(model.multiple, turbo.multiple)
+    if turbo.latent_shape(side, side) != model.latent_shape(side, side) or turbo.factor != model.factor:
+        raise UsageError(f"{turbo.name!r} works on other latents than {model.name!r}: use one of its kind")
+    return Phi("turbo", turbo, ddim, source)
 
 
 LOADERS: dict[str, Callable[[str, Model], Phi]] = {
     "auto": _auto,
-    "ddim": _ddim,
-    "shortcut": _shortcut,
+    "ddim": lambda source, model: Phi("ddim", model),
+    "shortcut": lambda source, model: Phi("shortcut", model, Shortcut.load(Path(source), model).step, source),
     "lcm": _lcm,
     "turbo": _turbo,
 }
@@ -141,13 +133,13 @@ def phi_of(text: str, model: Model) -> Phi:
     return once(model, ("phi", text), lambda: load_phi(text, model))
 
 
-def once(model: Model, what: tuple[str, ...], make: Callable[[], T]) -> T:
-    """What is made once for a model, however many groups of pictures ask for it."""
-    owner, known = vars(model).get("_once", (None, None))
+def once(model: Model, key: tuple[str, ...], make: Callable[[], T]) -> T:
+    """The value of `make`, called once for each model and key."""
+    owner, cache = vars(model).get("_once", (None, None))
     if owner is None or owner() is not model.denoiser:  # a copy with a denoiser of its own begins anew
-        known = {}
-        vars(model)["_once"] = weakref.ref(model.denoiser), known
-    if what not in known:
-        known[what] = make()
-    made: T = known[what]
-    return made
+        cache = {}
+        vars(model)["_once"] = weakref.ref(model.denoiser), cache
+    if key not in cache:
+        cache[key] = make()
+    value: T = cache[key]
+    return value

@@ -84,8 +84,8 @@ def caption(source: Path, prompt: str) -> str:
 def texts(model: Model, captions: Sequence[str], batch: int = 16) -> tuple[Condition, list[int]]:
     """Each different caption's condition and, last, the empty text's; and which of them every caption is."""
     unique = sorted(set(captions))
-    wanted = [*unique, ""]
-    parts = [model.condition(wanted[i : i + batch]).tensors for i in range(0, len(wanted), batch)]
+    prompts = [*unique, ""]
+    parts = [model.condition(prompts[i : i + batch]).tensors for i in range(0, len(prompts), batch)]
     joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     place = {text: i for i, text in enumerate(unique)}
     return Condition(joined), [place[text] for text in captions]

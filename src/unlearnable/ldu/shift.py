@@ -1,4 +1,4 @@
-"""What is added to the start of a trajectory: a shift of its own for each picture, or one network for all (rho)."""
+"""Shifts of a trajectory's start: one for each picture, or one network for all (rho)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Rho(nn.Module):
     @classmethod
     def load(cls, path: Path, model: Model) -> tuple[Rho, dict[str, Any]]:
         """A saved network, frozen, and how it was trained; raises UsageError for one of another model."""
-        kept, facts = read(path, KIND, model, COMMAND)
+        weights, facts = read(path, KIND, model, COMMAND)
         rho = cls(facts["channels"], facts["width"])
-        rho.load_state_dict(kept)
+        rho.load_state_dict(weights)
         return rho.to(model.device).eval().requires_grad_(False), facts

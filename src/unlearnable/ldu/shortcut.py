@@ -1,4 +1,4 @@
-"""A shortcut model: a frozen base with a LoRA, told how far it jumps, so that few steps do for many.
+"""A shortcut model: a frozen base with a LoRA that is conditioned on the jump size, so that few steps suffice.
 
 Frans et al., arXiv 2410.12557; kept as a LoRA and a projection of d over the base, as LCM-LoRA is kept.
 `consistency` has the loss, `teach` the training.
@@ -7,6 +7,8 @@ Frans et al., arXiv 2410.12557; kept as a LoRA and a projection of d over the ba
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,64 @@ from torch import Tensor, nn
 
 from unlearnable.errors import UsageError, shown
 from unlearnable.ldu.consistency import finest, halvings
-from unlearnable.ldu.stepsize import StepSize
 from unlearnable.models.base import Condition, Model
 from unlearnable.models.finetune import checkpoint
 from unlearnable.models.finetune.lora import inject
 from unlearnable.models.invert import at
+
+WIDTH = 64  # of the features of d
+PERIOD = 64  # halvings, of their slowest wave
+
+
+class StepSize:
+    """The jump size d of a `network`, given through `projection`; `ordinary` halvings mean d = 0.
+
+    diffusers' timestep embeddings take a second input, `timestep_cond`, through a projection: that of U-Nets built with
+    ``time_cond_proj_dim``. All our families have such an embedding, so each gets a projection here, zero at first: the
+    network then answers as before. `conditioned` sets d around a call, as transformers and pixel U-Nets take no second
+    input.
+    """
+
+    def __init__(self, network: nn.Module, ordinary: int) -> None:
+        embedding = time_embedding(network)
+        inside = embedding.linear_1
+        self.projection = nn.Linear(WIDTH, inside.in_features, bias=False, device=inside.weight.device)
+        nn.init.zeros_(self.projection.weight)
+        embedding.cond_proj = self.projection
+        embedding.register_forward_pre_hook(self._hook)
+        self.ordinary = ordinary
+        self.condition: Tensor | None = None
+
+    @contextmanager
+    def conditioned(self, halvings: Tensor) -> Iterator[None]:
+        """Inside, the network works for jumps of ``T / 2^halvings``, ``[b]``; outside for d = 0."""
+        self.condition = features(halvings) - features(torch.full_like(halvings, self.ordinary))
+        try:
+            yield
+        finally:
+            self.condition = None
+
+    def _hook(self, embedding: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return args[0], self.condition
+
+
+def features(halvings: Tensor) -> Tensor:
+    """Sines and cosines of the number of halvings, ``[b WIDTH]``."""
+    from diffusers.models.embeddings import get_timestep_embedding
+
+    return get_timestep_embedding(halvings, WIDTH, downscale_freq_shift=0, max_period=PERIOD)
+
+
+def time_embedding(network: nn.Module) -> Any:
+    """The timestep embedding of a U-Net or transformer of diffusers."""
+    for name in ("time_embedding", "time_text_embed.timestep_embedder"):
+        module: Any = network
+        for part in name.split("."):
+            module = getattr(module, part, None)
+        if module is not None:
+            return module
+    raise UsageError(f"a {type(network).__name__} has no timestep embedding: shortcuts need a diffusers U-Net or DiT")
+
 
 KIND, COMMAND = "shortcut", "unlearnable train-shortcut"
 # All of LCM-LoRA's layers (arXiv 2311.05556), and their counterparts in SD3 and FLUX.
@@ -50,7 +105,7 @@ class Shortcut:
 
     def predict(self, z_t: Tensor, t: Tensor, h: Tensor, c: Condition) -> Tensor:
         """The answer at ``z_t`` for jumps of ``T / 2^h``; `t` and `h` are ``[b]``."""
-        with self.size.told(h):
+        with self.size.conditioned(h):
             return self.model.predict(z_t, t, c)
 
     def step(self, model: Model, z: Tensor, t: int, s: int, c: Condition) -> Tensor:
@@ -66,10 +121,10 @@ class Shortcut:
     @classmethod
     def load(cls, path: Path, base: Model) -> Shortcut:
         """A saved shortcut, frozen; raises UsageError for a file that is none, or one of another base."""
-        kept, facts = read(path, KIND, base, COMMAND)
+        weights, facts = read(path, KIND, base, COMMAND)
         shortcut = cls(base, facts["rank"])
         for name, p in shortcut._named().items():
-            p.data.copy_(kept[name])
+            p.data.copy_(weights[name])
             p.requires_grad_(False)
         return shortcut
 
@@ -83,15 +138,15 @@ def read(path: Path, kind: str, base: Model, command: str) -> tuple[dict[str, Te
     if not path.is_file():
         raise UsageError(f"there is no file {shown(path)}: make a {kind} with `{command}`")
     try:
-        kept, facts = checkpoint.read(path)
+        weights, facts = checkpoint.read(path)
     except UsageError as error:
         raise UsageError(f"{shown(path)} is no whole safetensors file: make a {kind} with `{command}`") from error
     if facts.get("kind") != kind:
         raise UsageError(f"{shown(path)} holds no {kind}: make one with `{command}`")
     if facts["base"] != fingerprint(base):
-        other = f"another model ({facts['model']!r}) than {base.name!r}, or for other weights of it"
-        raise UsageError(f"the {kind} in {shown(path)} was made for {other}: make one with `{command}`")
-    return kept, facts
+        owner = f"another model ({facts['model']!r}) than {base.name!r}, or for other weights of it"
+        raise UsageError(f"the {kind} in {shown(path)} was made for {owner}: make one with `{command}`")
+    return weights, facts
 
 
 def fingerprint(model: Model) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unlearnable.ldu.config import ShortcutConfig
-from unlearnable.ldu.consistency import drawn, finest, jumps, shortcut_loss
+from unlearnable.ldu.consistency import finest, jumps, sample_jumps, shortcut_loss
 from unlearnable.models.base import Condition
 from unlearnable.models.finetune.training import FineTune, Text, Trainer
 from unlearnable.rng import generator
@@ -41,7 +41,7 @@ class ShortcutTrainer(Trainer):
         t = torch.randint(len(model.schedule), (size,), generator=rng).to(z.device)
         # One row more, now and then, makes the share true on average for any batch size.
         count = int(s.share * size + torch.rand(1, generator=rng).item())
-        chosen = drawn(self.table, count, rng).to(z.device)
+        chosen = sample_jumps(self.table, count, rng).to(z.device)
         if c.tensors:
             texts = self.captions[rows]
             texts[torch.rand(size, generator=rng) < s.empty] = -1

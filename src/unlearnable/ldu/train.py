@@ -15,13 +15,13 @@ import torch
 from unlearnable.errors import SetupError, UsageError, shown
 from unlearnable.ldu.amortise import RhoTrainer, attackers
 from unlearnable.ldu.config import RhoConfig, ShortcutConfig
-from unlearnable.ldu.course import Course
 from unlearnable.ldu.method import TrajectoryShift
 from unlearnable.ldu.phi import Phi, load_phi
 from unlearnable.ldu.pictures import Pictures, load, texts
 from unlearnable.ldu.shift import Rho
 from unlearnable.ldu.shortcut import Shortcut, fingerprint
 from unlearnable.ldu.teach import ShortcutTrainer
+from unlearnable.ldu.trajectory import Course
 from unlearnable.models.base import Condition, Model
 from unlearnable.models.finetune.checkpoint import Checkpoint
 from unlearnable.models.finetune.training import Trainer
@@ -51,8 +51,8 @@ def train_shortcut(
 ) -> dict[str, Any]:
     """Train a shortcut of `model` on pictures and write it to the file `out`; returns a report.
 
-    Captions: see `pictures.load`. `progress` is told (steps done, steps in all, loss). The state lies beside `out`
-    while training goes on: to resume, call it again, and it ends with the same bits. The report has, for 1, 2, 4 and 8
+    Captions: see `pictures.load`. `progress` gets (steps done, steps in all, loss). The state lies beside `out`
+    during training: to resume, call it again, and it ends with the same bits. The report has, for 1, 2, 4 and 8
     steps, how far samples end from those of 64 DDIM steps, for plain DDIM and for the shortcut (spread of latents = 1).
     Raises UsageError, SetupError, PictureError where no picture can be read.
     """
@@ -64,8 +64,8 @@ def train_shortcut(
     teacher = ShortcutTrainer(shortcut, settings, captions, seed)
     store = Checkpoint(beside(out), identity("shortcut", model, pictures, asdict(settings), seed))
 
-    def run(after: Any, left: int) -> object:
-        return teacher.run(pictures.latents(model), table, left, after=after)
+    def run(after: Any, steps: int) -> object:
+        return teacher.run(pictures.latents(model), table, steps, after=after)
 
     carry_on(teacher, store, run, progress)
     facts = {"settings": asdict(settings), "pictures": len(pictures), "seed": seed}
@@ -111,8 +111,8 @@ def train_rho(
     targets = attackers(model, pictures, prompt, settings, seed)
     trainer = RhoTrainer(method, course, rho, pictures, targets, settings, crew, seed)
 
-    def run(after: Any, left: int) -> object:
-        return trainer.run(pictures.levels, Condition(), left, after=after)
+    def run(after: Any, steps: int) -> object:
+        return trainer.run(pictures.levels, Condition(), steps, after=after)
 
     carry_on(trainer, store, run, progress, crew.first)
     facts |= {"phi": course.phi.kind, "pictures": len(pictures), "attackers": len(targets)}
@@ -161,10 +161,10 @@ def few_steps(model: Model, phi: Phi, prompt: str, seed: int) -> dict[str, dict[
     plain, c = load_phi("ddim", model), model.condition([prompt])
     z = normal([str(i) for i in range(SAMPLES)], model.latent_shape(model.size, model.size), "few", seed)
     z = z.to(model.device)
-    wanted = plain(z, c, plain.times(MANY, 1.0))
+    reference = plain(z, c, plain.times(MANY, 1.0))
 
     def miss(phi: Phi, k: int) -> float:
-        return round(float((phi(z, c, phi.times(k, 1.0)) - wanted).square().mean().sqrt() / wanted.std()), 4)
+        return round(float((phi(z, c, phi.times(k, 1.0)) - reference).square().mean().sqrt() / reference.std()), 4)
 
     return {name: {k: miss(each, k) for k in FEW} for name, each in (("ddim", plain), (phi.kind, phi))}
 
@@ -174,8 +174,8 @@ def effect(method: Protection, model: Model, pictures: Pictures, prompt: str, se
 
     x = pictures.images(slice(SAMPLES), model.device)
     noise = replace(protection("random", PAPER), constraint=method.constraint)
-    made = {"clean": x, "random": noise(model, x, seed=seed), "rho": method(model, x, prompt=prompt, seed=seed)}
-    return {name: round(float(method.evaluate(model, y, prompt=prompt).mean()), 4) for name, y in made.items()}
+    cases = {"clean": x, "random": noise(model, x, seed=seed), "rho": method(model, x, prompt=prompt, seed=seed)}
+    return {name: round(float(method.evaluate(model, y, prompt=prompt).mean()), 4) for name, y in cases.items()}
 
 
 def file(out: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""What every metric has: a name, rows, a direction, and an interval that admits how few pictures there are."""
+"""Metrics: a name, rows, a direction, and an interval that is honest about few pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAIRS, MAPS, PICTURES, FEATURES, PATCHES, FACES, ATTACK = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What a metric's function takes, which direction is better, in which unit, and between which values it lies."""
+    """A metric's facts: the inputs of its function, the better direction, the unit, and the span of its values."""
 
     takes: str
     higher_is_better: bool
@@ -84,11 +84,11 @@ class Score:
     @property
     def worst_name(self) -> str:
         """The picture behind `worst`; empty where it is not known."""
-        found = [name for name, value in zip(self.names, self.values.tolist()) if value == self.worst]
-        return found[0] if found else ""
+        matching = [name for name, value in zip(self.names, self.values.tolist()) if value == self.worst]
+        return matching[0] if matching else ""
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Where the mean would lie for other pictures of the same kind (`intervals.of_mean`); NaN for a single row."""
+        """The interval of the mean over pictures of the same kind (`intervals.of_mean`); NaN for a single row."""
         return self.bounds or of_mean(self.defined, level)
 
 
@@ -99,23 +99,23 @@ def score(name: str, *inputs: Any, seed: int = 0) -> Score:
     names and for inputs that the metric is not defined for.
     """
     function: Any = registry.thing(name, "metric")
-    result, known = function(*inputs), facts(function)
+    result, details = function(*inputs), facts(function)
     if isinstance(result, Score):
         return result
     bounds = None
     if not isinstance(result, Tensor):
         first, second = inputs
-        (low, high), (least, most) = half_samples(function, first, second, seed), known.span
+        (low, high), (least, most) = half_samples(function, first, second, seed), details.span
         bounds, result = (max(low, least), min(high, most)), torch.tensor([result])
-    return Score(name, result, known.higher_is_better, known.unit, bounds, seed=seed)
+    return Score(name, result, details.higher_is_better, details.unit, bounds, seed=seed)
 
 
 def facts(function: Any) -> Facts:
-    """What was noted with `metric`."""
-    found: Facts | None = getattr(function, "facts", None)
-    if found is None:
+    """The facts that `metric` noted on a function."""
+    noted: Facts | None = getattr(function, "facts", None)
+    if noted is None:
         raise UsageError(f"{function!r} is no metric: decorate it with unlearnable.metrics.base.metric")
-    return found
+    return noted
 
 
 def mean(values: Tensor) -> float:
@@ -137,25 +137,25 @@ def half_samples(
     (McCarthy 1969). The deviations are taken from the halves' own mean and laid around the value of all rows, since
     FID and its like depend on the number of rows. Sets that are too small for halves: (nan, nan).
     """
-    rng, found = generator(seed, "halves"), []
+    rng, values = generator(seed, "halves"), []
     halves = [len(first) // 2, len(second) // 2]
     try:
         for _ in range(rounds):
             parts = [
                 rows[torch.randperm(len(rows), generator=rng)[:half]] for rows, half in zip((first, second), halves)
             ]
-            found.append(statistic(*parts))
+            values.append(statistic(*parts))
     except UsageError:  # the statistic's own word for too few rows
         return math.nan, math.nan
-    low, high = percentiles(found, level)
-    shift = statistic(first, second) - sum(found) / rounds
+    low, high = percentiles(values, level)
+    shift = statistic(first, second) - sum(values) / rounds
     return low + shift, high + shift
 
 
-def percentiles(found: list[float], level: float) -> tuple[float, float]:
+def percentiles(values: list[float], level: float) -> tuple[float, float]:
     """The middle `level` of some values, outwards to values that occurred: an infinite one stays infinite."""
-    ordered, tail = sorted(found), (1 - level) / 2
-    if any(math.isnan(value) for value in ordered):
+    ordered, tail = sorted(values), (1 - level) / 2
+    if any(math.isnan(x) for x in ordered):
         return math.nan, math.nan
     last = len(ordered) - 1
     return ordered[math.floor(tail * last)], ordered[math.ceil((1 - tail) * last)]

@@ -96,8 +96,8 @@ def _sets(name: str, features: Tensor, references: Tensor, least: int, least_rea
         shapes = f"{list(features.shape)} and {list(references.shape)}"
         raise UsageError(f"{name} compares features [n d] and [m d], but their shapes are {shapes}")
     if len(features) < least or len(references) < least_real:
-        found = f"{len(features)} and {len(references)}"
-        raise UsageError(f"{name} needs {least} and {least_real} pictures or more, but there are {found}: add some")
+        counts = f"{len(features)} and {len(references)}"
+        raise UsageError(f"{name} needs {least} and {least_real} pictures or more, but there are {counts}: add some")
     if not (features.isfinite().all() and references.isfinite().all()):
         raise UsageError(f"{name} was given features that are not finite: check the pictures they come from")
     return [features.double(), references.double()]

@@ -49,8 +49,8 @@ def features(name: str = embedded.NAME, device: str = "auto") -> Features:
     when packages or weights are not here; with ``HF_HUB_OFFLINE=1`` nothing is fetched.
     """
     kind, source = named(name)
-    place = resolve_device(device)
-    return KINDS[kind](source, place)
+    chosen = resolve_device(device)
+    return KINDS[kind](source, chosen)
 
 
 def named(name: str) -> tuple[str, str]:
@@ -84,7 +84,7 @@ class Network:
 
 @dataclass(frozen=True)
 class View:
-    """How a network's training saw pictures: shorter side scaled to `resize` px, the middle `size` px, normalised."""
+    """Preprocessing as in a network's training: shorter side to `resize` px, the middle `size` px, normalised."""
 
     size: int
     resize: int
@@ -180,10 +180,10 @@ def pretrained(name: str, kind: str, source: str, remedy: str = INSTEAD, **optio
         with quiet():
             return getattr(transformers, kind).from_pretrained(source, local_files_only=offline(), **options)
     except Exception as error:  # a broken or hostile folder can make the loader fail in any way
-        reason, what = shown(" ".join(str(error).split()))[:120], shown(source)
+        reason, missing = shown(" ".join(str(error).split()))[:120], shown(source)
         raise SetupError(
-            f"{name} needs {what}, which is not on this machine or not whole: run `hf download {what}` where there is "
-            f"a network, or {remedy} ({reason})"
+            f"{name} needs {missing}, which is not on this machine or not whole: run `hf download {missing}` where "
+            f"there is a network, or {remedy} ({reason})"
         ) from error
 
 

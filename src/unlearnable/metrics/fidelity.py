@@ -83,12 +83,12 @@ def ms_ssim(images: Tensor, references: Tensor) -> Tensor:
     x, y = images.float(), references.float()
     factors: list[Tensor] = []
     while True:
-        whole, structure = similarity(x, y)
+        full, structure = similarity(x, y)
         if len(factors) + 1 == len(SCALES) or min(x.shape[-2:]) // 2 < WINDOW:
             break
         factors.append(structure)
         x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-    factors.append(whole)
+    factors.append(full)
     weights = torch.tensor(SCALES[: len(factors)], dtype=torch.float64, device=x.device)
     return torch.stack(factors, 1).double().clamp(min=0).pow(weights * (sum(SCALES) / weights.sum())).prod(1)
 

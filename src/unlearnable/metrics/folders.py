@@ -51,23 +51,22 @@ def measure(
 
     `metrics` are names of `registry.METRICS`, or ``perceptual``, in a list or joined by commas. Metrics of pairs
     compare pictures of one name; metrics of sets (fid, precision, similarity ...) compare all pictures of one folder
-    with all of the other, so names may differ. `features` is the network that they use. With
-    `offline` no network is touched to load one. `progress` is told how many
-    files are done, and how many there
-    are. Bad pictures and pairs of different sizes are sentences in the report. Raises UsageError for unknown metrics,
-    missing or empty folders, and SetupError where a metric needs what this machine lacks.
+    with all of the other, so names may differ. `features` is the network that they use. With `offline` no network is
+    touched to load one. `progress` is called with the number of files that are done and of all. Bad pictures and pairs
+    of different sizes are sentences in the report. Raises UsageError for unknown metrics, missing or empty folders, and
+    SetupError where a metric needs what this machine lacks.
     """
     clean, protected = path(clean, "clean folder"), path(protected, "protected folder")
-    wanted = _functions(metrics)
+    functions = _functions(metrics)
     folders = pair(clean, protected, recursive)
-    if not folders.pairs and not all(map(of_sets, wanted.values())):
+    if not folders.pairs and not all(map(of_sets, functions.values())):
         raise UsageError(
             f"no picture of {shown(clean)} has its name in {shown(protected)}: compare a folder with its protected twin"
         )
     with going_offline(offline):
-        run = Run(wanted, tools(wanted, features, device))
+        run = Run(functions, tools(functions, features, device))
         run.read(folders, progress or (lambda done, total: None))
-        scores = {name: run.score(name, function, seed) for name, function in wanted.items()}
+        scores = {name: run.score(name, function, seed) for name, function in functions.items()}
     alone = tuple(folders.only_clean), tuple(folders.only_protected)
     return Report(scores, tuple(run.failed), *alone, tuple(run.remarks()))
 
@@ -80,10 +79,10 @@ def _functions(metrics: str | Sequence[str]) -> dict[str, Any]:
         from unlearnable.metrics.fidelity import perceptual
 
         metrics = [perceptual() if name == PERCEPTUAL else name for name in metrics]
-    wanted = {name: registry.thing(name, "metric") for name in metrics}
-    for name, function in wanted.items():
+    functions = {name: registry.thing(name, "metric") for name in metrics}
+    for name, function in functions.items():
         if facts(function).takes == ATTACK:
             raise UsageError(f"metric {name!r} needs an attacker's models, not only pictures: use `unlearnable audit`")
-    if not wanted:
+    if not functions:
         raise UsageError(f"no metric named: use some of {', '.join(registry.names('metric'))}")
-    return wanted
+    return functions

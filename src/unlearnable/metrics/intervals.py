@@ -37,22 +37,25 @@ def of_mean(values: Tensor, level: float = 0.95, widen: float = 1.0) -> Interval
     return middle - half, middle + half
 
 
-def of_ratio(part: Tensor, whole: Tensor, level: float = 0.95, widen: float = 1.0) -> Interval:
+def of_ratio(numerator: Tensor, denominator: Tensor, level: float = 0.95, widen: float = 1.0) -> Interval:
     """Fieller's interval of mean(part) / mean(whole), both ``[n]`` or, crossed, ``[seeds, n]``.
 
     Exact for normal rows (Fieller 1954). Of crossed rows each seed sees each photograph: the variances of the seeds'
     means and of the photographs' means are added, which counts the noise of single cells twice and is on the safe side;
     degrees of freedom after Satterthwaite (1946). `widen` multiplies the half width. (nan, nan) for one row, and where
-    `whole` cannot be told from zero.
+    `denominator` cannot be told from zero.
     """
-    part, whole = (torch.atleast_2d(x.double()) for x in (part, whole))
-    if part.numel() < 2 or not (part.isfinite().all() and whole.isfinite().all()):
+    numerator, denominator = (torch.atleast_2d(x.double()) for x in (numerator, denominator))
+    if numerator.numel() < 2 or not (numerator.isfinite().all() and denominator.isfinite().all()):
         return NONE
-    upper, lower = float(part.mean()), float(whole.mean())
+    upper, lower = float(numerator.mean()), float(denominator.mean())
     if not lower:
         return NONE
-    pp, pw, ww = (sum(covariances(a, b)) for a, b in ((part, part), (part, whole), (whole, whole)))
-    square = (widen * quantile(degrees(part - upper / lower * whole), level)) ** 2
+    pp, pw, ww = (
+        sum(covariances(a, b))
+        for a, b in ((numerator, numerator), (numerator, denominator), (denominator, denominator))
+    )
+    square = (widen * quantile(degrees(numerator - upper / lower * denominator), level)) ** 2
     a, b, c = lower**2 - square * ww, upper * lower - square * pw, upper**2 - square * pp
     if a <= 0:
         return NONE
@@ -78,13 +81,13 @@ def of_difference(
 
 def covariances(a: Tensor, b: Tensor) -> list[float]:
     """Of the means of ``[seeds, n]`` over seeds and over photographs; an axis of one has none."""
-    found = []
+    parts = []
     for axis in (0, 1):
         count = a.shape[axis]
         if count > 1:
             x, y = a.mean(1 - axis), b.mean(1 - axis)
-            found.append(float(((x - x.mean()) * (y - y.mean())).sum() / (count - 1) / count))
-    return found
+            parts.append(float(((x - x.mean()) * (y - y.mean())).sum() / (count - 1) / count))
+    return parts
 
 
 def degrees(residuals: Tensor) -> float:

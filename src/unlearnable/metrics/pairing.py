@@ -1,4 +1,4 @@
-"""Which picture of one folder belongs to which of another: the same name, whatever the format."""
+"""Pairs of pictures of two folders: equal names, whatever the format."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def pair(clean: str | Path, protected: str | Path, recursive: bool = False) -> P
     they are so on one picture of each side only. Raises UsageError where a folder is missing or holds no picture.
     """
     sides = []
-    for given in map(Path, (clean, protected)):
-        if not given.exists():
-            raise UsageError(f"{shown(given)} does not exist: check the name")
-        sides.append({_name(relative): path for path, relative in files.sources([given], recursive)})
+    for folder in map(Path, (clean, protected)):
+        if not folder.exists():
+            raise UsageError(f"{shown(folder)} does not exist: check the name")
+        sides.append({_name(relative): path for path, relative in files.sources([folder], recursive)})
     first, second = sides
     if Path(clean).is_file() and Path(protected).is_file():
         (name, one), (_, other) = *first.items(), *second.items()
@@ -49,7 +49,7 @@ def _name(relative: Path) -> str:
 
 
 def _by_stem(side: dict[str, Path]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    stems: dict[str, list[str]] = {}
     for name in side:
-        found.setdefault(name.rpartition(".")[0] or name, []).append(name)
-    return found
+        stems.setdefault(name.rpartition(".")[0] or name, []).append(name)
+    return stems

@@ -42,12 +42,12 @@ def nss_distance(patches: Sequence[Tensor], references: Sequence[Tensor]) -> Ten
     if len(sharp) <= sharp.shape[1]:
         least = sharp.shape[1] + 1
         raise UsageError(f"nss-distance needs {least} sharp clean patches of {PATCH} px, but there are {len(sharp)}")
-    centre, spread = sharp.mean(0), sharp.T.cov()
+    centre, covariance = sharp.mean(0), sharp.T.cov()
     rows = []
-    for found in patches:
-        apart = found[:, :-1].mean(0) - centre
-        own = found[:, :-1].T.cov() if len(found) > 1 else torch.zeros_like(spread)
-        rows.append((apart @ torch.linalg.pinv((spread + own) / 2, hermitian=True) @ apart).clamp(min=0).sqrt())
+    for patch in patches:
+        apart = patch[:, :-1].mean(0) - centre
+        own = patch[:, :-1].T.cov() if len(patch) > 1 else torch.zeros_like(covariance)
+        rows.append((apart @ torch.linalg.pinv((covariance + own) / 2, hermitian=True) @ apart).clamp(min=0).sqrt())
     return torch.stack(rows)
 
 
@@ -134,8 +134,8 @@ def clip_iqa(images: Tensor, source: str = CLIP) -> Tensor:
     size = network.config.vision_config.image_size
     with torch.no_grad():
         view = View(size, size, CLIP_MEAN, CLIP_STD)
-        seen = F.normalize(network.get_image_features(pixel_values=view(images.float())).pooler_output, dim=1)
-        return (100 * seen @ anchors.T).softmax(1)[:, 0].double()
+        embedded = F.normalize(network.get_image_features(pixel_values=view(images.float())).pooler_output, dim=1)
+        return (100 * embedded @ anchors.T).softmax(1)[:, 0].double()
 
 
 @cache

@@ -28,37 +28,37 @@ def of_sets(function: Any) -> bool:
     return facts(function).takes not in (PAIRS, MAPS)
 
 
-def tools(wanted: dict[str, Any], features: str | Features, device: str) -> dict[str, Callable[[Tensor], Any]]:
-    """What makes a row of one picture ``[1 3 h w]``, by `_source`."""
-    found: dict[str, Any] = {_source(name, f): f for name, f in wanted.items() if facts(f).takes == PICTURES}
-    takes = {facts(function).takes for function in wanted.values()}
+def tools(functions: dict[str, Any], features: str | Features, device: str) -> dict[str, Callable[[Tensor], Any]]:
+    """The functions that make a row of one picture ``[1 3 h w]``, by `_source`."""
+    makers: dict[str, Any] = {_source(name, f): f for name, f in functions.items() if facts(f).takes == PICTURES}
+    takes = {facts(function).takes for function in functions.values()}
     if takes & {FEATURES, MAPS}:
-        found[FEATURES] = load_features(features, device) if isinstance(features, str) else features
+        makers[FEATURES] = load_features(features, device) if isinstance(features, str) else features
     if PATCHES in takes:
         from unlearnable.metrics.quality import patches
 
-        found[PATCHES] = patches
+        makers[PATCHES] = patches
     if FACES in takes:
         from unlearnable.metrics.face import OpenCV
 
         reader = OpenCV()
-        found[FACES] = lambda image: reader(image[0])
-    return found
+        makers[FACES] = lambda image: reader(image[0])
+    return makers
 
 
 def _source(name: str, function: Any) -> str:
-    """What a set metric's rows are called: metrics that take the same rows share them."""
-    known = facts(function)
-    return name if known.takes == PICTURES else known.takes
+    """The name of a set metric's rows: metrics that take the same rows share them."""
+    details = facts(function)
+    return name if details.takes == PICTURES else details.takes
 
 
 class Run:
-    """What has been measured so far. Pictures pass one by one; only their figures and rows of features are kept."""
+    """The measurements so far. Pictures are read one by one; only their figures and rows of features are kept."""
 
-    def __init__(self, wanted: dict[str, Any], tools: dict[str, Any]) -> None:
+    def __init__(self, functions: dict[str, Any], tools: dict[str, Any]) -> None:
         self.tools = tools
-        self.sets = {name: function for name, function in wanted.items() if of_sets(function)}
-        self.paired = {name: function for name, function in wanted.items() if name not in self.sets}
+        self.sets = {name: function for name, function in functions.items() if of_sets(function)}
+        self.paired = {name: function for name, function in functions.items() if name not in self.sets}
         self.values: dict[str, dict[str, float]] = {name: {} for name in self.paired}  # by metric, by picture
         self.rows: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             _source(name, function): ({}, {}) for name, function in self.sets.items()
@@ -113,44 +113,48 @@ class Run:
 
     def score(self, name: str, function: Any, seed: int) -> Score:
         """One metric's result, under the name that says which network it comes from."""
-        known = facts(function)
-        title = _title(name, known.takes, self.tools)
+        details = facts(function)
+        title = _title(name, details.takes, self.tools)
         if name in self.paired:
             measured = self.values[name]
             values = torch.tensor([*measured.values()], dtype=torch.float64)
-            return Score(title, values, known.higher_is_better, known.unit, seed=seed, names=tuple(measured))
+            return Score(title, values, details.higher_is_better, details.unit, seed=seed, names=tuple(measured))
         sides, usual = self.rows[_source(name, function)], None
         protected, clean = (list(side.values()) for side in sides)
         try:
             if not protected or not clean:
                 side = "protected" if clean else "clean"
                 raise UsageError(f"{name} has no {side} picture to measure: see the other messages")
-            if known.takes == PICTURES:
+            if details.takes == PICTURES:
                 values, usual = torch.cat(protected), mean(torch.cat(clean))
-                found = Score(title, values, known.higher_is_better, known.unit, seed=seed)
-            elif known.takes == FEATURES:
-                found = score(name, torch.cat(protected), torch.cat(clean), seed=seed)
+                result = Score(title, values, details.higher_is_better, details.unit, seed=seed)
+            elif details.takes == FEATURES:
+                result = score(name, torch.cat(protected), torch.cat(clean), seed=seed)
             else:
-                found, usual = score(name, protected, clean, seed=seed), score(name, clean, clean).mean
+                result, usual = score(name, protected, clean, seed=seed), score(name, clean, clean).mean
         except UsageError as error:
             self.failed.append(str(error))
-            return Score(title, torch.tensor([math.nan]), known.higher_is_better, known.unit, note=str(error))
+            return Score(title, torch.tensor([math.nan]), details.higher_is_better, details.unit, note=str(error))
         if usual is not None:
             self.notes.append(f"{title}: the clean pictures score {usual:.4g} themselves")
-        if found.bounds is not None and min(map(len, sides)) < FEW:
+        if result.bounds is not None and min(map(len, sides)) < FEW:
             self.few.append(name)
-        return replace(found, name=title, names=tuple(sides[PROTECTED]) if len(found.values) == len(protected) else ())
+        return replace(
+            result, name=title, names=tuple(sides[PROTECTED]) if len(result.values) == len(protected) else ()
+        )
 
     def remarks(self) -> list[str]:
-        """What the figures do not say themselves."""
-        found = list(self.notes)
+        """Remarks on what the figures mean."""
+        remarks = list(self.notes)
         ratios = self.values.get("psnr", {}).values()
         if same := sum(map(math.isinf, ratios)):
-            found.append(f"{same} of {len(ratios)} pictures are unchanged: their PSNR is infinite")
+            remarks.append(f"{same} of {len(ratios)} pictures are unchanged: their PSNR is infinite")
         if self.few:
             least = min(map(len, self.rows[FEATURES]))
-            found.append(f"{', '.join(self.few)}: {least} pictures a side are few; compare only runs of equal numbers")
-        return found
+            remarks.append(
+                f"{', '.join(self.few)}: {least} pictures a side are few; compare only runs of equal numbers"
+            )
+        return remarks
 
 
 def _title(name: str, takes: str, tools: dict[str, Any]) -> str:

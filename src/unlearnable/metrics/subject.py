@@ -47,8 +47,8 @@ def protection_rate(clean: Tensor, protected: Tensor, untouched: Tensor, level: 
     gains = rows[:, 2] - rows[:, 0]
     gain, (least, most) = mean(gains), of_mean(gains, level)
     if gain <= 0 or least <= 0:
-        spread = "" if math.isnan(least) else f", interval {least:.3g} to {most:.3g}"
-        why = f"undefined: the attacker did not learn the clean pictures (the loss fell by {gain:.3g}{spread})"
+        interval = "" if math.isnan(least) else f", interval {least:.3g} to {most:.3g}"
+        why = f"undefined: the attacker did not learn the clean pictures (the loss fell by {gain:.3g}{interval})"
         return Score(RATE, torch.tensor([math.nan]), True, bounds=(math.nan, math.nan), note=why)
     bounds = of_ratio(rows[:, 1] - rows[:, 0], gains, level)
     note = "one held-out picture: no interval" if len(rows) == 1 else ""
@@ -91,5 +91,5 @@ def rank(features: Tensor, subjects: Mapping[str, Tensor], centre: Tensor | None
 
     The attacker's subject should come first among others of its kind: a cosine alone has no scale.
     """
-    found = {name: mean(similarity(features, real, centre)) for name, real in subjects.items()}
-    return sorted(found.items(), key=lambda item: -item[1])
+    means = {name: mean(similarity(features, real, centre)) for name, real in subjects.items()}
+    return sorted(means.items(), key=lambda item: -item[1])

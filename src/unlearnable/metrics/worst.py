@@ -12,23 +12,22 @@ from torch import Tensor
 CHOSEN = math.sqrt(1.36)
 
 
-def chosen(part: Tensor, whole: Tensor) -> Tensor:
-    """Which column of `part` / `whole` ``[n, cases]`` is the least, for each row; ``[n]``.
+def chosen(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """The column of `numerator` / `denominator` ``[n, cases]`` with the least ratio, for each row; ``[n]``.
 
-    Which is the worst for one half of the rows is decided by the other half, whose noise is not theirs: the least of
-    noisy cells themselves would lie below zero where there is no protection. A row that lacks a cell (NaN in `whole`)
-    takes the next.
+    One half of the rows decides for the other, whose noise is independent: the least of the noisy cells themselves
+    would lie below zero where there is no protection. A row that lacks a cell (NaN in `denominator`) takes the next.
     """
-    found = torch.zeros(len(part), dtype=torch.long)
-    halves = torch.arange(len(part)) % 2
+    columns = torch.zeros(len(numerator), dtype=torch.long)
+    halves = torch.arange(len(numerator)) % 2
     for half in (0, 1):
         others = halves != half
-        upper, lower = part[others].nansum(0), whole[others].nansum(0)
+        upper, lower = numerator[others].nansum(0), denominator[others].nansum(0)
         rates = torch.where(lower > 0, upper / lower, math.inf)
-        mine = torch.where(whole[~others].isnan(), math.inf, rates.nan_to_num(posinf=1e300))
-        if len(mine):
-            found[~others] = mine.argmin(1)
-    return found
+        ratios = torch.where(denominator[~others].isnan(), math.inf, rates.nan_to_num(posinf=1e300))
+        if len(ratios):
+            columns[~others] = ratios.argmin(1)
+    return columns
 
 
 def widening(cases: int) -> float:

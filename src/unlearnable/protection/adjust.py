@@ -31,10 +31,10 @@ def adjusted(settings: T, **changes: Any) -> T:
 
 def values(settings: object) -> dict[str, Any]:
     """Every setting that is a number, a word or a truth value, by name."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for part in reversed(parts(settings).values()):
-        found |= values(part)
-    return found | {k: v for k, v in own(settings).items() if isinstance(v, bool | int | float | str)}
+        result |= values(part)
+    return result | {k: v for k, v in own(settings).items() if isinstance(v, bool | int | float | str)}
 
 
 def names(settings: object) -> set[str]:
@@ -59,7 +59,7 @@ def parts(settings: object) -> dict[str, Any]:
     return {name: value for name, value in own(settings).items() if name in PARTS and is_dataclass(value)}
 
 
-def whole(settings: Protection) -> Protection:
+def for_data_set(settings: Protection) -> Protection:
     """A game's settings for a whole data set: from the budget's boundary, four draws to a step, fewer, longer steps.
 
     With one draw, the deltas wandered inside the budget and did less than random noise (docs/results/udp.md).

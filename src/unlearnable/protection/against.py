@@ -37,9 +37,9 @@ class Against:
     join: str = "product"
 
     def __post_init__(self) -> None:
-        for name, known in (("aim", AIMS), ("join", JOINS)):
-            if getattr(self, name) not in known:
-                raise UsageError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(known)}")
+        for name, choices in (("aim", AIMS), ("join", JOINS)):
+            if getattr(self, name) not in choices:
+                raise UsageError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(choices)}")
 
     @property
     def sign(self) -> int:
@@ -55,9 +55,9 @@ class Against:
         return self.begin(clean).score(shown)
 
     def describe(self, device: str | torch.device = "cpu") -> str:
-        """Which encoders are real and which stand-ins."""
-        found = loaded(self.encoders, str(device), offline())
-        return "against " + ", ".join(f"{e.name} ({e.source if e.real else 'a stand-in'})" for e in found)
+        """One sentence that says which encoders are real and which are stand-ins."""
+        encoders = loaded(self.encoders, str(device), offline())
+        return "against " + ", ".join(f"{e.name} ({e.source if e.real else 'a stand-in'})" for e in encoders)
 
 
 @lru_cache(maxsize=4)
@@ -78,9 +78,9 @@ class EncoderAscent:
         """``[b]`` of protected pictures that no transform has touched."""
         return self._joined(shown, self.untouched)
 
-    def gradient(self, seen: Tensor, seed: int, step: int) -> Tensor:
+    def gradient(self, protected: Tensor, seed: int, step: int) -> Tensor:
         """Of the score at protected pictures, both sides through the same transform."""
-        x = seen.detach().requires_grad_(True)
+        x = protected.detach().requires_grad_(True)
         shown, plain = (
             pick(self.transforms, y, rng.plain("transform", seed, step, "against")) for y in (x, self.clean)
         )
@@ -91,7 +91,7 @@ class EncoderAscent:
 
     @cached_property
     def untouched(self) -> list[Tensor]:
-        """What latents are compared with in the steps that see no transform."""
+        """The latents to compare with in steps without a transform."""
         return self._compared(self.clean)
 
     def _references(self, plain: Tensor) -> list[Tensor]:
@@ -102,8 +102,8 @@ class EncoderAscent:
     def _compared(self, plain: Tensor) -> list[Tensor]:
         if self.settings.sign > 0:
             return [encoder(plain) for encoder in self.encoders]
-        wanted = picture(self.settings.aim, *plain.shape[-2:]).to(plain)
-        return [encoder(wanted) for encoder in self.encoders]
+        target = picture(self.settings.aim, *plain.shape[-2:]).to(plain)
+        return [encoder(target) for encoder in self.encoders]
 
     def _joined(self, shown: Tensor, references: Sequence[Tensor]) -> Tensor:
         rows = []

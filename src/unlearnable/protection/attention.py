@@ -1,4 +1,4 @@
-"""Objectives about how much a picture's places attend to words."""
+"""Objectives about the attention of a picture's positions to words."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from unlearnable.protection.objectives import Batch
 
 @dataclass(frozen=True)
 class LessAttention:
-    """``L(x) - weight * sum A^2``: the loss, and attention that lets go of words.
+    """``L(x) - weight * sum A^2``: the loss, and less attention to words.
 
     A are the cross-attention maps, squares summed over the tokens of `word` (none: over all) and over the places where
-    `summed`, else their mean; means over heads and layers. `told` looks up where the word is in a prompt.
+    `summed`, else their mean; means over heads and layers. `for_prompt` looks up where the word is in a prompt.
     """
 
     weight: float
@@ -26,7 +26,7 @@ class LessAttention:
     summed: bool = False
     tokens: tuple[int, ...] = ()
 
-    def told(self, model: Model, prompt: str) -> LessAttention:
+    def for_prompt(self, model: Model, prompt: str) -> LessAttention:
         return replace(self, tokens=tuple(word_places(model, prompt, self.word))) if self.word else self
 
     def __call__(self, model: Model, x: Tensor, batch: Batch) -> Tensor:

@@ -1,10 +1,10 @@
-"""How far a picture may move. Every constraint ends on the 8-bit grid, where the file will be written.
+"""Constraints on how far a picture may move. Each ends on the 8-bit grid, on which the file will be written.
 
 Budgets are in units of 1/255 of 8-bit output, at the size at which the perturbation is added. Pictures `x` and
 perturbations `delta` are ``[b 3 h w]`` in [0, 1] units. `mask` ``[b 1 h w]`` is 0 where nothing may change. L2 and the
 perceptual distance are means over the pixels that may change: a small mask leaves a small budget. A budget that is
 `local` bounds a change everywhere by what people see as well; those bounds are a picture's `limits` (`visibility`),
-which whoever projects often computes once.
+which callers that project often compute once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Constraint(Protocol):
         ...
 
     def limits(self, x: Tensor) -> Limits | None:
-        """What people would see in `x`; None where the budget is for the picture as a whole."""
+        """The largest changes of `x` that people do not see; None where the budget is for the picture as a whole."""
         ...
 
     def direction(self, gradient: Tensor, limits: Limits | None = None) -> Tensor:
@@ -86,25 +86,25 @@ class LinfConstraint:
         return gradient.sign()
 
     def project(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0, limits: Limits | None = None) -> Tensor:
-        bound, mask, seen = self.eps / GRID, masked(mask, delta), limits or self.limits(x)
-        delta = seen.clip(delta * mask) if seen else delta
+        bound, mask, visible = self.eps / GRID, masked(mask, delta), limits or self.limits(x)
+        delta = visible.clip(delta * mask) if visible else delta
         return (x + delta.clamp(-bound, bound) * mask).clamp(0, 1) - x
 
     def seal(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0) -> Tensor:
-        mask, seen = masked(mask, delta), self.limits(x[None] / GRID)
-        delta = clipped(seen, delta * mask) * mask
+        mask, visible = masked(mask, delta), self.limits(x[None] / GRID)
+        delta = clipped(visible, delta * mask) * mask
 
-        def whole(scale: float) -> Tensor:
+        def rounded(scale: float) -> Tensor:
             # Towards zero, never to the nearest: 4.5 rounded to 5 would break a budget of 4.5.
             levels = ((scale * delta).abs().clamp_max(self.eps) + ROUND_OFF).floor() * delta.sign()
             return (x + levels).clamp(0, GRID) - x
 
-        return unseen(seen, whole, 1.0)
+        return unseen(visible, rounded, 1.0)
 
     def is_satisfied(self, change: Tensor, x: Tensor | None = None, mask: Tensor | float = 1.0) -> bool:
-        seen = None if x is None else self.limits(x[None] / GRID)
+        visible = None if x is None else self.limits(x[None] / GRID)
         return bool(change.abs().max() <= self.eps) and (
-            seen is None or seen.is_satisfied(change[None] / GRID, SLACK / GRID)
+            visible is None or visible.is_satisfied(change[None] / GRID, SLACK / GRID)
         )
 
     def describe(self) -> str:
@@ -143,66 +143,66 @@ class L2Constraint:
         return scaled / rms(scaled).clamp_min(1e-12) * limits.sample / (self.rms / GRID)
 
     def project(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0, limits: Limits | None = None) -> Tensor:
-        mask, seen = masked(mask, delta), limits or self.limits(x)
+        mask, visible = masked(mask, delta), limits or self.limits(x)
         delta = delta * mask
-        if seen:
-            delta = seen.clip(delta) * mask
+        if visible:
+            delta = visible.clip(delta) * mask
         scale = (self.rms / GRID / rms(delta, mask).clamp_min(1e-12)).clamp_max(1)
         return (x + delta * scale).clamp(0, 1) - x
 
     def seal(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0) -> Tensor:
-        mask, seen = masked(mask, delta), self.limits(x[None] / GRID)
-        wanted = self._filled(delta * mask, mask, seen)
+        mask, visible = masked(mask, delta), self.limits(x[None] / GRID)
+        filled = self._filled(delta * mask, mask, visible)
 
-        def whole(scale: float) -> Tensor:
-            return (x + (scale * wanted).round()).clamp(0, GRID) - x
+        def rounded(scale: float) -> Tensor:
+            return (x + (scale * filled).round()).clamp(0, GRID) - x
 
         # Rounding changes the norm, so the largest scale that obeys is found on the rounded result itself. An ascent
         # that stopped inside the ball is scaled up to its boundary: the PSNR asked for is the PSNR of the file.
-        full = min(LARGEST_GAIN, 1.2 * self.rms / max(self._size(wanted, mask), 1e-9))
-        low, high = 0.0, min(1.0, full) if seen else full
+        full = min(LARGEST_GAIN, 1.2 * self.rms / max(self._size(filled, mask), 1e-9))
+        low, high = 0.0, min(1.0, full) if visible else full
         for _ in range(24):
             scale = (low + high) / 2
-            low, high = (scale, high) if self._size(whole(scale), mask) <= self.rms else (low, scale)
-        return unseen(seen, whole, low)
+            low, high = (scale, high) if self._size(rounded(scale), mask) <= self.rms else (low, scale)
+        return unseen(visible, rounded, low)
 
-    def _filled(self, delta: Tensor, mask: Tensor, seen: Limits | None) -> Tensor:
+    def _filled(self, delta: Tensor, mask: Tensor, visible: Limits | None) -> Tensor:
         """A change within what people see, scaled up until it uses the budget or the limits bind everywhere."""
-        if seen is None:
+        if visible is None:
             return delta
         gain = 1.0
         for _ in range(FILLING):
-            wanted = clipped(seen, gain * delta) * mask
-            missing = self.rms / max(self._size(wanted, mask), 1e-9)
+            filled = clipped(visible, gain * delta) * mask
+            missing = self.rms / max(self._size(filled, mask), 1e-9)
             if missing < ENOUGH:
                 break
             gain = min(LARGEST_GAIN, gain * missing)
-        return wanted
+        return filled
 
     @staticmethod
     def _size(change: Tensor, mask: Tensor) -> float:
         return float(rms(change[None].double(), mask[None])) if change.any() else 0.0
 
     def is_satisfied(self, change: Tensor, x: Tensor | None = None, mask: Tensor | float = 1.0) -> bool:
-        seen = None if x is None else self.limits(x[None] / GRID)
+        visible = None if x is None else self.limits(x[None] / GRID)
         within = self._size(change, masked(mask, change)) <= self.rms
-        return within and (seen is None or seen.is_satisfied(change[None] / GRID, SLACK / GRID))
+        return within and (visible is None or visible.is_satisfied(change[None] / GRID, SLACK / GRID))
 
     def describe(self) -> str:
         return f"PSNR >= {psnr_of(self.rms):.2f} dB" if self.rms else "no change"
 
 
-def clipped(seen: Limits | None, delta: Tensor) -> Tensor:
+def clipped(visible: Limits | None, delta: Tensor) -> Tensor:
     """A change ``[3 h w]`` in levels within what people see of it."""
-    return delta if seen is None else GRID * seen.clip(delta[None] / GRID, SEALING)[0]
+    return delta if visible is None else GRID * visible.clip(delta[None] / GRID, SEALING)[0]
 
 
-def unseen(seen: Limits | None, whole: Callable[[float], Tensor], scale: float) -> Tensor:
-    """`whole` of the first scale, from `scale` down, at which rounding and masks have left all means within limits."""
-    change = whole(scale)
-    while seen and not seen.is_satisfied(change[None] / GRID, SLACK / GRID):
+def unseen(visible: Limits | None, rounded: Callable[[float], Tensor], scale: float) -> Tensor:
+    """`rounded` at the first scale, from `scale` down, at which all means are within their limits."""
+    change = rounded(scale)
+    while visible and not visible.is_satisfied(change[None] / GRID, SLACK / GRID):
         scale *= SMALLER
-        change = whole(scale)
+        change = rounded(scale)
     return change
 
 

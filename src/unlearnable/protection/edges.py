@@ -52,8 +52,8 @@ class EdgeConstraint:
 
     def seal(self, x: Tensor, delta: Tensor, mask: Tensor | float = 1.0) -> Tensor:
         bound = masked(mask, delta) * self._bound(x[None] / GRID)[0]
-        whole = (torch.minimum(delta.abs(), bound) + ROUND_OFF).floor() * delta.sign()
-        return (x + whole).clamp(0, GRID) - x
+        levels = (torch.minimum(delta.abs(), bound) + ROUND_OFF).floor() * delta.sign()
+        return (x + levels).clamp(0, GRID) - x
 
     def is_satisfied(self, change: Tensor, x: Tensor | None = None, mask: Tensor | float = 1.0) -> bool:
         assert x is not None, "where edges are depends on the picture"

@@ -1,4 +1,4 @@
-"""Objectives about what an editor makes of a picture: the way up to noise, the first step down, and all of them."""
+"""Objectives about an edit of a picture: its inversion to noise, the first denoising step, or the whole edit."""
 
 from __future__ import annotations
 

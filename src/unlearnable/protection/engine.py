@@ -76,7 +76,7 @@ class Protection:
         finite. Sealing onto the 8-bit grid is `constraint.seal`, at the size the file will have.
         """
         scene = self.scene(model, images, prompt, mask, seed, keys)
-        x, total, done = scene.x, self.rounds * self.steps, 0
+        x, total, step = scene.x, self.rounds * self.steps, 0
         change = self.parameterisation.begin(model, scene, self.steps)
         if not total or not self.constraint.radius:
             return x + change.delta
@@ -85,10 +85,10 @@ class Protection:
         for _ in range(self.rounds):
             views = state.before(x, x + change.delta)
             for _ in range(self.steps):
-                change.move(*gradient(views, change, done))
-                done += 1
+                change.move(*gradient(views, change, step))
+                step += 1
                 if callback:
-                    callback(done, total)
+                    callback(step, total)
             state.after(x, x + change.delta)
         return x + change.delta
 
@@ -110,8 +110,8 @@ class Protection:
         """The step's direction and pace: of the objective's gradient, the encoders', or both."""
         x, estimator, latent = scene.x, self.estimator, self.parameterisation.latent
         objective = self.objective.prepared(model, scene.prompt) if self.objective else None
-        times, drawn = estimator.times, (scene.keys, scene.seed)
-        others = self.against.begin(x, estimator.transforms) if self.against else None
+        times, named = estimator.times, (scene.keys, scene.seed)
+        encoders = self.against.begin(x, estimator.transforms) if self.against else None
         if latent:
             estimator = replace(estimator, transforms=())
         with torch.no_grad():
@@ -121,16 +121,16 @@ class Protection:
             p = searched(objective, view(model, scene.prompt), scene, p, goal)
 
         def gradient(views: Sequence[View], change: Perturbation, step: int) -> tuple[Tensor, Tensor | float]:
-            seen, found = change.seen, []
+            seen, gradients = change.seen, []
             pace: Tensor | float = 1.0
             if objective:
                 if latent:
                     views = [View(in_latents(view.model), view.condition) for view in views]
-                found.append(estimator.gradient(objective, views, seen, x.shape[-2:], goal, p, *drawn, step))
+                gradients.append(estimator.gradient(objective, views, seen, x.shape[-2:], goal, p, *named, step))
                 pace = times.pace(p, scene.keys, (scene.seed, step), estimator.eot_samples, x.device)
-            if others:
-                found.append(others.gradient(seen, scene.seed, step))
-            return joined(found) if found else torch.zeros_like(x), pace
+            if encoders:
+                gradients.append(encoders.gradient(seen, scene.seed, step))
+            return joined(gradients) if gradients else torch.zeros_like(x), pace
 
         return gradient
 
@@ -141,13 +141,13 @@ class Protection:
 
     @property
     def asks_model(self) -> bool:
-        """Whether a model has a say in the result; not in the controls, nor where encoders alone count."""
+        """Whether the result depends on the model: not for the controls, nor where encoders alone count."""
         return self.parameterisation.asks_model or (bool(self.rounds * self.steps) and self.objective is not None)
 
     def remark(self, model: Model) -> str:
-        """What a user should know about a run with this model, or nothing."""
-        said = [self.parameterisation.remark(model), self.against.describe(model.device) if self.against else ""]
-        return f"{self.name}: {'; '.join(filter(None, said))}" if any(said) else ""
+        """A sentence for the user about a run with this model, or an empty one."""
+        remarks = [self.parameterisation.remark(model), self.against.describe(model.device) if self.against else ""]
+        return f"{self.name}: {'; '.join(filter(None, remarks))}" if any(remarks) else ""
 
     def evaluate(
         self, model: Model, images: Tensor, *, prompt: str = "", target: Tensor | None = None, draws: int = 16

@@ -1,4 +1,4 @@
-"""Objectives about what the denoiser sees on the way to its answer."""
+"""Objectives about the denoiser's inner features."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ class FeatureShift:
         layers, t = last_resnets(model), batch.t
         with torch.no_grad(), recorded(layers) as clean:
             model.predict(model.noised(goal(batch), batch.noise, t), t, batch.condition)
-        with recorded(layers) as seen:
+        with recorded(layers) as protected:
             loss = denoising_loss(model, model.encode(x), batch.noise, t, batch.condition)
-        return loss + self.weight * squared_difference(seen, clean)
+        return loss + self.weight * squared_difference(protected, clean)

@@ -8,16 +8,16 @@ from unlearnable.errors import UsageError
 from unlearnable.models.finetune.training import FineTune
 
 AUTO = -1
-FRESH_LR, FRESH_WARMUP = 1e-3, 10  # from random weights: the rate, and rounds of training ahead of any ascent
+FRESH_LR, FRESH_WARMUP = 1e-3, 10  # from random weights: the rate, and rounds of training before any ascent
 CLIP = 1.0
 
 
 @dataclass(frozen=True)
 class GameSettings:
-    """How the surrogate of a game trains (`--surrogate`); groups of pictures have `Protection.surrogate` instead.
+    """Training of a game's surrogate (`--surrogate`); groups of pictures have `Protection.surrogate` instead.
 
-    `train` steps on `learn` pictures each, ahead of every round's ascent, at the rate `lr` (0: the model's own, or 1e-3
-    from random weights); `warmup` steps ahead of the first (-1: none on loaded weights, ten rounds' worth from random
+    `train` steps on `learn` pictures each, before every round's ascent, at the rate `lr` (0: the model's own, or 1e-3
+    from random weights); `warmup` steps before the first (-1: none on loaded weights, ten rounds' worth from random
     ones). `cool` lets that rate fall to zero over the game, in a straight line.
     """
 
@@ -38,6 +38,6 @@ class GameSettings:
         return FineTune(steps, rate, self.learn, weight_decay=0.0 if scratch else 1e-2, clip=CLIP, cool=self.cool)
 
     def steps_until(self, turn: int, scratch: bool) -> int:
-        """Training steps that lie behind the ascent of a turn."""
+        """Training steps that are done before the ascent of a turn."""
         warmup = self.warmup if self.warmup != AUTO else FRESH_WARMUP * self.train if scratch else 0
         return warmup + (turn + 1) * self.train

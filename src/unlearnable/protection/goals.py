@@ -1,4 +1,4 @@
-"""What targeted protections pull a picture to, where that is no picture of `target`: made by the model itself."""
+"""Targets of targeted protections that the model itself makes, or that a name of `target` stands for."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class Redrawn:
     strength: float = 0.5
     steps: int = 20
 
-    def __call__(self, model: Model, x: Tensor, given: Tensor | None = None) -> Tensor:
-        if given is not None:
-            return model.encode(given.to(x)).expand(len(x), -1, -1, -1)
+    def __call__(self, model: Model, x: Tensor, replacement: Tensor | None = None) -> Tensor:
+        if replacement is not None:
+            return model.encode(replacement.to(x)).expand(len(x), -1, -1, -1)
         z, c, start = model.encode(x), model.condition([self.prompt]), top(model, self.strength)
         t = torch.full([len(z)], start, device=z.device)
         noise = rng.normal(["target"], z.shape[1:], self.prompt, device=z.device).expand_as(z)
         times = descent(model.schedule, min(self.steps, start + 1), start)
-        drawn = model.decode(denoise(model, model.noised(z, noise, t), c, times))
-        return model.encode(drawn.clamp(0, 1))
+        redrawn = model.decode(denoise(model, model.noised(z, noise, t), c, times))
+        return model.encode(redrawn.clamp(0, 1))
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Picture:
 
     name: str
 
-    def __call__(self, model: Model, x: Tensor, given: Tensor | None = None) -> Tensor:
-        return (picture(self.name, *x.shape[-2:]) if given is None else given).to(x).expand_as(x)
+    def __call__(self, model: Model, x: Tensor, replacement: Tensor | None = None) -> Tensor:
+        return (picture(self.name, *x.shape[-2:]) if replacement is None else replacement).to(x).expand_as(x)
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Inverted:
     prompt: str = ""
     own: ClassVar[bool] = True
 
-    def told(self, model: Model, prompt: str) -> Inverted:
+    def for_prompt(self, model: Model, prompt: str) -> Inverted:
         return replace(self, prompt=prompt)
 
-    def __call__(self, model: Model, x: Tensor, given: Tensor | None = None) -> Tensor:
-        z = model.encode(x if given is None else given.to(x))
+    def __call__(self, model: Model, x: Tensor, replacement: Tensor | None = None) -> Tensor:
+        z = model.encode(x if replacement is None else replacement.to(x))
         return denoise(model, z, model.condition([self.prompt]), descent(model.schedule, self.steps)[::-1], rise)

@@ -3,7 +3,7 @@
 Zhao et al., arXiv 2306.01902: ``max_{|delta_i| <= eps} min_theta sum_i E_{t,eps} L(x_i + delta_i; theta)``. Here theta
 and the deltas take turns: `GameSettings.train` steps of theta on mini-batches of ``x + delta``, then `steps` of
 ascent of every picture's own delta with theta held still. Everything lies on disk and is kept turn by turn, so that
-memory does not grow with the data set and a run that was killed goes on to the same bits.
+memory does not grow with the data set and a run that was killed resumes and ends with the same bits.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Progress = Callable[[float], None]
 
 
 class Protected:
-    """The pictures as they are behind a turn, in the surrogate's latents; rows are read and encoded when asked for."""
+    """The protected pictures after a turn, in the surrogate's latents; rows are read and encoded when indexed."""
 
     def __init__(self, model: Model, views: Views, deltas: Deltas, turn: int) -> None:
         self.model, self.views, self.deltas, self.turn = model, views, deltas, turn
@@ -49,8 +49,8 @@ class Protected:
 
     @torch.no_grad()
     def __getitem__(self, rows: Tensor) -> Tensor:
-        seen = [self.views.get([i])[0] + self.deltas.get(i, self.turn) for i in rows.tolist()]
-        shown = torch.cat([square(x, self.model.size) for x in seen])
+        pictures = [self.views.get([i])[0] + self.deltas.get(i, self.turn) for i in rows.tolist()]
+        shown = torch.cat([square(x, self.model.size) for x in pictures])
         return torch.cat([self.model.encode(x) for x in shown.to(self.device).split(8)])
 
 
@@ -84,14 +84,14 @@ class Game:
         crew: Workers | None = None,
     ) -> None:
         if not isinstance(settings.constraint, LinfConstraint):
-            said = settings.constraint.describe()
-            raise UsageError(f"a data set is protected within a largest change, not {said}: give eps instead")
+            budget = settings.constraint.describe()
+            raise UsageError(f"a data set is protected within a largest change, not {budget}: give eps instead")
         pixels = settings.parameterisation
         if settings.game is None or settings.objective is None or not isinstance(pixels, Pixels):
             raise UsageError(f"{settings.name} plays no game over a data set: use udp or eudp")
         times = settings.estimator.times
-        for name, wanted in (("search", times.search), ("paced", times.paced), ("blur", pixels.blur)):
-            if wanted:
+        for name, value in (("search", times.search), ("paced", times.paced), ("blur", pixels.blur)):
+            if value:
                 raise UsageError(f"{name}=true is for pictures by themselves, not for a data set: leave it out")
         self.settings, self.views, self.scratch, self.seed, self.batch = settings, views, scratch, seed, batch
         self.game, self.objective, self.pixels = settings.game, settings.objective, pixels
@@ -103,14 +103,14 @@ class Game:
         self.store, self.law = Checkpoint(folder / "surrogate.safetensors", run), folder / "law.safetensors"
 
     def play(self, progress: Progress | None = None) -> None:
-        """To the end, from wherever the folder says; `progress` is told the share that is done.
+        """Play to the end, from the state in the folder; `progress` is called with the share that is done.
 
         Raises UnlearnableError when training diverges or a gradient is not finite; what was done is kept.
         """
         if self.store.load(self.trainer):
             return
         tell, rounds = progress or (lambda share: None), self.settings.rounds
-        self.crew.wait()  # all have read where it stands before anyone goes on
+        self.crew.wait()  # all have read the state before any process changes it
         first = 0
         while self.trainer.done > self.game.steps_until(first, self.scratch):
             first += 1
@@ -142,7 +142,7 @@ class Game:
         self.deltas.close()
 
     def tidy(self) -> None:
-        """Remove what only a game that is still going on needs."""
+        """Remove files that only an unfinished game needs."""
         self.deltas.files[(self.settings.rounds + 1) % 2].path.unlink(missing_ok=True)
 
     def _start(self) -> None:
@@ -155,8 +155,8 @@ class Game:
 
     def _train(self, turn: int, tell: Progress) -> None:
         trainer, until = self.trainer, self.game.steps_until(turn, self.scratch)
-        left = until - trainer.done
-        if left <= 0:
+        remaining = until - trainer.done
+        if remaining <= 0:
             return
         if not self.crew.first:
             self.crew.wait()
@@ -165,11 +165,11 @@ class Game:
 
         def after(trainer: Trainer) -> None:
             self.store(trainer)
-            tell(1 - (until - trainer.done) / left)
+            tell(1 - (until - trainer.done) / remaining)
 
         data: Any = Protected(trainer.model, self.views, self.deltas, turn)
         try:
-            trainer.run(data, self.view.condition, left, after=after)
+            trainer.run(data, self.view.condition, remaining, after=after)
         except KeyboardInterrupt:
             if trainer.whole:
                 self.store.save(trainer)
@@ -178,15 +178,15 @@ class Game:
         self.crew.wait()
 
     def _ascend(self, turn: int, tell: Progress) -> None:
-        p, done = self._law(turn), 0
+        p, count = self._law(turn), 0
         for rows in self._share():
             if not all(self.deltas.has(i, turn + 1) for i in rows):
                 x, mask = self.views.get(rows)
                 delta = torch.stack([self.deltas.get(i, turn) for i in rows])
                 keys = [self.views.keys[i] for i in rows]
                 self._keep(rows, turn + 1, self._climb(x, mask, keys, delta, p, turn))
-            done += len(rows) * self.crew.count
-            tell(min(1.0, done / len(self.views)))
+            count += len(rows) * self.crew.count
+            tell(min(1.0, count / len(self.views)))
         self.deltas.flush(turn + 1)
         self.crew.wait()
 
@@ -199,10 +199,10 @@ class Game:
             change.moved = change.delta = change.scene.project(delta.to(change.scene.x))
         with torch.no_grad():
             goal = self.objective.target(self.view.model, change.scene.x)
-        drawn = (goal, p, keys, self.seed)
+        shared = (goal, p, keys, self.seed)
         for step in range(turn * s.steps, (turn + 1) * s.steps):
             seen, size = change.seen, x.shape[-2:]
-            change.move(s.estimator.gradient(self.objective, [self.view], seen, size, *drawn, step))
+            change.move(s.estimator.gradient(self.objective, [self.view], seen, size, *shared, step))
         return change.delta
 
     def _pixels(self, x: Tensor, mask: Tensor, keys: Sequence[str]) -> PixelPerturbation:
@@ -220,7 +220,7 @@ class Game:
         return measured(self.objective, self.view, *self._probe(turn), self.seed)
 
     def _probe(self, turn: int) -> tuple[list[Tensor], list[str]]:
-        """Some of the pictures as they are behind a turn, evenly spread over the data set."""
+        """Some of the protected pictures after a turn, evenly spread over the data set."""
         rows = range(0, len(self.views), max(1, len(self.views) // PROBES))[:PROBES]
         return [self.views.get([i])[0] + self.deltas.get(i, turn) for i in rows], [self.views.keys[i] for i in rows]
 

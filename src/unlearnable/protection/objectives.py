@@ -1,4 +1,4 @@
-"""What a protection maximises: functions ``(model, x, batch) -> [b]``, larger is better protected."""
+"""Objectives that a protection maximises: functions ``(model, x, batch) -> [b]``, larger is better protected."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ Goal = Callable[[Model, Tensor, Tensor | None], Tensor]  # (model, clean picture
 
 
 @runtime_checkable
-class Told(Protocol):
-    """A loss or a goal that is told the prompt before a run, and gives the one for it."""
+class Prompted(Protocol):
+    """A loss or a goal that depends on the prompt; `for_prompt` gives the one for a run."""
 
-    def told(self, model: Model, prompt: str) -> Any: ...
+    def for_prompt(self, model: Model, prompt: str) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A function `loss`, and what it compares with: a name of `target.picture`, `ITSELF`, `LATENTS` or a `Goal`.
+    """A function `loss` and its goal to compare with: a name of `target.picture`, `ITSELF`, `LATENTS` or a `Goal`.
 
     `score` takes the place of `loss` where results are compared (`Protection.evaluate`). `needs` is called with the
     model before anything is computed, and raises UsageError for one that the loss cannot be asked of.
@@ -63,28 +63,30 @@ class Objective:
         if self.needs:
             self.needs(model)
         parts: dict[str, object] = {"loss": self.loss, "goal": self.goal}
-        told: dict[str, Any] = {n: part.told(model, prompt) for n, part in parts.items() if isinstance(part, Told)}
-        return replace(self, **told)
+        prompted: dict[str, Any] = {
+            n: part.for_prompt(model, prompt) for n, part in parts.items() if isinstance(part, Prompted)
+        }
+        return replace(self, **prompted)
 
-    def target(self, model: Model, x: Tensor, given: Tensor | None = None) -> Tensor | None:
-        """What the batch's `goal` is for clean pictures `x` ``[b 3 h w]``: a code, or a posterior, or nothing.
+    def target(self, model: Model, x: Tensor, replacement: Tensor | None = None) -> Tensor | None:
+        """The batch's `goal` for clean pictures `x` ``[b 3 h w]``: a code, a posterior, or None.
 
-        `given` ``[1 3 h w]`` takes the place of the goal's own picture; raises UsageError where its size differs.
+        `replacement` ``[1 3 h w]`` takes the place of the goal's own picture; raises UsageError where its size differs.
         """
         if self.goal is None:
             return None
         if self.goal == LATENTS:
-            return model.encode(x if given is None else given.to(x))
+            return model.encode(x if replacement is None else replacement.to(x))
         if not isinstance(self.goal, str):
-            return self.goal(model, x, given)
+            return self.goal(model, x, replacement)
         if self.goal == ITSELF:
-            return model.posterior(x if given is None else given.to(x))
-        wanted = picture(self.goal, x.shape[-2], x.shape[-1]) if given is None else given
-        if wanted.shape[-2:] != x.shape[-2:]:
+            return model.posterior(x if replacement is None else replacement.to(x))
+        image = picture(self.goal, x.shape[-2], x.shape[-1]) if replacement is None else replacement
+        if image.shape[-2:] != x.shape[-2:]:
             raise UsageError(
-                f"the target is {tuple(wanted.shape[-2:])} px and the pictures {tuple(x.shape[-2:])}: scale it first"
+                f"the target is {tuple(image.shape[-2:])} px and the pictures {tuple(x.shape[-2:])}: scale it first"
             )
-        return model.encode(wanted.to(x)).expand(len(x), -1, -1, -1)
+        return model.encode(image.to(x)).expand(len(x), -1, -1, -1)
 
 
 def denoising(model: Model, x: Tensor, batch: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the ascent moves: the picture's samples (here), or what they are decoded from (`unlearnable.ldu`)."""
+"""The variables that the ascent moves: the picture's samples (here), or its trajectory's start (`unlearnable.ldu`)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Parameterisation(Protocol):
 
     @property
     def asks_model(self) -> bool:
-        """Whether the model has a say even where no step is taken."""
+        """Whether the result depends on the model even without a step."""
         ...
 
     @property
@@ -84,7 +84,7 @@ class Parameterisation(Protocol):
         ...
 
     def remark(self, model: Model) -> str:
-        """What a user should know about a run with this model, or nothing."""
+        """A sentence for the user about a run with this model, or an empty one."""
         ...
 
     def begin(self, model: Model, scene: Scene, steps: int) -> Perturbation:
@@ -143,8 +143,8 @@ class PixelPerturbation:
             return gradient
         with torch.enable_grad():
             moved = self.moved.detach().requires_grad_(True)
-            (found,) = torch.autograd.grad(smoothed(moved, self.masks), moved, gradient)
-        return found
+            (carried,) = torch.autograd.grad(smoothed(moved, self.masks), moved, gradient)
+        return carried
 
     @property
     def seen(self) -> Tensor:

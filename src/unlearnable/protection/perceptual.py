@@ -1,4 +1,4 @@
-"""A perceptual budget: how different two pictures look to the feature network that ships, beside a floor in PSNR."""
+"""A perceptual budget: a bound on the distance in the feature network that ships, and a floor in PSNR."""
 
 from __future__ import annotations
 
@@ -75,18 +75,18 @@ class PerceptualConstraint:
         low, high, best = 0.0, self.rms, torch.zeros_like(delta)
         for _ in range(ROUNDS):
             middle = (low + high) / 2
-            whole = L2Constraint(middle, self.local).seal(x, delta, mask)
-            if self.is_satisfied(whole, x, mask):
-                best, low = whole, middle
+            levels = L2Constraint(middle, self.local).seal(x, delta, mask)
+            if self.is_satisfied(levels, x, mask):
+                best, low = levels, middle
             else:
                 high = middle
         return best
 
     def is_satisfied(self, change: Tensor, x: Tensor | None = None, mask: Tensor | float = 1.0) -> bool:
         assert x is not None, "how a change looks depends on the picture"
-        one, other = x[None] / GRID, (x + change)[None] / GRID
+        before, after = x[None] / GRID, (x + change)[None] / GRID
         bound = self.bound * float(masked(mask, change).mean())
-        near = bool(self._distance(one, other) <= bound)
+        near = bool(self._distance(before, after) <= bound)
         return near and L2Constraint(self.rms, self.local).is_satisfied(change, x, mask)
 
     def describe(self) -> str:

@@ -28,7 +28,7 @@ RANK = 8
 
 @dataclass(frozen=True)
 class Personalised:
-    """An ensemble of `kinds`, each trained for `steps` of `batch` on the clean pictures ahead of the first round.
+    """An ensemble of `kinds`, each trained for `steps` of `batch` on the clean pictures before the first round.
 
     Rates are those of the attackers that the field uses.
     """
@@ -103,7 +103,7 @@ class _Student:
 
 
 def with_token(model: Model, prompt: str) -> tuple[str, NewToken]:
-    """The prompt with a new word in place of the subject's (or behind it all), which starts as the text's mean."""
+    """The prompt with a new word in place of the subject's (or at the end), which starts as the text's mean."""
     words = prompt.split()
     text = " ".join(TOKEN if word == WORD else word for word in words) if WORD in words else f"{prompt} {TOKEN}"
     return text, add_token(model, TOKEN, " ".join(word for word in words if word != WORD))

@@ -19,7 +19,7 @@ from unlearnable.protection.transforms import Transform, pick
 class Pool:
     """States of a DreamBooth run on the clean pictures, every `interval` of `length` steps, the first untrained.
 
-    Each is copied, and the copy stays for `visits` rounds; behind each of them it takes `fit.steps` training steps on
+    Each is copied, and the copy stays for `visits` rounds; after each of them it takes `fit.steps` training steps on
     the protected pictures, seen through `transforms`. Two models are held at a time, not the whole pool, so states
     follow one another. Rounds: `visits` times `len(self)`; further ones begin again, from new randomness.
     """

@@ -26,7 +26,7 @@ def magnitudes(
 
     The times are the middles of `bins` equal parts of the schedule; each picture has noise of its own at each.
     """
-    model, found = view.model, torch.zeros(bins, dtype=torch.double)
+    model, sizes = view.model, torch.zeros(bins, dtype=torch.double)
     t = torch.tensor([middle(b, bins, len(model.schedule)) for b in range(bins)], device=model.device)
     for picture, key in zip(pictures, keys):
         x = picture.to(model.device).expand(bins, -1, -1, -1).contiguous().requires_grad_(True)
@@ -34,23 +34,23 @@ def magnitudes(
         noise = torch.cat([normal([key], shape, "probe", seed, b, device=x.device) for b in range(bins)])
         goal = objective.target(model, x.detach())
         (gradient,) = torch.autograd.grad(objective(model, x, Batch(t, noise, view.condition, goal)).sum(), x)
-        found += gradient.double().square().flatten(1).mean(1).sqrt().cpu() / len(pictures)
-    return found
+        sizes += gradient.double().square().flatten(1).mean(1).sqrt().cpu() / len(pictures)
+    return sizes
 
 
 def measured(objective: Objective, view: View, pictures: Sequence[Tensor], keys: Sequence[str], seed: int) -> Tensor:
     """p(t) in proportion to `magnitudes`, ``[T]`` float64 summing to one: straight lines between the middles."""
-    found = magnitudes(objective, view, pictures, keys, seed)
-    return spread(found, len(view.model.schedule))
+    sizes = magnitudes(objective, view, pictures, keys, seed)
+    return interpolated(sizes, len(view.model.schedule))
 
 
-def spread(found: Tensor, times: int) -> Tensor:
+def interpolated(sizes: Tensor, times: int) -> Tensor:
     """A law over all times from its values at the middles of equal parts; level beyond the first and the last."""
-    at = torch.tensor([float(middle(b, len(found), times)) for b in range(len(found))], dtype=torch.double)
+    at = torch.tensor([float(middle(b, len(sizes), times)) for b in range(len(sizes))], dtype=torch.double)
     t = torch.arange(times, dtype=torch.double).clamp(at[0], at[-1])
     right = torch.searchsorted(at, t).clamp(1, len(at) - 1)
     share = (t - at[right - 1]) / (at[right] - at[right - 1])
-    p = found[right - 1] * (1 - share) + found[right] * share
+    p = sizes[right - 1] * (1 - share) + sizes[right] * share
     return p / p.sum()
 
 

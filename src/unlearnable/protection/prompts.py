@@ -1,4 +1,4 @@
-"""Surrogates whose text is in question: a code tuned to the pictures, or drawn around one."""
+"""Surrogates whose text code is tuned to the pictures, or drawn around a tuned one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXT = "text"  # the tensor of a condition that is tuned: a code for each token
 class TunedText:
     """The model as it was loaded, under a text code that takes `tune` steps down the loss on the pictures.
 
-    Adam at `rate`, ahead of every round on the protected pictures; with `drawn` ahead of the first alone, on the clean
+    Adam at `rate`, before every round on the protected pictures; with `drawn` before the first alone, on the clean
     ones, and each round's code is drawn from a normal distribution around the tuned one. That is the Laplace
     approximation of the codes that explain the pictures (PAP, arXiv 2408.10571), its Hessian taken for one number and
     measured by the way from the prompt's own code, which so lies one standard deviation off.
@@ -44,9 +44,9 @@ def readable(model: Model) -> None:
 
 
 class _TunedText:
-    def __init__(self, settings: TunedText, given: View, seed: int) -> None:
-        self.settings, self.given, self.seed, self.round = settings, given, seed, 0
-        self.code = given.condition.tensors[TEXT].float().clone()
+    def __init__(self, settings: TunedText, initial: View, seed: int) -> None:
+        self.settings, self.initial, self.seed, self.round = settings, initial, seed, 0
+        self.code = initial.condition.tensors[TEXT].float().clone()
 
     def before(self, clean: Tensor, protected: Tensor) -> list[View]:
         drawn = self.settings.drawn
@@ -55,16 +55,16 @@ class _TunedText:
         self.round += 1
         code = self.code
         if drawn:
-            way = code - self.given.condition.tensors[TEXT].float()
+            offset = code - self.initial.condition.tensors[TEXT].float()
             noise = rng.normal(["code"], code.shape[1:], "prompt", self.seed, self.round, device=code.device)
-            code = code + way.square().mean().sqrt() * noise
-        return [View(self.given.model, self._with(code))]
+            code = code + offset.square().mean().sqrt() * noise
+        return [View(self.initial.model, self._with(code))]
 
     def after(self, clean: Tensor, protected: Tensor) -> None:
-        """The code is tuned ahead of a round."""
+        """The code is tuned before a round."""
 
     def _tune(self, images: Tensor) -> None:
-        model, code = self.given.model, self.code.requires_grad_(True)
+        model, code = self.initial.model, self.code.requires_grad_(True)
         with torch.no_grad():
             z = model.encode(images)
         keys, optimiser = rng.image_keys(images), torch.optim.Adam([code], lr=self.settings.rate)
@@ -77,4 +77,4 @@ class _TunedText:
         self.code = code.detach()
 
     def _with(self, code: Tensor) -> Condition:
-        return Condition(self.given.condition.tensors | {TEXT: code})
+        return Condition(self.initial.condition.tensors | {TEXT: code})

@@ -19,8 +19,8 @@ PATCH = 8
 class Unpurified:
     """``L(x) - frequency |H(z_hat) - H(z)|^2 - wrong |eps_hat(z_t, t) - eps_hat(z_t, t')|^2``: AntiPure's guidances.
 
-    z_hat is the denoiser's one-step answer, H the higher half of each 8 x 8 patch's DCT: what is there stays there. t'
-    is as far from the end of the schedule as t is from its start: the purifier goes about as at a wrong time.
+    z_hat is the denoiser's one-step answer, H the higher half of each 8 x 8 patch's DCT: changes in it survive. t'
+    is as far from the end of the schedule as t is from its start: the purifier answers as at a wrong time.
     """
 
     frequency: float = 1.0
@@ -31,11 +31,11 @@ class Unpurified:
         z_t = model.noised(z, batch.noise, t)
         out = model.predict(z_t, t, batch.condition)
         clean, eps = model.schedule.split(z_t, t, out)
-        other = len(model.schedule) - 1 - t
-        astray = model.schedule.split(z_t, other, model.predict(z_t, other, batch.condition))[1]
+        wrong_time = len(model.schedule) - 1 - t
+        astray = model.schedule.split(z_t, wrong_time, model.predict(z_t, wrong_time, batch.condition))[1]
         loss = (out - model.target(z, batch.noise, t)).square().flatten(1).mean(1)
-        kept = (high(clean) - high(z)).square().flatten(1).mean(1)
-        return loss - self.frequency * kept - self.wrong * (eps - astray).square().flatten(1).mean(1)
+        drift = (high(clean) - high(z)).square().flatten(1).mean(1)
+        return loss - self.frequency * drift - self.wrong * (eps - astray).square().flatten(1).mean(1)
 
 
 def high(z: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""Records of bytes in one file, read and written by number: what a data set is worth on disk, and none of it in memory.
+"""Records of bytes in one file, read and written by number, so that a data set takes disk space and no memory.
 
-Each record carries the turn that wrote it and a checksum, so that after a crash it is known which are whole.
+Each record carries the turn that wrote it and a checksum, which show after a crash which records are complete.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Records:
 
     def __init__(self, path: Path, lengths: Sequence[int]) -> None:
         self.path, self.lengths = path, list(lengths)
-        self.places = [0, *accumulate(HEAD.size + length for length in self.lengths)]
+        self.offsets = [0, *accumulate(HEAD.size + length for length in self.lengths)]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -35,7 +35,7 @@ class Records:
             raise self._failed(error) from error
 
     def turn(self, i: int) -> int:
-        """Which turn wrote record `i`; `NEVER` if none did, or not wholly."""
+        """The turn that wrote record `i`; `NEVER` if none did, or if it is incomplete."""
         return self._read(i)[0]
 
     def read(self, i: int) -> bytearray:
@@ -44,23 +44,23 @@ class Records:
     def write(self, i: int, turn: int, record: bytes) -> None:
         head = HEAD.pack(turn, checksum(turn, record))
         try:
-            os.pwrite(self.file, head + record, self.places[i])
+            os.pwrite(self.file, head + record, self.offsets[i])
         except OSError as error:
             raise self._failed(error) from error
 
     def flush(self) -> None:
-        """What was written is on the disk when this returns."""
+        """Wait until everything written is on the disk."""
         os.fsync(self.file)
 
     def close(self) -> None:
         os.close(self.file)
 
     def _read(self, i: int) -> tuple[int, bytearray]:
-        found = bytearray(os.pread(self.file, HEAD.size + self.lengths[i], self.places[i]))
-        if len(found) < HEAD.size + self.lengths[i]:
-            return NEVER, found[HEAD.size :]
-        turn, checked = HEAD.unpack_from(found)
-        record = found[HEAD.size :]
+        data = bytearray(os.pread(self.file, HEAD.size + self.lengths[i], self.offsets[i]))
+        if len(data) < HEAD.size + self.lengths[i]:
+            return NEVER, data[HEAD.size :]
+        turn, checked = HEAD.unpack_from(data)
+        record = data[HEAD.size :]
         return (turn if checked == checksum(turn, record) else NEVER), record
 
     def _failed(self, error: OSError) -> WriteError:
@@ -88,9 +88,9 @@ class Deltas:
         return self.files[turn % 2].turn(i) == turn
 
     def get(self, i: int, turn: int) -> Tensor:
-        """The perturbation of picture `i` behind a turn that has been written, ``[3 h w]``."""
-        found = torch.frombuffer(self.files[turn % 2].read(i), dtype=torch.int8)
-        return found.view(self.shapes[i]).float() * (self.bound / LEVELS)
+        """The perturbation of picture `i` after a turn that has been written, ``[3 h w]``."""
+        levels = torch.frombuffer(self.files[turn % 2].read(i), dtype=torch.int8)
+        return levels.view(self.shapes[i]).float() * (self.bound / LEVELS)
 
     def put(self, i: int, turn: int, delta: Tensor) -> None:
         levels = (delta.detach().cpu() * (LEVELS / max(self.bound, 1e-12))).round().clamp(-LEVELS, LEVELS)

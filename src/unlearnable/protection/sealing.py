@@ -145,7 +145,7 @@ def measure(before: files.Picture, after: files.Picture, mask: Tensor | float = 
     """
     change = after.pixels.astype(np.int16) - before.pixels.astype(np.int16)
     rms = float(np.sqrt(np.square(change.astype(np.float64)).mean()))
-    found = {
+    result = {
         "linf": int(np.abs(change).max()),
         "rms": round(rms, 4),
         "psnr": round(20 * float(np.log10(255 / rms)), 3) if rms else float("inf"),
@@ -154,5 +154,5 @@ def measure(before: files.Picture, after: files.Picture, mask: Tensor | float = 
     }
     share = float((torch.as_tensor(mask) > 0).float().mean())
     if 0 < share < 1 and rms:
-        found["psnr_inside"] = round(found["psnr"] + 10 * float(np.log10(share)), 3)
-    return found
+        result["psnr_inside"] = round(result["psnr"] + 10 * float(np.log10(share)), 3)
+    return result

@@ -45,19 +45,19 @@ def bands(x: Tensor) -> Tensor:
 
 @cache
 def noise_shares() -> Tensor:
-    """Shares of power of white noise behind each of `SIGMAS`, ``[sigmas 4]``, measured on one large draw."""
+    """Shares of power of white noise after a blur by each of `SIGMAS`, ``[sigmas 4]``, measured on one large draw."""
     noise = torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
-    found = torch.stack([bands(gaussian(noise, sigma)).flatten(1).mean(1) for sigma in SIGMAS])
-    return found / found.sum(1, keepdim=True)
+    power = torch.stack([bands(gaussian(noise, sigma)).flatten(1).mean(1) for sigma in SIGMAS])
+    return power / power.sum(1, keepdim=True)
 
 
 def chosen(x: Tensor) -> Tensor:
-    """Which of `SIGMAS` each region of pictures takes, ``[sigmas b 1 h w]`` of 0 and 1."""
+    """The one of `SIGMAS` that each region of pictures takes, ``[sigmas b 1 h w]`` of 0 and 1."""
     h, w = x.shape[-2:]
     power = torch.stack([F.avg_pool2d(band, REGION, ceil_mode=True) for band in bands(x)]) + 1e-9
     share = power / power.sum(0, keepdim=True)
-    known = noise_shares().to(x).view(len(SIGMAS), 4, 1, 1, 1, 1)
-    divergence = (share * (share.log() - (known + 1e-9).log())).sum(1)
+    noise = noise_shares().to(x).view(len(SIGMAS), 4, 1, 1, 1, 1)
+    divergence = (share * (share.log() - (noise + 1e-9).log())).sum(1)
     best = divergence.argmin(0).repeat_interleave(REGION, -2).repeat_interleave(REGION, -1)[..., :h, :w]
     return torch.stack([(best == i).to(x) for i in range(len(SIGMAS))])
 

@@ -22,9 +22,9 @@ def protection(name: str, strength: str = "standard") -> Protection:
     """
     settings: Protection = registry.part(name, "method", "PAPER", "a Protection")
     if not isinstance(settings, Protection):
-        what = type(settings).__name__
+        kind = type(settings).__name__
         raise UsageError(
-            f"method {name!r} ({registry.place(name)}) is of type {what}: its entry point should name a Protection"
+            f"method {name!r} ({registry.place(name)}) is of type {kind}: its entry point should name a Protection"
         )
     if strength == PAPER:
         return settings

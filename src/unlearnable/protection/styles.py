@@ -20,9 +20,9 @@ class Styles:
 
     name: str
 
-    def __call__(self, model: Model, x: Tensor, given: Tensor | None = None) -> Tensor:
-        other = Picture(self.name)(model, x, given)
-        return torch.stack([moments(model.encode(x)), moments(model.encode(other))], 1)
+    def __call__(self, model: Model, x: Tensor, replacement: Tensor | None = None) -> Tensor:
+        style = Picture(self.name)(model, x, replacement)
+        return torch.stack([moments(model.encode(x)), moments(model.encode(style))], 1)
 
 
 @dataclass(frozen=True)

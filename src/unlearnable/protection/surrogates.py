@@ -1,7 +1,7 @@
 """The defender's copies of the attacker: which models a protection's ascent looks at, round by round.
 
 A surrogate is settings; `begin` makes its state for one group of pictures, and the engine calls that state as
-``before(clean, protected) -> views`` ahead of a round's ascent and ``after(clean, protected)`` behind it.
+``before(clean, protected) -> views`` before a round's ascent and ``after(clean, protected)`` after it.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Frozen:
 class Training:
     """A copy in training.
 
-    `before`: what it is trained on ahead of each ascent; with `aside` that training happens on a throw-away copy.
-    `after`: what it is trained on behind each ascent. `scratch`: it starts from random weights (UDP on DDPMs).
+    `before`: what it is trained on before each ascent; with `aside` that training happens on a throw-away copy.
+    `after`: what it is trained on after each ascent. `scratch`: it starts from random weights (UDP on DDPMs).
     FSMG: before clean. ASPL: before clean, aside, after protected. UDP: before protected.
 
     `clean` is a folder of other pictures of the subject that the surrogate takes for the clean ones (Anti-DreamBooth's
@@ -81,8 +81,8 @@ class Training:
             raise UsageError(f"a {model.family} model has no CLIP text encoder to train: leave the option text out")
         clean = None
         if self.clean:
-            found, _ = pictures([Path(self.clean)], recursive=False)
-            clean = squares(found, model.size).to(model.device)
+            subject, _ = pictures([Path(self.clean)], recursive=False)
+            clean = squares(subject, model.size).to(model.device)
         return _Training(self, model.copy(scratch=self.scratch, seed=seed, text=self.text), prompt, seed, clean)
 
 
@@ -111,7 +111,7 @@ def view(model: Model, prompt: str) -> View:
 
 @dataclass
 class Still:
-    """The state of a surrogate that learns nothing; without views, of one that nobody asks."""
+    """The state of a surrogate that learns nothing; without views, of one that is not used."""
 
     views: list[View] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""Which times a protection trains against: p(t) over the noise schedule.
+"""The distribution p(t) of the times that a protection is optimised at, over the noise schedule.
 
 UDP draws t uniformly. EUDP (Zhao et al., arXiv 2306.01902) draws it from a law made from the schedule, since the
 perturbation reaches ``z_t`` scaled by ``sqrt(alpha_bar_t)`` and large t wastes effort. The paper's exact form was not
@@ -80,7 +80,7 @@ class TimestepDistribution:
     def pace(
         self, p: Tensor, keys: Sequence[str], name: tuple[int, int], of: int, device: torch.device | None = None
     ) -> Tensor | float:
-        """What a step is multiplied by, ``[b 1 1 1]`` or 1: the mean over its `of` draws' times."""
+        """The factor of a step's length, ``[b 1 1 1]`` or 1: the mean over its `of` draws' times."""
         if not self.paced:
             return 1.0
         t = torch.stack([self._time(p, keys, name, i, of) for i in range(of)])

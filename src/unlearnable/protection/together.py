@@ -19,7 +19,7 @@ FASTER = 20  # times the rate of whole models: 1e-5 at Stable Diffusion's size
 class Together:
     """A copy whose keys and values of the text go down the loss that the pictures go up (CAAT, arXiv 2404.15081).
 
-    Its AdamW steps happen behind each round, on the gradients that the round's ascent left: use rounds of one step.
+    Its AdamW steps happen after each round, on the gradients that the round's ascent left: use rounds of one step.
     """
 
     learns: ClassVar[bool] = True

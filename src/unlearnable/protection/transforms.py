@@ -78,9 +78,9 @@ def window(x: Tensor, rng: random.Random, share: tuple[float, float] = (0.5, 1.0
     part = rng.uniform(*share)
     rows, cols = max(8, round(h * part)), max(8, round(w * part))
     top, left = rng.randint(0, h - rows), rng.randint(0, w - cols)
-    kept = torch.zeros_like(x[:, :1])
-    kept[..., top : top + rows, left : left + cols] = 1
-    return x * kept + 0.5 * (1 - kept)
+    inside = torch.zeros_like(x[:, :1])
+    inside[..., top : top + rows, left : left + cols] = 1
+    return x * inside + 0.5 * (1 - inside)
 
 
 def scale(x: Tensor, size: list[int]) -> Tensor:

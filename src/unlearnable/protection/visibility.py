@@ -1,6 +1,6 @@
-"""How much a change may be at each place before people see it, in three bands, in shares of a budget.
+"""The largest change at each pixel that people do not see, in three bands, in shares of a budget.
 
-A budget for the whole picture can be spent where nobody looked: 67/255 on a few dark parts of a product photograph,
+A budget for the whole picture can be spent in one place: 67/255 on a few dark parts of a product photograph,
 seen as a stain. So a change is bounded by what its surroundings hide: texture (contrast masking) and darkness (Chou and
 Li, "A perceptually tuned subband image coder based on the measure of JND", 1995, in its simplest form, with a lower
 bound in the dark, as today's screens show more of it). An edge hides less than a texture does (Liu et al., "Just
@@ -54,7 +54,7 @@ class Limits:
     slow: Tensor
 
     def clip(self, delta: Tensor, passes: int = PASSES) -> Tensor:
-        """A change within the limits of samples, and within those of means but for what is left after some passes."""
+        """A change within the limits of samples, and, after some passes, nearly within those of means."""
         for _ in range(passes):
             for limit, side in ((self.slow, WIDE), (self.middle, BAND)):
                 mean = box(delta, side)

@@ -1,8 +1,9 @@
 """The adaptive attacker: an encoder that has learnt what a protection does to it.
 
 Most protections work through the autoencoder's encoder. An attacker who knows the method protects pictures of their own
-with it, and teaches the encoder that the protected picture means what the clean one meant. What is learnt so on other
-pictures is then used on the victim's, in training or as a purifier, ``D(E'(x))``: `vae.RoundTrip(model=adapted(...))`.
+with it, and teaches the encoder that the protected picture means what the clean one meant. The encoder, trained on
+other pictures, is then used on the victim's, in training or as a purifier, ``D(E'(x))``:
+`vae.RoundTrip(model=adapted(...))`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from unlearnable.rng import name_seed
 
 @dataclass(frozen=True)
 class Adaptive:
-    """How the encoder is taught: `steps` of Adam at `lr`, `batch` pairs a step."""
+    """The encoder is trained in `steps` of Adam at `lr`, on `batch` pairs a step."""
 
     steps: int = 300
     lr: float = 1e-4

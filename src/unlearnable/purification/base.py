@@ -1,4 +1,4 @@
-"""What a countermeasure is: settings that are called with pictures and give pictures back."""
+"""Countermeasures are settings that are called with pictures and return pictures."""
 
 from __future__ import annotations
 

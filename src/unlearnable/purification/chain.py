@@ -2,7 +2,7 @@
 
 A link is ``name``, ``name:value`` or ``name:value:field=value``: its class's fields in their order, or by name.
 
-The one place that decides on samples: after every link the pictures are clamped and put on the 8-bit grid, because an
+Samples are rounded here alone: after every link the pictures are clamped and put on the 8-bit grid, because an
 attacker's tools hand each other 8-bit files. A purifier called by itself returns real numbers.
 """
 
@@ -85,21 +85,21 @@ def parse(text: str, model: Model | None = None) -> Chain:
 
 def link(text: str) -> tuple[str, Purifier]:
     """One purifier by its text, e.g. "tv:0.1:steps=50"."""
-    name, *given = text.split(":")
+    name, *arguments = text.split(":")
     build = registry.thing(name, "purifier")
-    known = {f.name: f.default for f in fields(build) if not f.kw_only}
-    if len(given) > len(known):
-        accepted = f"it has {len(known)} ({', '.join(known)})" if known else "it has none"
-        raise UsageError(f"{text!r} gives {name} {len(given)} settings: {accepted}")
+    defaults = {f.name: f.default for f in fields(build) if not f.kw_only}
+    if len(arguments) > len(defaults):
+        accepted = f"it has {len(defaults)} ({', '.join(defaults)})" if defaults else "it has none"
+        raise UsageError(f"{text!r} gives {name} {len(arguments)} settings: {accepted}")
     settings: dict[str, Any] = {}
-    for place, argument in enumerate(given):
+    for position, argument in enumerate(arguments):
         key, equals, value = argument.partition("=")
-        key, value = (key, value) if equals else ([*known][place], argument)
-        if key not in known:
-            raise UsageError(f"unknown setting {key!r} in {text!r}: {suggestion(key, [*known])}")
+        key, value = (key, value) if equals else ([*defaults][position], argument)
+        if key not in defaults:
+            raise UsageError(f"unknown setting {key!r} in {text!r}: {suggestion(key, [*defaults])}")
         if key in settings:
             raise UsageError(f"{text!r} gives {key} twice: give it once")
-        settings[key] = number(value, type(known[key]), key, text)
+        settings[key] = number(value, type(defaults[key]), key, text)
     return name, build(**settings)
 
 

@@ -71,5 +71,5 @@ def grid(model: Model) -> Tiling:
 
 
 def blocks(model: Model) -> int:
-    """How many times its multiple the model's size is, rounded up."""
+    """The model's size over its multiple, rounded up."""
     return -(-model.size // model.multiple)

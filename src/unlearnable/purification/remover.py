@@ -23,7 +23,7 @@ WIDTH, BATCH, RATE, CROP = 32, 8, 1e-3, 64
 
 
 class Network(nn.Module):
-    """What was done to pictures ``[b 3 h w]`` in [0, 1], sides multiples of 4: a small U-Net, zero at first."""
+    """The perturbations of pictures ``[b 3 h w]`` in [0, 1], sides multiples of 4: a small U-Net, at first zero."""
 
     def __init__(self, width: int = WIDTH, seed: int = 0) -> None:
         from diffusers import UNet2DModel
@@ -40,8 +40,8 @@ class Network(nn.Module):
         nn.init.zeros_(self.network.conv_out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.network(2 * x - 1, torch.zeros((), device=x.device)).sample
-        return found
+        change: Tensor = self.network(2 * x - 1, torch.zeros((), device=x.device)).sample
+        return change
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ def loaded(file: str) -> Network:
         raise UsageError("remover needs a network: train one by `unlearnable train-remover`, and give file=FILE")
     if not Path(file).is_file():
         raise UsageError(f"{shown(file)} is not there: train a remover by `unlearnable train-remover`")
-    kept, facts = checkpoint.read(Path(file))
+    weights, facts = checkpoint.read(Path(file))
     if facts.get("kind") != KIND:
         raise UsageError(f"{shown(file)} holds no remover: train one by `unlearnable train-remover`")
     network = Network(facts["width"])
-    network.load_state_dict({name: value.float() for name, value in kept.items()})
+    network.load_state_dict({name: value.float() for name, value in weights.items()})
     return network.eval().requires_grad_(False)
 
 
@@ -90,8 +90,8 @@ def train(
 ) -> Network:  # fmt: skip
     """A network that has learnt from (clean, protected) pictures ``[3 h w]`` in [0, 1] what was added.
 
-    AdamW on the squared error of random crops, the rate falling to zero by a cosine; `progress` is told the steps that
-    are done, their number and the loss. Raises UsageError for pairs that are none, UnlearnableError when it diverges.
+    AdamW on the squared error of random crops, the rate falling to zero by a cosine; `progress` is called with
+    (steps done, steps in all, loss). Raises UsageError for pairs that are none, UnlearnableError when it diverges.
     """
     for clean, protected in pairs:
         if clean.shape != protected.shape:
@@ -132,5 +132,5 @@ def batch(pairs: Sequence[tuple[Tensor, Tensor]], step: int, seed: int) -> tuple
 
 def save(network: Network, path: Path, **facts: Any) -> None:
     """One safetensors file, in half precision."""
-    kept = {name: p.detach().half() for name, p in network.state_dict().items()}
-    checkpoint.write(path, kept, facts | {"kind": KIND, "width": network.width})
+    weights = {name: p.detach().half() for name, p in network.state_dict().items()}
+    checkpoint.write(path, weights, facts | {"kind": KIND, "width": network.width})

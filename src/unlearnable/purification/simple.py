@@ -74,9 +74,9 @@ class CropResize:
     def __call__(self, images: Tensor, *, seed: int = 0) -> Tensor:
         size = list(images.shape[-2:])
         rows, cols = (max(1, round(side * self.share)) for side in size)
-        places = uniform(image_keys(images), (2,), seed, "purify", "crop").tolist()
+        offsets = uniform(image_keys(images), (2,), seed, "purify", "crop").tolist()
         parts = []
-        for x, (down, right) in zip(images, places):
+        for x, (down, right) in zip(images, offsets):
             top, left = int(down * (size[0] - rows + 1)), int(right * (size[1] - cols + 1))
             parts.append(scale(x[None, :, top : top + rows, left : left + cols], size))
         return torch.cat(parts)

@@ -80,12 +80,12 @@ def load_upscaler(name: str) -> Any:
     from unlearnable.models.offline import offline
     from unlearnable.models.quiet import quiet
 
-    place = resolve_device("auto")
+    device = resolve_device("auto")
     local = offline()
     with quiet(), guarded(name, local):
-        half = torch.float16 if place.type == "cuda" else torch.float32
+        half = torch.float16 if device.type == "cuda" else torch.float32
         pipe: Any = StableDiffusionUpscalePipeline.from_pretrained(
             name, dtype=half, use_safetensors=True, local_files_only=local
         )
     pipe.set_progress_bar_config(disable=True)
-    return pipe.to(place)
+    return pipe.to(device)

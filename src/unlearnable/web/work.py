@@ -83,7 +83,7 @@ def _work(start: Callable[[Tell], Iterator[Any]], stop: threading.Event, job: Jo
     def tell(done: float, total: float, what: str = "") -> None:
         if stop.is_set():
             raise Stopped
-        job.left = eta.left(done, total)
+        job.left = eta.remaining(done, total)
         job.done, job.total, job.what = done, total, what
 
     try:

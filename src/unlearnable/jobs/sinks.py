@@ -1,4 +1,4 @@
-"""Where outputs go: folders of this machine, or URLs of any store that fsspec knows."""
+"""Sinks, where outputs go: folders of this machine, or URLs of any store that fsspec knows."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any, Protocol
 from unlearnable.errors import PictureError, SetupError, UsageError, WriteError, shown
 from unlearnable.images import files
 from unlearnable.images.limits import DEFAULT
-from unlearnable.images.write import put
 from unlearnable.storage import journal
+from unlearnable.storage.atomic import write_bytes
 
 SCHEME = "://"
 
 
-class Place(Protocol):
-    """Where outputs go, and the journal of what is there."""
+class Sink(Protocol):
+    """A folder or bucket for outputs, with the journal of its files."""
 
     @property
     def journal(self) -> journal.Journal: ...
 
     def at(self, name: str | Path) -> Path | str:
-        """Where the output of that name is."""
+        """The path or URL of the output of that name."""
 
     def has(self, entry: dict[str, Any]) -> bool:
         """Whether the file that a journal's line speaks of is still there."""
 
     def put(self, name: str | Path, data: bytes) -> None:
-        """Write a file; whoever looks finds the old one or the whole new one."""
+        """Write a file atomically: readers see the old one or the complete new one."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Folder:
         return path.is_file() and path.stat().st_size == entry["bytes"]
 
     def put(self, name: str | Path, data: bytes) -> None:
-        put(memoryview(data), self.at(name))
+        write_bytes(self.at(name), data)
 
 
 @dataclass
@@ -116,8 +116,8 @@ class Bucket:
         self.sizes[path] = len(data)
 
 
-def is_url(place: str | Path) -> bool:
-    return isinstance(place, str) and SCHEME in place
+def is_url(address: str | Path) -> bool:
+    return isinstance(address, str) and SCHEME in address
 
 
 def reach(url: str) -> tuple[Any, str]:
