@@ -60,7 +60,7 @@ def assemble(
         file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     for file in part.rglob("*"):
         file.chmod(0o755 if file.is_dir() else 0o644)
-    for kept in ("MODEL_CARD.md", "features", "encoders"):
+    for kept in ("MODEL_CARD.md", "features", "encoders", "patterns"):
         if (to / kept).is_dir():
             shutil.copytree(to / kept, part / kept)
         elif (to / kept).is_file():

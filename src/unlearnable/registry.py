@@ -16,9 +16,10 @@ from unlearnable.errors import UsageError, suggestion
 METHODS = {
     name: f"unlearnable.protection.methods.{name.replace('-', '_')}"
     for name in (
-        "random", "desaturate", "encoders", "advdm", "photoguard", "mist", "pid", "sds", "sds-plus", "ace", "fsmg",
-        "aspl", "simac", "hf-adb", "caat", "metacloak", "pap", "disdiff", "anti-diffusion", "styleguard", "glaze-like",
-        "nightshade-like", "udp", "eudp", "blurguard", "antipure", "dia", "photoguard-diffusion", "diffusionguard",
+        "random", "desaturate", "encoders", "fastprotect", "advdm", "photoguard", "mist", "pid", "sds", "sds-plus",
+        "ace", "fsmg", "aspl", "simac", "hf-adb", "caat", "metacloak", "pap", "disdiff", "anti-diffusion", "styleguard",
+        "glaze-like", "nightshade-like", "udp", "eudp", "blurguard", "antipure", "dia", "photoguard-diffusion",
+        "diffusionguard",
     )
 } | {
     name: f"unlearnable.ldu.methods.{name.replace('-', '_')}" for name in ("ldu", "ldu-fast", "ldu-paper")

@@ -65,8 +65,8 @@ LEVEL = {
     ("ldu-paper", "sd2"),
     ("ldu-paper", "sd3"),
 }  # as noise there (docs/results/ldu.md): budget and bits only
-# the controls, what asks no model (test_against.py), and what needs a trained network: tests/ldu/test_train_rho.py
-APART = {"random", "desaturate", "encoders", "ldu-fast"}
+# the controls, what asks no model (test_against.py, test_patterns.py), what needs a network (ldu/test_train_rho.py)
+APART = {"random", "desaturate", "encoders", "fastprotect", "ldu-fast"}
 
 
 def test_the_table_has_every_method():

@@ -18,6 +18,7 @@ import typer
 from unlearnable.cli import audit as cli_audit
 from unlearnable.cli import bench as cli_bench
 from unlearnable.cli import encoders, flags, lists
+from unlearnable.cli import fastprotect as cli_fastprotect
 from unlearnable.cli import ldu as cli_ldu
 from unlearnable.cli import measure as cli_measure
 from unlearnable.cli import personalize as cli_personalize
@@ -97,6 +98,7 @@ app.command(epilog=cli_personalize.EXAMPLES)(cli_personalize.personalize)
 app.command(epilog=cli_measure.EXAMPLES)(cli_measure.measure)
 app.command(epilog=cli_audit.EXAMPLES)(cli_audit.audit)
 app.command(epilog=cli_remover.EXAMPLES)(cli_remover.train_remover)
+app.command(epilog=cli_fastprotect.EXAMPLES)(cli_fastprotect.train_fastprotect)
 app.command(epilog=cli_web.EXAMPLES)(cli_web.ui)
 app.command(epilog=cli_ldu.SHORTCUT_EXAMPLES)(cli_ldu.train_shortcut)
 app.command(epilog=cli_ldu.LDU_EXAMPLES)(cli_ldu.train_ldu)

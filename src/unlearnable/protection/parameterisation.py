@@ -14,6 +14,7 @@ from unlearnable import rng
 from unlearnable.errors import UsageError
 from unlearnable.models.base import Model
 from unlearnable.protection.constraints import Constraint
+from unlearnable.protection.patterns import load
 from unlearnable.protection.smooth import chosen, smoothed
 from unlearnable.protection.visibility import Limits
 
@@ -92,19 +93,21 @@ class Parameterisation(Protocol):
         ...
 
 
-STARTS = ("zero", "uniform", "sign", "grey")
+STARTS = ("zero", "uniform", "sign", "grey", "patterns")
 
 
 @dataclass(frozen=True)
 class Pixels:
     """Each sample moves by itself: projected gradient ascent, by `step` times the budget.
 
-    `start`: "zero", "uniform" inside the budget, "sign" on its boundary, or "grey": towards each pixel's mean. `blur`:
-    what is added is a blurred form of what moves, by as much as makes it like the picture (`protection.smooth`).
+    `start`: "zero", "uniform" inside the budget, "sign" on its boundary, "grey": towards each pixel's mean, or
+    "patterns" that were learned before, from the file `patterns` (those that ship, if empty). `blur`: what is added is
+    a blurred form of what moves, by as much as makes it like the picture (`protection.smooth`).
     """
 
     step: float = 0.1
     start: str = "uniform"
+    patterns: str = ""
     blur: bool = False
     learns: ClassVar[bool] = False
     asks_model: ClassVar[bool] = False
@@ -130,7 +133,7 @@ class PixelPerturbation:
     def __init__(self, settings: Pixels, scene: Scene) -> None:
         self.scene, self.step = scene, settings.step
         self.masks = chosen(scene.x) if settings.blur else None
-        self._put(scene.project(self._start(settings.start)))
+        self._put(scene.project(self._start(settings)))
 
     def _put(self, moved: Tensor) -> None:
         """`moved` is what steps add up to, and `delta` what is added to the picture."""
@@ -154,15 +157,17 @@ class PixelPerturbation:
         up = self.scene.direction(self._back(gradient)) * (self.step * self.scene.constraint.radius / 255)
         self._put(self.scene.project(self.moved + pace * up))
 
-    def _start(self, start: str) -> Tensor:
+    def _start(self, settings: Pixels) -> Tensor:
         x, scene = self.scene.x, self.scene
-        if start == "zero":
+        if settings.start == "zero":
             return torch.zeros_like(x)
-        if start == "grey":
+        if settings.start == "grey":
             return x.mean(1, keepdim=True) - x
+        if settings.start == "patterns":
+            return scene.direction(load(settings.patterns).of(x)) * (scene.constraint.radius / 255)
         noise = 2 * rng.uniform(scene.keys, x.shape[1:], "start", scene.seed, device=x.device) - 1
         noise = tied(noise, scene.grey)
-        return scene.constraint.start(noise) if start == "sign" else noise * (scene.constraint.radius / 255)
+        return scene.constraint.start(noise) if settings.start == "sign" else noise * (scene.constraint.radius / 255)
 
 
 def tied(delta: Tensor, grey: Tensor) -> Tensor:

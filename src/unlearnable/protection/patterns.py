@@ -1,0 +1,166 @@
+"""Perturbations learned once over many pictures: one that all share, and one for each kind of picture.
+
+Ahn et al., "Nearly Zero-Cost Protection Against Mimicry by Personalized Diffusion Models" (FastProtect), CVPR 2025,
+arXiv 2412.11423, section 4: a mixture of perturbations, learned by the features of all of an encoder's layers. Theirs
+are chosen by the picture's latent code; here by its thumbnail, so that no model is needed at use. A pattern repeats
+over pictures that are larger than it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlearnable import rng
+from unlearnable.errors import UnlearnableError, UsageError, shown
+from unlearnable.models.encoders.load import Encoder
+from unlearnable.models.finetune import checkpoint
+from unlearnable.models.load import EMBEDDED_FOLDER
+from unlearnable.protection.transforms import identity, pick, platform
+
+KIND, COMMAND = "patterns", "unlearnable train-fastprotect"
+SHIPPED = EMBEDDED_FOLDER / "patterns" / "patterns.safetensors"
+THUMBNAIL, SIZE, BATCH = 8, 256, 4  # px, px, pictures of a training step
+STEP = 0.1  # of the budget, at first; it falls to zero
+ROUNDS = 20  # of k-means
+LAYERS = re.compile(r"(?:^|\.)down_blocks\.\d+$")
+FLOOR = 1e-4  # of a layer's variance: below it the logarithm is flat
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """`shared` ``[3 s s]`` and `own` ``[k 3 s s]`` in shares of a budget, and `centres` ``[k 3 8 8]`` of thumbnails."""
+
+    shared: Tensor
+    own: Tensor
+    centres: Tensor
+
+    def of(self, x: Tensor) -> Tensor:
+        """The pattern ``[b 3 h w]`` in [-1, 1] of each picture ``[b 3 h w]`` in [0, 1]."""
+        chosen = nearest(thumbnails(x), self.centres.to(x))
+        pattern = (self.shared + self.own).clamp(-1, 1).to(x)[chosen]
+        times = [-(-side // pattern.shape[-1]) for side in x.shape[-2:]]
+        return pattern.repeat(1, 1, *times)[..., : x.shape[-2], : x.shape[-1]]
+
+    def save(self, path: Path, **facts: Any) -> None:
+        """One safetensors file, in half precision."""
+        kept = {"shared": self.shared.half(), "own": self.own.half(), "centres": self.centres.half()}
+        checkpoint.write(path, kept, facts | {"kind": KIND})
+
+
+@cache
+def load(file: str = "") -> Patterns:
+    """The patterns of a file, or those that ship; UsageError where it holds none."""
+    path = Path(file) if file else SHIPPED
+    if not path.is_file():
+        raise UsageError(f"{shown(path)} is not there: make patterns by `{COMMAND}`")
+    tensors, facts = checkpoint.read(path)
+    if facts.get("kind") != KIND:
+        raise UsageError(f"{shown(path)} holds no patterns: make them by `{COMMAND}`")
+    return Patterns(**{name: value.float() for name, value in tensors.items()})
+
+
+def thumbnails(x: Tensor) -> Tensor:
+    """Means of 8 x 8 equal parts, ``[b 3 8 8]``."""
+    return F.adaptive_avg_pool2d(x, THUMBNAIL)
+
+
+def nearest(thumbs: Tensor, centres: Tensor) -> Tensor:
+    """The number ``[b]`` of the centre nearest to each thumbnail."""
+    return torch.cdist(thumbs.flatten(1), centres.flatten(1)).argmin(1)
+
+
+def clusters(thumbs: Tensor, count: int, seed: int = 0) -> Tensor:
+    """Centres ``[count 3 8 8]`` by k-means (Lloyd's algorithm) from thumbnails drawn at random."""
+    order = torch.randperm(len(thumbs), generator=torch.Generator().manual_seed(seed))
+    centres = thumbs[order[:count]]
+    for _ in range(ROUNDS):
+        chosen = nearest(thumbs, centres)
+        centres = torch.stack([
+            thumbs[chosen == i].mean(0) if (chosen == i).any() else centre for i, centre in enumerate(centres)
+        ])  # fmt: skip
+    return centres
+
+
+def train(
+    pictures: Sequence[Tensor], encoders: Sequence[Encoder], *, count: int = 4, steps: int = 400, eps: float = 8,
+    size: int = SIZE, seed: int = 0, progress: Callable[[int, int, float], None] | None = None,
+) -> Patterns:  # fmt: skip
+    """Patterns of `size` px that move what `encoders` see of pictures ``[3 h w]`` in [0, 1], by `eps`/255 at most.
+
+    Sign ascent on the squared distance of the features of all layers, in units of each layer's variance, summed in
+    logarithms; half of the steps see pictures resized and compressed. `progress` is told the steps that are done, their
+    number and the mean logarithm. Raises UsageError for too few pictures.
+    """
+    if len(pictures) < count:
+        raise UsageError(f"{len(pictures)} pictures for {count} kinds: give at least as many pictures")
+    thumbs = torch.cat([thumbnails(x[None]) for x in pictures])
+    centres = clusters(thumbs, count, seed)
+    kinds = nearest(thumbs, centres)
+    noise = torch.rand((1 + count, 3, size, size), generator=rng.generator("patterns", seed)) * 2 - 1
+    parts = [STEP * noise[0], STEP * noise[1:]]  # at zero the distance has no slope
+    for step in range(steps):
+        draw = rng.plain("patterns", seed, step)
+        chosen = [draw.randrange(len(pictures)) for _ in range(BATCH)]
+        x = torch.stack([square(pictures[i], size, draw) for i in chosen])
+        shared, own = (part.requires_grad_(True) for part in parts)
+        y = (x + (shared + own[kinds[chosen]]).clamp(-1, 1) * eps / 255).clamp(0, 1)
+        seen, plain = (pick((identity, platform), z, rng.plain("transform", seed, step)) for z in (y, x))
+        score = torch.stack([distance(encoder, seen, plain) for encoder in encoders]).mean()
+        if not torch.isfinite(score):
+            raise UnlearnableError(f"the encoders' distance is not finite at step {step}: use other encoders")
+        gradients = torch.autograd.grad(score, (shared, own))
+        pace = STEP * (1 - step / steps)
+        parts = [(part.detach() + pace * g.sign()).clamp(-1, 1) for part, g in zip((shared, own), gradients)]
+        if progress:
+            progress(step + 1, steps, score.item())
+    return Patterns(parts[0], parts[1], centres)
+
+
+def square(x: Tensor, size: int, draw: Any) -> Tensor:
+    """A picture with its shorter side at `size` px, and of it a part of that size, ``[3 size size]``."""
+    scale = size / min(x.shape[-2:])
+    sides = [max(size, round(side * scale)) for side in x.shape[-2:]]
+    scaled = F.interpolate(x[None], sides, mode="bilinear", antialias=True)[0]
+    top, left = (draw.randint(0, side - size) for side in sides)
+    return scaled[:, top : top + size, left : left + size]
+
+
+def distance(encoder: Encoder, seen: Tensor, plain: Tensor) -> Tensor:
+    """Mean over layers and pictures of the logarithm of the squared distance, in units of the layer's variance."""
+    with torch.no_grad():
+        wanted = features(encoder, plain)
+    rows = [
+        ((z - reference).square().mean() / reference.var().clamp_min(1e-12) + FLOOR).log()
+        for z, reference in zip(features(encoder, seen), wanted)
+    ]
+    return torch.stack(rows).sum() / math.sqrt(len(rows))
+
+
+def features(encoder: Encoder, x: Tensor) -> list[Tensor]:
+    """What each block of an encoder puts out, and its latents."""
+    with recorded(encoder.network) as outputs:
+        return [encoder(x), *outputs]
+
+
+@contextmanager
+def recorded(network: nn.Module) -> Iterator[list[Tensor]]:
+    """The outputs of the blocks that are passed meanwhile."""
+    outputs: list[Tensor] = []
+    blocks = [module for name, module in network.named_modules() if LAYERS.search(name)]
+    hooks = [block.register_forward_hook(lambda _, __, out: outputs.append(out)) for block in blocks]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
