@@ -76,13 +76,13 @@ def test_every_tab(page):
 
 def test_the_page_by_keyboard(page, pictures):
     """From an empty page to a comparison, and no mouse."""
-    go_to(page, "Pictures: drop files here")
+    go_to(page, "Click to upload")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files([pictures / "picture (0).png"])
     page.get_by_text("1 picture: ").first.wait_for()
-    page.get_by_role("radio").nth(1).focus()
-    page.keyboard.press("ArrowUp")
+    go_to(page, "Subtle")
+    page.keyboard.press("Space")
     assert page.get_by_role("radio").first.is_checked()
     go_to(page, "Advanced")
     page.keyboard.press("Enter")

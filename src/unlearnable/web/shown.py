@@ -41,11 +41,11 @@ def look(source: Path, protected: Path, folder: Path) -> Look:
     height, width = before.pixels.shape[:2]
     scale = min(1.0, LARGEST / max(height, width))
     parts = {"before": before, "after": after, "difference": files.Picture(change)}
-    small = {part: sized(picture, scale) for part, picture in parts.items()}
-    for part, picture in small.items():
-        files.write(picture, folder / f"{source.stem}.{part}.png", format="PNG")
-    paths = [folder / f"{source.stem}.{part}.png" for part in parts]
-    return Look(*paths, gain=gain, scale=scale, size=small["before"].pixels.shape[:2])
+    paths = {part: folder / f"{source.stem}.{part}.png" for part in parts}
+    for part, picture in parts.items():
+        files.write(small := sized(picture, scale), paths[part], format="PNG")
+    height, width = small.pixels.shape[:2]
+    return Look(**paths, gain=gain, scale=scale, size=(height, width))
 
 
 def thumbnail(source: Path, folder: Path) -> Path:
