@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,8 @@ def progress(session: Session, job: Job) -> str:
     """How far a job is, and small copies of the last pictures that it finished."""
     done = [Path(str(result.output)) for result in job.results if result.output][-THUMBNAILS:]
     small = [(shown.thumbnail(path, session.out(running.LOOKS)), path.name, path.name) for path in done]
-    return job.html() + (html.gallery(small, "thumbnails") if small else "")
+    counted = replace(job, done=max(job.done, len(job.results)))  # work counts pixels, and people count pictures
+    return counted.html() + (html.gallery(small, "thumbnails") if small else "")
 
 
 def trial(session: Session, settings: Callable[[], Recipe]) -> Iterator[str]:
