@@ -70,7 +70,7 @@ def compared(session: Session, name: str | None) -> str:
     )
     slider = html.slider(twin.name, seen.before, seen.after, *seen.size)
     difference = (seen.difference, "Difference", f"Difference, amplified {seen.gain} times")
-    return f"{slider}<p>{escape(text)}</p>{html.gallery([difference])}"
+    return f"{slider}<p>{escape(text)}</p>{html.gallery([difference], 'whole')}"
 
 
 def progress(session: Session, job: Job) -> str:
