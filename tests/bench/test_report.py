@@ -247,3 +247,19 @@ def test_curves_show_every_method_where_there_are_several_budgets():
     ((title, svg),) = plots.curves(tables)
     assert title == "Equal PSNR" and all(name in svg for name in (*SMALL["methods"], "36.1", "40"))
     assert (title, svg) == plots.curves(tables)[0], "reproducible"
+
+
+def test_every_countermeasure_has_a_panel_with_every_methods_rate(small, monkeypatch):
+    figures, save = [], plots.saved
+    monkeypatch.setattr(plots, "saved", lambda figure: figures.append(figure) or save(figure))
+    svg = plots.multiples(table(small, "embedded", "psnr:36.1"))
+    assert svg == plots.multiples(table(small, "embedded", "psnr:36.1")), "reproducible"
+    panels = {panel.get_title(loc="left"): panel for panel in figures[0].axes if panel.get_visible()}
+    assert list(panels) == ["as they are", "jpeg:75", "blur:1", "worst case"]
+    methods = [label.get_text() for label in panels["as they are"].get_yticklabels()]
+    assert methods == ["random", "sds", "advdm"]  # the best on top
+    for title, purify in (("as they are", "none"), ("jpeg:75", "jpeg:75")):
+        assert len(panels[title].containers) == len(methods)
+        for at, (method, drawn) in enumerate(zip(methods, panels[title].containers)):
+            ((x,), (y,)) = drawn.lines[0].get_data()
+            assert y == at and x == pytest.approx(100 * quotient(textbook(small, method, purify, None, HELD_OUT)))

@@ -15,7 +15,7 @@ from typing import Any
 from unlearnable import registry
 from unlearnable.bench import export
 from unlearnable.bench.findings import answer, checks
-from unlearnable.bench.plots import curves
+from unlearnable.bench.plots import curves, multiples
 from unlearnable.bench.samples import sheets
 from unlearnable.bench.study import CONTROLS, RANDOM
 from unlearnable.bench.sums import HELD_OUT, OWN, SHARED, Row
@@ -88,6 +88,7 @@ def render(study: Mapping[str, Any], by_model: Sequence[Sequence[Table]], out: P
         checks=checks(study, first, chart), finite=math.isfinite, controls=(*SHARED, *CONTROLS),
         sections=[section(rows, tables) for tables in by_model if tables],
         plots=[(t[0].model, *curve) for t in by_model if t and drawable for curve in curves(overall(t))],
+        multiples=multiples(chart) if chart and drawable else "",
         sheets=sheets(out, chart, rows, drawer) if chart else [], learner=drawer,
         papers=papers(rows), missing=grouped(study["missing"]), listed=LISTED, cited=cited(rows),
         unlearned=by_attack(first),

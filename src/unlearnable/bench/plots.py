@@ -1,4 +1,4 @@
-"""Plots of protection rate against budget, which is how far files may differ from the originals."""
+"""Plots of protection rates: against the budget, which is how far files may differ, and behind each countermeasure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from unlearnable.bench.study import RANDOM
+from unlearnable.bench.study import CONTROLS, RANDOM
 from unlearnable.bench.tables import KINDS, Table, kind, level
 
 AXES = {"psnr": "least PSNR, dB", "perceptual": "largest perceptual distance", "linf": "largest change, 1/255"}
 PANELS = (("none", "as they are"), ("worst", "worst case over countermeasures"))
 WIDTH, HEIGHT = 9.6, 3.9  # inches
-INK, SOFT = "#1c1e21", "#8b9198"
+INK, SOFT, BLUE = "#1c1e21", "#8b9198", "#1f5f8b"
+WORST, COLUMNS = "worst case", 4  # of the panels of countermeasures
 
 
 def curves(tables: Sequence[Table]) -> list[tuple[str, str]]:
@@ -34,11 +35,7 @@ SETTINGS: Any = {
 
 def draw(group: Sequence[Table], axis: str, falling: bool) -> str:
     """One SVG with two panels. `falling` axes run from high to low, so that larger budgets are always on the right."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = pyplot()
     ranked = [line.method for line in group[0 if falling else -1].ranked if line.method != RANDOM]
     ranked += [n for n in dict.fromkeys(x.method for t in group for x in t.ranked) if n not in (*ranked, RANDOM)]
     colours = {name: plt.get_cmap("turbo")(0.05 + 0.9 * i / max(1, len(ranked) - 1)) for i, name in enumerate(ranked)}
@@ -75,8 +72,54 @@ def draw(group: Sequence[Table], axis: str, falling: bool) -> str:
                 panel.invert_xaxis()
         panels[0].set_ylabel("protection rate, %")
         figure.legend(*panels[1].get_legend_handles_labels(), loc="outside right upper", frameon=False)
-        data = io.StringIO()
-        figure.savefig(data, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-        plt.close(figure)
+        return saved(figure)
+
+
+def multiples(t: Table) -> str:
+    """One SVG with a panel for each countermeasure and one for the worst case: every method's rate and interval."""
+    plt = pyplot()
+    lines = [line for line in reversed(t.ranked) if line.method != RANDOM]
+    lines = [*(line for line in t.lines if line.method == RANDOM), *lines]  # the control at the bottom
+    parts = [*t.baseline.purifies, WORST]
+    rows = -(-len(parts) // COLUMNS)
+    size = (WIDTH, rows * (0.7 + 0.17 * len(lines)))
+    with plt.rc_context(SETTINGS):
+        figure, grid = plt.subplots(
+            rows, COLUMNS, figsize=size, sharex=True, sharey=True, layout="constrained", squeeze=False
+        )
+        for panel, part in zip(grid.flat, parts):
+            for at, line in enumerate(lines):
+                estimate = line.worst if part == WORST else line.cells.get(part)
+                if estimate and estimate.defined:
+                    colour = SOFT if line.method in CONTROLS else BLUE
+                    ends = [[100 * abs(estimate.value - end)] for end in (estimate.low, estimate.high)]
+                    panel.errorbar(
+                        [100 * estimate.value], [at], xerr=ends, marker="o", markersize=4, elinewidth=1, color=colour
+                    )
+            panel.axvline(0, color=SOFT, linewidth=0.8, zorder=0)
+            panel.set_title("as they are" if part == "none" else part, loc="left", fontsize=9)
+            panel.set_yticks(range(len(lines)), [line.method for line in lines])
+            panel.spines[["top", "right"]].set_visible(False)
+        for panel in grid.flat[len(parts) :]:
+            panel.set_visible(False)
+        figure.supxlabel("protection rate, %", fontsize=9)
+        return saved(figure)
+
+
+def pyplot() -> Any:
+    """matplotlib, without a screen."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    return plt
+
+
+def saved(figure: Any) -> str:
+    """A figure as SVG, the same from run to run, on white."""
+    data = io.StringIO()
+    figure.savefig(data, format="svg", metadata={"Date": None, "Creator": None})
+    pyplot().close(figure)
     svg = data.getvalue()
     return re.sub(r"\s*<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.S)

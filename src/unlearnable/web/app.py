@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 
+from unlearnable import evaluation
 from unlearnable.images.limits import DEFAULT
 from unlearnable.web.files import Room, Session
 from unlearnable.web.guard import Guard
@@ -73,7 +74,7 @@ def served(room: Room, port: int) -> Guard:
         FastAPI(**plain), blocks, path="", server_name="127.0.0.1", server_port=port, footer_links=[],
         run_history=False, app_kwargs=plain, max_file_size=DEFAULT.max_bytes, ssr_mode=False, pwa=False,
         mcp_server=False, enable_monitoring=False, theme=theme(), head=LANGUAGE,
-        css_paths=Path(__file__).with_name("page.css"),
+        css_paths=[Path(evaluation.__file__).with_name("slide.css"), Path(__file__).with_name("page.css")],
     )  # fmt: skip
     return Guard(app, name=name)
 

@@ -7,6 +7,10 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from markupsafe import Markup
+
+from unlearnable.evaluation.html import environment
+
 
 def listed(sentences: list[str], title: str) -> str:
     """Sentences as a list in HTML, under a title; nothing where there are none."""
@@ -41,10 +45,17 @@ def address(path: Path) -> str:
     return escape(f"/gradio_api/file={quote(str(path))}?{path.stat().st_mtime_ns}")
 
 
-def gallery(pictures: list[tuple[Path, str, str]]) -> str:
+def slider(name: str, before: Path, after: Path, height: int, width: int) -> str:
+    """The slider of `protect --compare`: a picture and its twin on one place, and a line that keys move, too."""
+    template = environment().get_template("slide.html.j2").module
+    slide = {"name": name, "before": Markup(address(before)), "after": Markup(address(after))}
+    return str(template.slider({**slide, "height": height, "width": width}))  # type: ignore[attr-defined]
+
+
+def gallery(pictures: list[tuple[Path, str, str]], kind: str = "") -> str:
     """Pictures (file, name, caption) side by side as far as there is room."""
     parts = "".join(
         f'<figure><img src="{address(path)}" alt="{escape(name)}"><figcaption>{escape(text)}</figcaption></figure>'
         for path, name, text in pictures
     )
-    return f'<div class="figures">{parts}</div>'
+    return f'<div class="figures {kind}">{parts}</div>'

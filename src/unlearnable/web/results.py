@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from unlearnable.errors import UnlearnableError
 from unlearnable.jobs.result import Result
+from unlearnable.protection.strengths import STRENGTHS
 from unlearnable.recipe import Recipe
 from unlearnable.web import html, running, shown, trying, words
 from unlearnable.web.files import Session
 from unlearnable.web.work import Job, follow
 
-TIME = "time"
+THUMBNAILS = 12
+ORIGINAL, TIME = "original", "time"
+ORDER = (ORIGINAL, *STRENGTHS, TIME)  # weakest first, whichever was tried first
 
 
 @dataclass(frozen=True)
@@ -49,25 +52,33 @@ def table(results: Sequence[Result]) -> str:
     return made + html.listed(failed, f"{words.count(len(failed))} could not be used")
 
 
-def compared(session: Session, name: str | None) -> tuple[tuple[str, str] | None, str]:
-    """What the slider shows of one result; and in words, with the difference beside both for those who do not slide."""
+def compared(session: Session, name: str | None) -> str:
+    """One result and its original on a slider, what was measured in words, and the difference."""
     results: Sequence[Result] = session.notes.get(running.PROTECTED, [])
     found = next((r for r in results if r.output and Path(str(r.output)).name == name), None)
     if found is None:
-        return None, ""
+        return ""
     source, twin = Path(str(found.source)), Path(str(found.output))
     try:
         seen = shown.look(source, twin, session.out(running.LOOKS) / str(twin.stat().st_mtime_ns))
     except UnlearnableError as error:
-        return None, f"<p>{escape(str(error))}</p>"
+        return f"<p>{escape(str(error))}</p>"
     reduced = f" Shown at {seen.scale:.0%} of its size; the download has all of it." if seen.scale < 1 else ""
     text = (
         f"Can you see it? {words.seen(found.measured)} ({words.figures(found.measured)}.) Below is the difference, "
         f"amplified {seen.gain} times; grey means no change.{reduced}"
     )
-    both = [(seen.before, "Original", "Original"), (seen.after, "Protected", "Protected")]
+    slider = html.slider(twin.name, seen.before, seen.after, *seen.size)
     difference = (seen.difference, "Difference", f"Difference, amplified {seen.gain} times")
-    return (str(seen.before), str(seen.after)), f"<p>{escape(text)}</p>{html.gallery([*both, difference])}"
+    return f"{slider}<p>{escape(text)}</p>{html.gallery([difference], 'whole')}"
+
+
+def progress(session: Session, job: Job) -> str:
+    """How far a job is, and small copies of the last pictures that it finished."""
+    done = [Path(str(result.output)) for result in job.results if result.output][-THUMBNAILS:]
+    small = [(shown.thumbnail(path, session.out(running.LOOKS)), path.name, path.name) for path in done]
+    counted = replace(job, done=max(job.done, len(job.results)))  # work counts pixels, and people count pictures
+    return counted.html() + (html.gallery(small, "thumbnails") if small else "")
 
 
 def trial(session: Session, settings: Callable[[], Recipe]) -> Iterator[str]:
@@ -77,14 +88,14 @@ def trial(session: Session, settings: Callable[[], Recipe]) -> Iterator[str]:
         recipe, sources = settings(), session.pictures(running.ORIGINALS)
         folder = session.out(running.TRIED)
         cut = shown.piece(shown.first_readable(sources), folder)
-        yield "original", cut, None
+        yield ORIGINAL, cut, None
         yield from trying.strengths(cut, folder, recipe, tell)
         yield TIME, len(sources), trying.foretold(cut, folder, recipe, sources, tell)
 
     for job in follow(work, session.begin()):
         pictures = [
             (path, name, f"{name.capitalize()}. {words.seen(measured)}" if measured else "Original")
-            for name, path, measured in job.results
+            for name, path, measured in sorted(job.results, key=lambda result: ORDER.index(result[0]))
             if name != TIME
         ]
         yield (said(job) if job.state == "done" else job.html()) + html.gallery(pictures)
@@ -95,7 +106,7 @@ def said(job: Job) -> str:
     _, number, seconds = job.results[-1]
     lasts = f"about {words.lasts(seconds)}" if seconds is not None else "a time that could not be estimated"
     text = (
-        "Each strength on one piece of your first picture, by a fast method that changes it about as much as the one "
-        f"you chose. {words.count(number).capitalize()} will take {lasts} on this machine."
+        "Each strength on one piece of your first picture, in a hurry: it changes about as much as in the long run. "
+        f" {words.count(number).capitalize()} will take {lasts} on this machine."
     )
     return f'<div role="status"><p>{escape(text)}</p></div>'

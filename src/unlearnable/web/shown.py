@@ -15,18 +15,21 @@ from unlearnable.images import files
 from unlearnable.images.compare import amplified
 
 LARGEST = 1600  # px of the longer side of what is shown; downloads have all pixels
+THUMBNAIL = 160  # px of the longer side of what is shown while a job goes on
 PIECE = 256  # px of the piece on which strengths are tried
 
 
 @dataclass(frozen=True)
 class Look:
-    """Files for the eye: `gain` says by how much the difference is amplified, `scale` by how much all are reduced."""
+    """Files for the eye, of one `size` (height, width): `gain` says by how much the difference is amplified, `scale` by
+    how much all are reduced."""
 
     before: Path
     after: Path
     difference: Path
     gain: int
     scale: float
+    size: tuple[int, int]
 
 
 def look(source: Path, protected: Path, folder: Path) -> Look:
@@ -37,14 +40,21 @@ def look(source: Path, protected: Path, folder: Path) -> Look:
     change, gain = amplified(before.pixels, after.pixels)
     height, width = before.pixels.shape[:2]
     scale = min(1.0, LARGEST / max(height, width))
+    parts = {"before": before, "after": after, "difference": files.Picture(change)}
+    paths = {part: folder / f"{source.stem}.{part}.png" for part in parts}
+    for part, picture in parts.items():
+        files.write(small := sized(picture, scale), paths[part], format="PNG")
+    height, width = small.pixels.shape[:2]
+    return Look(**paths, gain=gain, scale=scale, size=(height, width))
 
-    def written(picture: files.Picture, part: str) -> Path:
-        path = folder / f"{source.stem}.{part}.png"
-        files.write(sized(picture, scale), path, format="PNG")
-        return path
 
-    difference = written(files.Picture(change), "difference")
-    return Look(written(before, "before"), written(after, "after"), difference, gain, scale)
+def thumbnail(source: Path, folder: Path) -> Path:
+    """A small copy of a picture, made once."""
+    path = folder / f"{source.stem}.{source.stat().st_mtime_ns}.png"
+    if not path.exists():
+        picture = files.read(source)
+        files.write(sized(picture, THUMBNAIL / max(picture.pixels.shape[:2])), path, format="PNG")
+    return path
 
 
 def sized(picture: files.Picture, scale: float) -> files.Picture:

@@ -15,6 +15,7 @@ from unlearnable.protection.sealing import sizes
 from unlearnable.protection.strengths import STRENGTHS
 from unlearnable.recipe import Recipe
 from unlearnable.web.running import model_of
+from unlearnable.web.shown import PIECE
 
 FAST = "ldu-fast"  # for the embedded model, in one pass
 FEW_STEPS = 4
@@ -23,16 +24,17 @@ Tell = Callable[..., None]
 
 
 def quick(recipe: Recipe) -> Recipe:
-    """A recipe that shows in seconds about what `recipe` will look like."""
+    """A recipe that shows in seconds about what `recipe` will look like; a piece is not enlarged first."""
+    recipe = replace(recipe, resolution=min(recipe.resolution or PIECE, PIECE))
     if recipe.method.startswith("ldu") and recipe.model == "embedded":
         return replace(recipe, method=FAST, steps=None, options="")
     return replace(recipe, steps=FEW_STEPS)
 
 
 def strengths(piece: Path, folder: Path, recipe: Recipe, tell: Tell) -> Iterator[tuple[str, Path, dict[str, float]]]:
-    """(strength, file, what was measured) for each strength, on a piece of a picture."""
+    """(strength, file, what was measured) for each strength on a piece of a picture, the recipe's own first."""
     tell(0, len(STRENGTHS), "strengths")
-    for number, strength in enumerate(STRENGTHS):
+    for number, strength in enumerate(sorted(STRENGTHS, key=lambda name: name != recipe.strength)):
 
         def within(done: float, total: int, before: int = number, what: str = strength) -> None:
             tell(before + done / max(1, total), len(STRENGTHS), what)

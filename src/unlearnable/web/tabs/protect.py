@@ -44,13 +44,9 @@ def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> An
     with gr.Column(visible=False) as after:
         gr.Markdown("## 4. Compare and take home")
         which = gr.Dropdown([], label="Picture to compare")
-        slider = gr.ImageSlider(
-            label="Original on the left, protected on the right", max_height=640, buttons=["fullscreen"]
-        )
-        said = gr.HTML("", elem_classes="report", padding=False)
+        compared = gr.HTML("", elem_classes="report", padding=False)
         archive = gr.DownloadButton("Download all as ZIP", variant="primary")
     table = gr.HTML("", elem_classes="report", padding=False)
-    compared = [slider, said]
     ended = [after, which, table, archive]
 
     def try_out(request: gr.Request, *chosen: Any) -> Iterator[str]:
@@ -62,7 +58,7 @@ def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> An
         yield working("", True)
         for seen in follow(lambda tell: running.protect(session, running.recipe(*chosen), tell), session.begin()):
             session.notes[running.PROTECTED] = list(seen.results)
-            yield working(seen.html(), True)
+            yield working(results.progress(session, seen), True)
         yield {**working(seen.html(), False), **shown(session)}
 
     def working(html: str, busy: bool) -> dict[Any, Any]:
@@ -79,7 +75,7 @@ def build(room: Room, of: Any, job: dict[str, Any], quiet: dict[str, Any]) -> An
     def halt(request: gr.Request) -> None:
         of(request).stop.set()
 
-    def compare(name: str | None, request: gr.Request) -> tuple[Any, str]:
+    def compare(name: str | None, request: gr.Request) -> str:
         return results.compared(of(request), name)
 
     def back(request: gr.Request) -> dict[Any, Any]:
