@@ -25,7 +25,7 @@ METHODS = {
 }  # fmt: skip
 ATTACKERS = {
     name: f"unlearnable.personalization.{name.replace('-', '_')}"
-    for name in ("dreambooth", "lora", "textual-inversion", "scratch")
+    for name in ("dreambooth", "lora", "textual-inversion", "custom-diffusion", "scratch")
 }
 PURIFIERS = {
     name: f"unlearnable.purification.{where}"
