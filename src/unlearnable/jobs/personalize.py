@@ -63,24 +63,27 @@ def personalize(
     `attack` is one of `registry.names("attacker")`, `preset` one of its presets (auto: by the model's size), `settings`
     replaces fields of that (steps, lr, ...). `prompt` names the subject by the attacker's token, `sks`. `model` is one,
     or a name for `load_model` with `options`. `held_out` are clean pictures of the subject that are not trained on,
-    `class_images` switch prior preservation on.
+    `class_images` switch prior preservation on. A text file of a picture's name beside it (``x.txt`` by ``x.png``) is
+    that picture's caption, and is learned in place of the prompt.
 
     Written: the concept (see `Concept.save`), `samples` pictures of it with a sheet, a report with the loss on the
     pictures before and after, and the training's checkpoint: to resume, call it again, and it ends with the same bits.
     A picture that cannot be read is named in the report, and the others go on. Raises UsageError, SetupError, or
-    PictureError if no picture can be read.
+    PictureError if no picture can be read, or a caption is empty.
     """
-    from unlearnable.images.tensors import pictures
+    from unlearnable.images.captions import caption
+    from unlearnable.images.tensors import by_path, pictures
 
     check(attack, preset, settings or {}, prompt, model, options)
     out, started = path(out, "output folder"), time.monotonic()
-    seen, failed = pictures(paths(inputs), recursive, out)
+    opened, failed = by_path(paths(inputs), recursive, out)
+    captions, seen = [caption(source) for source in opened], list(opened.values())
     unseen, lost = pictures(paths(held_out), recursive) if held_out else ([], [])
     kind, gone = pictures(paths(class_images), recursive) if class_images else ([], [])
     with alone(out):
         return _learned(
-            out, seen, unseen, kind, [*failed, *lost, *gone], attack, prompt, model, preset, settings or {}, seed,
-            samples, progress, options, started,
+            out, seen, captions, unseen, kind, [*failed, *lost, *gone], attack, prompt, model, preset, settings or {},
+            seed, samples, progress, options, started,
         )  # fmt: skip
 
 
@@ -103,9 +106,9 @@ def check(
 
 
 def _learned(
-    out: Path, seen: list[Tensor], unseen: list[Tensor], kind: list[Tensor], unreadable: list[str], attack: str,
-    prompt: str, model: Model | str, preset: str, settings: dict[str, Any], seed: int, samples: int,
-    progress: Progress | None, options: dict[str, Any], started: float,
+    out: Path, seen: list[Tensor], captions: list[str | None], unseen: list[Tensor], kind: list[Tensor],
+    unreadable: list[str], attack: str, prompt: str, model: Model | str, preset: str, settings: dict[str, Any],
+    seed: int, samples: int, progress: Progress | None, options: dict[str, Any], started: float,
 ) -> Learned:  # fmt: skip
     """`personalize`, in a folder that this run has for itself."""
     from unlearnable.images.tensors import squares
@@ -119,13 +122,13 @@ def _learned(
     chosen.check(model, prompt)
     concept = chosen.fit(
         model, squares(seen, model.size), prompt, seed=seed, class_images=squares(kind, model.size) if kind else None,
-        checkpoint=out / TRAINING, progress=progress,
+        captions=captions, checkpoint=out / TRAINING, progress=progress,
     )  # fmt: skip
     concept.save(out)
     report: dict[str, Any] = {
         "attack": attack, "settings": asdict(chosen), "prompt": prompt, "seed": seed, "model": model.name,
-        "pictures": len(seen), "class_pictures": len(kind), "unreadable": unreadable, "notes": [],
-        "samples": samples,
+        "pictures": len(seen), "captions": sum(text is not None for text in captions),
+        "class_pictures": len(kind) or chosen.class_pictures, "unreadable": unreadable, "notes": [], "samples": samples,
         "seconds": round(time.monotonic() - started, 1), "peak_memory_mb": peak(),
     }  # fmt: skip
     examine(report, model, concept, squares(seen, model.size), squares(unseen, model.size) if unseen else None)
