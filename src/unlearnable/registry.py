@@ -35,6 +35,7 @@ PURIFIERS = {
         "vae": "vae:RoundTrip", "diffpure": "diffpure:DiffPure", "gridpure": "gridpure:GridPure",
         "impress": "impress:Impress", "upscale": "upscale:Upscale", "crop-resize": "simple:CropResize",
         "adverse-cleaner": "adverse_cleaner:AdverseCleaner", "remover": "remover:Remover",
+        "img2img": "redraw:Redraw",
     }.items()
 }  # fmt: skip
 METRICS = {
