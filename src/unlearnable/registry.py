@@ -45,6 +45,7 @@ METRICS = {
         "subject": ("held-out-loss", "protection-rate", "similarity"),
         "distribution": ("fid", "kid", "precision", "recall", "density", "coverage"),
         "quality": ("nss-distance", "clip-iqa"),
+        "brisque": ("brisque",),
         "face": ("fdfr", "ism"),
     }.items()
     for name in group
