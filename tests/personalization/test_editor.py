@@ -126,7 +126,8 @@ def test_a_protection_against_editing_disturbs_edits_more_than_noise(tmp_path):
     editor = Editor(strength=0.4, steps=10, guidance=1.0)
     report = edit(*places, tmp_path / "out", prompt=tiny.PROMPT, editor=editor, model=model)
     psnr = {kind: row["psnr"]["mean"] for kind, row in report["distances"].items()}
-    assert psnr["protected"] < psnr["control"] - 1, psnr
+    assert psnr["protected"] < psnr["control"] - 8, psnr  # 24 dB apart here, whatever the seed
+    assert report["sentence"].startswith("Disturbed")
     assert json.loads((tmp_path / "out" / "edit.json").read_text())["sentence"] == report["sentence"]
     assert len(list((tmp_path / "out").rglob("*.png"))) == 4 * 4 + 1
     assert (tmp_path / "out" / "another-seed" / "0.png.png").exists()
