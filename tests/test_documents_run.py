@@ -25,6 +25,7 @@ SHORT = {
     "protect": {"steps": 1, "options": "rounds=1"},
     "audit": {"steps": 1, "generated": 1},
     "personalize": {"steps": 1, "samples": 1},
+    "edit": {"steps": 2},
     "train-shortcut": {"steps": 2},
     "train-ldu": {"steps": 2},
     "bench": {"run": {"minutes": 1e-4, "data": "eval"}},

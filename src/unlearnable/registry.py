@@ -26,7 +26,7 @@ METHODS = {
 }  # fmt: skip
 ATTACKERS = {
     name: f"unlearnable.personalization.{name.replace('-', '_')}"
-    for name in ("dreambooth", "lora", "textual-inversion", "scratch")
+    for name in ("dreambooth", "lora", "textual-inversion", "custom-diffusion", "scratch")
 }
 PURIFIERS = {
     name: f"unlearnable.purification.{where}"
@@ -36,6 +36,7 @@ PURIFIERS = {
         "vae": "vae:RoundTrip", "diffpure": "diffpure:DiffPure", "gridpure": "gridpure:GridPure",
         "impress": "impress:Impress", "upscale": "upscale:Upscale", "crop-resize": "simple:CropResize",
         "adverse-cleaner": "adverse_cleaner:AdverseCleaner", "remover": "remover:Remover",
+        "img2img": "redraw:Redraw",
     }.items()
 }  # fmt: skip
 METRICS = {
@@ -45,6 +46,7 @@ METRICS = {
         "subject": ("held-out-loss", "protection-rate", "similarity"),
         "distribution": ("fid", "kid", "precision", "recall", "density", "coverage"),
         "quality": ("nss-distance", "clip-iqa"),
+        "brisque": ("brisque",),
         "face": ("fdfr", "ism"),
     }.items()
     for name in group

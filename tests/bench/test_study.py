@@ -114,6 +114,42 @@ def test_identities_in_three_sets(tmp_path, layout):
     assert found.held_out[0].parent.name == "set_C" and found.reference[0].parent.name == "set_A"
 
 
+def cut(subject) -> tuple[list[str], ...]:
+    return names(subject.reference), names(subject.protected), names(subject.held_out)
+
+
+def test_vggface2_as_it_is_handed_out_is_cut_into_three_sets(tmp_path):
+    touch(tmp_path, *[f"train/n000002/00{i:02}_01.jpg" for i in range(15)], "test/n000001/0001_01.jpg")
+    touch(tmp_path, *[f"n000009/set_{part}/0.jpg" for part in "ABC"])
+    (found,) = subjects(tmp_path, "vggface2", ["train/n0*"], photos=4)
+    a, b, c = cut(found)
+    assert (a[0], b[0], c[0], c[-1]) == ("0000_01.jpg", "0004_01.jpg", "0008_01.jpg", "0011_01.jpg") and len(b) == 4
+    assert [s.name for s in subjects(tmp_path, "vggface2", ["n*", "train/*"], photos=9)] == ["n000009", "train/n000002"]
+    with pytest.raises(UsageError, match="has 1 pictures: give 3 or more, one for each set"):
+        subjects(tmp_path, "vggface2", ["test/*"], photos=4)
+
+
+def test_celeba_hq_as_it_is_handed_out_is_joined_to_its_identities(tmp_path):
+    touch(tmp_path, *[f"CelebA-HQ-img/{i}.jpg" for i in range(8)])
+    rows = [f"{i:>6} {100 + i:>8} {100 + i:06}.jpg" for i in range(9)]  # the ninth picture is not on disk
+    (tmp_path / "CelebA-HQ-to-CelebA-mapping.txt").write_text("idx orig_idx orig_file\n" + "\n".join(rows))
+    who = [f"{100 + i:06}.jpg {7 if i % 4 else 12}" for i in range(9)]
+    (tmp_path / "identity_CelebA.txt").write_text("\n".join(who) + "\n")
+    (found,) = subjects(tmp_path, "celeba-hq", ["*"], photos=4)  # identity 12 has two pictures here
+    assert found.name == "7" and cut(found) == (["1.jpg", "2.jpg"], ["3.jpg", "5.jpg"], ["6.jpg", "7.jpg"])
+    (tmp_path / "identity_CelebA.txt").write_text("000100.jpg\n")
+    with pytest.raises(UsageError, match=r"the tables of CelebA-HQ in .* are not its own"):
+        subjects(tmp_path, "celeba-hq", ["*"], photos=4)
+
+
+def test_dreambooth_classes_are_its_own_where_it_lists_them(tmp_path):
+    touch(tmp_path, *[f"wolf_plushie/{i}.jpg" for i in range(4)], *[f"cat2/{i}.jpg" for i in range(4)])
+    listed = "Classes\n\nsubject_name,class\nwolf_plushie,stuffed animal\n\nPrompts\n'a {0} {1}, in the snow, x'\n"
+    (tmp_path / "prompts_and_classes.txt").write_text(listed)
+    cat, wolf = subjects(tmp_path, "dreambooth", ["cat2", "wolf*"], photos=2)
+    assert (cat.thing, wolf.prompt("sks")) == ("cat", "a photo of sks stuffed animal")
+
+
 def test_wikiart_by_artist_as_files_and_as_folders(tmp_path):
     touch(tmp_path, *[f"Rococo/canaletto_view-{i}.jpg" for i in range(3)], "Rococo/francois-boucher_x.jpg")
     touch(tmp_path, *[f"Fauvism/henri-matisse/{i}.jpg" for i in range(3)])
@@ -134,7 +170,8 @@ def test_dreambooth_objects(tmp_path):
         ("wikiart2", "*", "did you mean 'wikiart'"),
         ("folders", "objects/bal", "did you mean 'objects/ball'"),
         ("folders", "objects/one", "1 pictures: give 2 or more"),
-        ("vggface2", "*", "that folder has none"),
+        ("vggface2", "*", "laid out otherwise than vggface2: give NAME/set_A, set_B, set_C, or train/NAME"),
+        ("celeba-hq", "*", "laid out otherwise than celeba-hq: give NAME/set_A, set_B, set_C, or CelebA-HQ-img with"),
     ],
 )
 def test_subjects_that_cannot_be_had(tmp_path, layout, wanted, said):

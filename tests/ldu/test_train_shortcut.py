@@ -17,8 +17,9 @@ from unlearnable.cli import app
 from unlearnable.errors import PictureError, UsageError
 from unlearnable.ldu import train
 from unlearnable.ldu.config import ShortcutConfig
-from unlearnable.ldu.pictures import load, texts
+from unlearnable.ldu.pictures import load
 from unlearnable.ldu.shortcut import Shortcut
+from unlearnable.models.finetune.texts import texts
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 QUICK = ShortcutConfig(steps=4, batch=3, rank=2, share=0.5)

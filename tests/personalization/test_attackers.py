@@ -22,6 +22,7 @@ FAST = {
     "dreambooth": {"steps": 40, "lr": 2e-3, "token_lr": 1e-2, "augment": False},
     "lora": {"steps": 40, "lr": 1e-2, "token_lr": 1e-2, "text_lr": 1e-3, "augment": False},
     "textual-inversion": {"steps": 60, "lr": 5e-2, "augment": False},
+    "custom-diffusion": {"steps": 40, "lr": 6e-2, "augment": False},
     "scratch": {"steps": 40, "lr": 2e-3, "fresh": False, "ema": 0.5, "cool": True},
 }
 # The tiny model was fitted under one prompt: words move its loss by 0.01 %, too little to tell whether one was learned.

@@ -16,6 +16,7 @@ from unlearnable.models.adapters import adapt
 from unlearnable.models.base import Model
 from unlearnable.models.finetune import training
 from unlearnable.models.finetune.training import Trainer
+from unlearnable.personalization.custom_diffusion import CustomDiffusion
 from unlearnable.personalization.dreambooth import DreamBooth
 from unlearnable.personalization.lora import LoRA
 from unlearnable.personalization.scratch import Scratch
@@ -184,11 +185,10 @@ def test_lora_steps_are_the_scripts(family, text, seen):
         assert moved_alike(*([state[name] for name in old] for state in (found, wanted, old)))
 
 
-@pytest.mark.parametrize("family", UNETS)
-def test_textual_inversion_steps_are_the_scripts(family, seen):
-    stock, model = pair(family)
+def with_word(family: str, stock: Any) -> tuple[list[str], list[Tensor]]:
+    """The word sks in a stock pipeline's vocabularies, as the scripts add it: encoders' names, and tables to train."""
     texts = [("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")][: 2 if family == "sdxl" else 1]
-    tables, kept = [], []
+    tables = []
     for tokenizer, encoder in ((getattr(stock, t), getattr(stock, e)) for t, e in texts):
         word = tokenizer("disc", add_special_tokens=False).input_ids
         assert tokenizer.add_tokens("sks") == 1
@@ -197,7 +197,45 @@ def test_textual_inversion_steps_are_the_scripts(family, seen):
         with torch.no_grad():
             table[-1] = table[word].mean(0)
         tables.append(table.requires_grad_(True))
-        kept.append(table.detach().clone())
+    return [encoder for _, encoder in texts], tables
+
+
+@pytest.mark.parametrize("family", UNETS)
+def test_custom_diffusion_steps_are_the_scripts(family, seen):
+    """The K and V of the text and the word's row move by AdamW on subject + class; nothing else of the model does."""
+    stock, model = pair(family)
+    texts, tables = with_word(family, stock)
+    network = denoiser(stock)
+    trained = [p for name, p in network.named_parameters() if "attn2.to_k" in name or "attn2.to_v" in name]
+    assert len(trained) == sum(2 for name, _ in network.named_modules() if name.endswith("attn2")) > 0
+    start, words = copies(network.parameters()), copies(tables)
+    for p in trained:
+        p.requires_grad_(True)
+    attacker = CustomDiffusion(lr=1e-2, prior_weight=0.7, **TWO)
+    concept = attacker.fit(model, images(model), PROMPT, class_images=tiny.pictures(4, seed=9))
+    optimiser = torch.optim.AdamW([*trained, *tables], lr=1e-2, weight_decay=1e-2)
+    for subject, prior in zip(seen.draws[::2], seen.draws[1::2], strict=True):
+        optimiser.zero_grad()
+        (loss_of(family, stock, subject) + 0.7 * loss_of(family, stock, prior, CLASS)).backward()
+        optimiser.step()
+        for table, before in zip(tables, words):
+            with torch.no_grad():
+                table[:-1] = before[:-1]
+    learned = list(concept.model.denoiser.parameters())
+    assert moved_alike(learned, list(network.parameters()), start)
+    assert sum(not torch.equal(a, b) for a, b in zip(learned, start)) == len(trained)
+    for name, table, before in zip(texts, tables, words):
+        after = getattr(concept.model.pipe, name).get_input_embeddings().weight
+        assert torch.equal(after[:-1], before[:-1])
+        assert_close(after[-1], table[-1], rtol=1e-3, atol=2e-4)  # a step is 1e-2
+        assert (after[-1] - before[-1]).abs().max() > 5e-3
+
+
+@pytest.mark.parametrize("family", UNETS)
+def test_textual_inversion_steps_are_the_scripts(family, seen):
+    stock, model = pair(family)
+    texts, tables = with_word(family, stock)
+    kept = copies(tables)
     concept = TextualInversion(lr=1e-2, **TWO).fit(model, images(model), PROMPT)
     optimiser = torch.optim.AdamW(tables, lr=1e-2, weight_decay=1e-2)
     for draw in seen.draws:
@@ -207,7 +245,7 @@ def test_textual_inversion_steps_are_the_scripts(family, seen):
         for table, before in zip(tables, kept):  # the field's scripts put all other words back
             with torch.no_grad():
                 table[:-1] = before[:-1]
-    for (_, encoder), table, before in zip(texts, tables, kept):
+    for encoder, table, before in zip(texts, tables, kept):
         after = getattr(concept.model.pipe, encoder).get_input_embeddings().weight
         assert torch.equal(after[:-1], before[:-1])  # other words: bitwise as they were
         assert_close(after[-1], table[-1], rtol=1e-3, atol=2e-4)  # a step is 1e-2
@@ -234,3 +272,52 @@ def test_continued_training_steps_are_the_scripts(family, ema, cool, seen):
         average = [decay * a + (1 - decay) * p.detach() for a, p in zip(average, network.parameters())]
     wanted = average if ema else list(network.parameters())
     assert moved_alike(list(concept.model.denoiser.parameters()), wanted, start)
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_each_picture_is_learned_under_its_own_caption(text, seen):
+    """Pictures of one colour each, so that every crop of one tells which it is of."""
+    stock, model = pair("sd1")
+    captions = [PROMPT, "sks, red", "a blue sks"]
+    x = torch.tensor([[0.1, 0.9, 0.2], [0.9, 0.1, 0.1], [0.1, 0.2, 0.9]])[:, :, None, None].expand(3, 3, 32, 32)
+    settings = DreamBooth(lr=1e-3, text_lr=1e-3 if text else None, augment=True, steps=3, batch=2)
+    trained = [*denoiser(stock).parameters(), *(stock.text_encoder.parameters() if text else ())]
+    losses = settings.fit(model, x, PROMPT, captions=[None, *captions[1:]]).losses
+    optimiser = torch.optim.AdamW([p.requires_grad_(True) for p in trained], lr=1e-3, weight_decay=1e-2)
+    known, told = by_hand.encoded(stock, x), set()
+    for (z, noise, t), loss in zip(seen.draws, losses, strict=True):
+        rows = [(known - one).flatten(1).abs().amax(1).argmin().item() for one in z]
+        told |= set(rows)
+        noisy = by_hand.noised("sd1", stock, z, noise, t)
+        answer = by_hand.answered("sd1", stock, noisy, t, [captions[row] for row in rows])
+        wanted = F.mse_loss(answer, by_hand.target("sd1", stock, z, noise, t))
+        assert loss == pytest.approx(wanted.item(), rel=1e-4)
+        optimiser.zero_grad()
+        wanted.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+    assert told == {0, 1, 2}
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd3"])
+def test_alpha_and_scales_are_the_trainers(family, seen):
+    """A LoRA of rank 3 at alpha 1 counts by a third; batches are whole pictures, or halves of the size."""
+    stock, model = pair(family)
+    network, layers = denoiser(stock), ["to_k", "to_q", "to_v", "to_out.0"]
+    settings = LoRA(lr=1e-2, rank=3, alpha=1.0, clip=0.0, scales=(0.5, 1.0), **(TWO | {"steps": 5}))
+    start = get_peft_model_state_dict(settings.begin(model, PROMPT, seed=0).model.denoiser)
+    network.add_adapter(LoraConfig(r=3, lora_alpha=1, target_modules=layers))
+    set_peft_model_state_dict(network, start)
+    x = images(model)
+    concept = settings.fit(model, x, PROMPT)
+    optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-2, weight_decay=1e-2)
+    for draw in seen.draws:
+        optimiser.zero_grad()
+        loss_of(family, stock, draw).backward()
+        optimiser.step()
+    wanted, found = get_peft_model_state_dict(network), get_peft_model_state_dict(concept.model.denoiser)
+    assert moved_alike(*([state[name] for name in start] for state in (found, wanted, start)))
+    halves = by_hand.encoded(stock, F.interpolate(x, scale_factor=0.5, mode="bilinear", antialias=True))
+    sizes = {draw[0].shape[-1]: draw[0] for draw in seen.draws}
+    assert sizes.keys() == {4, 8}
+    assert all((halves - z).flatten(1).abs().amax(1).min() < 1e-3 for z in sizes[4])

@@ -14,6 +14,7 @@ import tiny
 from unlearnable.models.adapters import adapt
 from unlearnable.models.base import Model
 from unlearnable.personalization.concept import generate
+from unlearnable.personalization.custom_diffusion import FILE, CustomDiffusion
 from unlearnable.personalization.dreambooth import DreamBooth
 from unlearnable.personalization.lora import LoRA
 from unlearnable.personalization.scratch import Scratch
@@ -75,6 +76,16 @@ def test_a_lora_loads_in_stock_diffusers(family, text, tmp_path):
     assert any(name.startswith("text_encoder.") for name in names) == text
 
 
+def test_a_lora_at_another_alpha_loads_in_stock_diffusers(tmp_path):
+    """Its file holds the product as it counts, as readers take alpha for the rank."""
+    model = base("sd1")
+    concept = LoRA(lr=0.05, rank=4, alpha=1.0, text_lr=0.05, **FEW).fit(model, tiny.pictures(2), PROMPT)
+    concept.save(tmp_path / "concept")
+    pipe = untouched("sd1", tmp_path)
+    pipe.load_lora_weights(tmp_path / "concept")
+    same_but_not_as_before(pipe, "sd1", concept, model)
+
+
 def test_a_lora_with_a_new_token_loads_in_stock_diffusers(tmp_path):
     model = base("sd1")
     concept = LoRA(lr=0.02, token_lr=0.1, **FEW).fit(model, tiny.pictures(2), PROMPT)
@@ -105,6 +116,17 @@ def test_tokens_of_sdxl_load_in_stock_diffusers(tmp_path):
     pipe.load_textual_inversion(rows["clip_l"], "sks", text_encoder=pipe.text_encoder, tokenizer=pipe.tokenizer)
     pipe.load_textual_inversion(rows["clip_g"], "sks", text_encoder=pipe.text_encoder_2, tokenizer=pipe.tokenizer_2)
     same_but_not_as_before(pipe, "sdxl", concept, model)
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2"])
+def test_keys_values_and_a_word_load_in_stock_diffusers(family, tmp_path):
+    model = base(family)
+    concept = CustomDiffusion(lr=0.1, **FEW).fit(model, tiny.pictures(2), PROMPT)
+    concept.save(tmp_path / "concept")
+    pipe, weights = untouched(family, tmp_path), load_file(tmp_path / "concept" / FILE)
+    assert not pipe.unet.load_state_dict(weights, strict=False).unexpected_keys and len(weights) >= 4
+    pipe.load_textual_inversion(tmp_path / "concept" / "learned_embeds.safetensors")
+    same_but_not_as_before(pipe, family, concept, model)
 
 
 @pytest.mark.parametrize("more", [{}, {"token_lr": 0.1}, {"text_lr": 1e-2, "token_lr": 0.1}])

@@ -12,6 +12,7 @@ from unlearnable.models.adapters import adapt
 from unlearnable.models.base import Model
 from unlearnable.models.finetune.token import add_token
 from unlearnable.personalization import presets
+from unlearnable.personalization.concept import generate
 from unlearnable.personalization.dreambooth import DreamBooth
 from unlearnable.personalization.learned import Fit, fit_of, warning
 from unlearnable.personalization.lora import LoRA
@@ -99,9 +100,29 @@ def test_presets_follow_the_size_of_the_model(monkeypatch):
     assert (inversion.steps, inversion.lr) == (1500, pytest.approx(5e-4 * inversion.batch))
     assert presets.attacker("textual-inversion", model, "paper-short").steps == 400
     assert presets.attacker("lora", model, "embedded").token_lr
+    for trainer, wanted in (("ai-toolkit", (32, 3000, 1, 1e-4)), ("onetrainer", (16, 500, 4, 3e-4))):
+        chosen = presets.attacker("lora", model, trainer)
+        assert (chosen.rank, chosen.steps, chosen.batch, chosen.lr) == wanted
+    for wrong in ({"times": "sigmod"}, {"scales": [0.5, 2.0]}, {"scales": []}):
+        with pytest.raises(UsageError, match=r"unknown law of times|are no shares: give one or more"):
+            presets.adjusted(chosen, wrong)
     for name in registry.names("attacker"):
         assert {"paper", "embedded"} <= registry.thing(name, "attacker").PRESETS.keys()
         assert registry.entry(name, "attacker").summary
+
+
+def test_class_pictures_that_are_not_given_are_drawn_before_training():
+    """Giving the model's own pictures of the class, drawn by hand, is the same run; other ones are another."""
+    model, x = adapt(tiny.build("sd1", seed=2), "tiny"), tiny.pictures(2)
+    drawing = DreamBooth(steps=2, lr=1e-3, class_pictures=3)
+    learned = drawing.fit(model, x, PROMPT, seed=5).losses
+    kind = generate(model, ["a photo of disc"] * 3, seed=5)
+    assert drawing.fit(model, x, PROMPT, seed=5, class_images=kind).losses == pytest.approx(learned, rel=1e-5)
+    assert drawing.fit(model, x, PROMPT, seed=5, class_images=x).losses != pytest.approx(learned, rel=1e-2)
+    without = DreamBooth(steps=2, lr=1e-3).fit(model, x, PROMPT, seed=5).losses
+    assert learned[0] > 1.5 * without[0]  # a second loss is added
+    with pytest.raises(UsageError, match="class_pictures -1 is too small: give 0 for none"):
+        presets.adjusted(drawing, {"class_pictures": -1})
 
 
 def test_the_warning_speaks_when_nothing_was_learned():

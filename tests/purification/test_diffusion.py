@@ -8,7 +8,10 @@ import torch
 from gaussian import MEAN, SPREAD, exact_model
 
 from tiny import adapt, build, clip, clip_tokenizer, ddim, fitted, pictures, unet, vae
+from unlearnable.models import load
 from unlearnable.models.schedule import CLEAN
+from unlearnable.purification import redraw
+from unlearnable.purification.chain import parse
 from unlearnable.purification.diffpure import DiffPure, descent
 from unlearnable.purification.gridpure import GridPure, grid
 from unlearnable.purification.simple import Noise
@@ -50,6 +53,17 @@ def test_diffpure_is_a_loop_over_diffusers_ddim(family, eta):
     x = X[..., :16, :16] if family == "ddpm" else X
     y = DiffPure(T, STEPS, eta, model=model)(x, seed=3)
     assert (y - diffusers_loop(model, x, eta, 3, "diffpure")).abs().max() < 2e-5
+
+
+def test_img2img_is_that_loop_by_the_model_that_it_names(monkeypatch):
+    model, asked = adapt(build("sd2"), "tiny"), []
+    monkeypatch.setattr(load, "load_model", lambda name: asked.append(name) or model)
+    redraw.other.cache_clear()
+    y = parse(f"img2img:{T}:{STEPS}:by=some/model")
+    expected = (diffusers_loop(model, X, 0, 3, "redraw") * 255).round() / 255
+    assert (y(X, seed=3) - expected).abs().max() < 1.01 / 255 and asked == ["some/model"]
+    redraw.other.cache_clear()
+    assert not y.needs_model
 
 
 def test_deterministic_diffpure_is_stock_img2img():

@@ -14,7 +14,7 @@ from gaussian import exact_model
 
 from tiny import adapt, build, pictures
 from unlearnable import registry
-from unlearnable.purification import remover
+from unlearnable.purification import redraw, remover
 from unlearnable.purification.chain import parse
 from unlearnable.rng import generator
 
@@ -34,6 +34,7 @@ STRENGTHS = {  # name: texts, weakest first; the first changes nothing
     "crop-resize": tuple(f"crop-resize:{share}" for share in (1, 0.97, 0.9, 0.75, 0.5)),
     "adverse-cleaner": tuple(f"adverse-cleaner:{filters}" for filters in (0, 1, 8, 64, 200)),
     "remover": ("remover:0", *(f"remover:{strength}:file={{remover}}" for strength in (0.2, 0.5, 1))),
+    "img2img": ("img2img:0", "img2img:0.02", "img2img:0.1", "img2img:0.3", "img2img:0.8"),
     "upscale": ("upscale:0:strength=0:factor=1", "upscale:4:0.05", "upscale:15:0.1", "upscale:40:0.3"),
 }
 LATENT = ("vae", "impress")
@@ -52,6 +53,12 @@ def network():
     torch.nn.init.normal_(made.network.conv_out.weight, std=0.02, generator=generator("remover"))
     remover.save(made, file)
     return file
+
+
+@pytest.fixture(autouse=True)
+def another_model(monkeypatch):
+    """What img2img draws with, in place of one that is loaded by name."""
+    monkeypatch.setattr(redraw, "other", lambda name: exact_model())
 
 
 def chain(name, text):
@@ -83,7 +90,7 @@ def test_same_seed_same_picture_whatever_the_batch(name):
     for other in (swapped[1:], alone):
         change = (y[1:] - other).abs() * 255
         assert change.max() <= 1 and (change > 0).float().mean() < 0.01  # float error may tip a sample over
-    drawn = {"noise", "diffpure", "gridpure", "upscale", "crop-resize"}
+    drawn = {"noise", "diffpure", "gridpure", "upscale", "crop-resize", "img2img"}
     assert torch.equal(act(X, seed=6), y) == (name not in drawn)
 
 

@@ -1,7 +1,7 @@
 """Readers of subjects on disk, one for each layout: which photographs are protected and which are held out.
 
-Our own folders, and the four data sets of the LDU paper (arXiv 2510.03089) as their owners hand them out: identities of
-CelebA-HQ and VGGFace2 in the sets of Anti-DreamBooth (arXiv 2303.15433), WikiArt by artist, DreamBooth's objects.
+Our own folders, and the four data sets of the LDU paper (arXiv 2510.03089): identities of CelebA-HQ and VGGFace2 in the
+sets of Anti-DreamBooth (arXiv 2303.15433) or as their owners hand them out, WikiArt by artist, DreamBooth's objects.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Layout:
-    """How subjects lie in a folder: a reader of their names, and a reader of one subject."""
+    """How subjects lie in a folder: in words, a reader of their names, and a reader of one subject."""
 
+    looks: str
     names: Callable[[Path], list[str]]
     read: Callable[[Path, str, int], Subject]
 
@@ -58,12 +59,13 @@ def subjects(data: Path, layout: str, patterns: Sequence[str], photos: int) -> l
     if not data.is_dir():
         raise UsageError(f"the data folder {shown(data)!r} is not here: name another with --data")
     names = LAYOUTS[layout].names(data)
+    if not names:
+        raise UsageError(f"{shown(data)} is laid out otherwise than {layout}: give {LAYOUTS[layout].looks}")
     chosen: dict[str, None] = {}
     for name in patterns:
         matches = [each for each in names if fnmatchcase(each, name)]
         if not matches:
-            what = suggestion(name, names) if names else "that folder has none"
-            raise UsageError(f"no subject {name!r} in {shown(data)} ({layout}): {what}")
+            raise UsageError(f"no subject {name!r} in {shown(data)} ({layout}): {suggestion(name, names)}")
         chosen |= dict.fromkeys(matches)
     return [LAYOUTS[layout].read(data, name, photos) for name in chosen]
 
@@ -90,17 +92,38 @@ def split(name: str, kind: str, thing: str, paths: Sequence[Path], photos: int) 
 
 
 def read_object(data: Path, name: str, photos: int) -> Subject:
-    """A folder of photographs; ``duck_toy`` is a duck toy, and the second dog is a dog."""
-    thing = name.rpartition("/")[2].replace("_", " ").rstrip("0123456789 ")
+    """A folder of photographs; ``duck_toy`` is a duck toy, and the second dog is a dog.
+
+    DreamBooth's own list of classes, ``prompts_and_classes.txt``, knows better where it lies beside the folders.
+    """
+    table = data / "prompts_and_classes.txt"
+    lines = table.read_text(encoding="utf-8", errors="replace").splitlines() if table.is_file() else []
+    listed = dict(line.strip().split(",") for line in lines if line.count(",") == 1)
+    thing = listed.get(name) or name.rpartition("/")[2].replace("_", " ").rstrip("0123456789 ")
     return split(name, OBJECT, thing, pictures(data / name), photos)
 
 
 def read_person(data: Path, name: str, photos: int) -> Subject:
-    """An identity's three sets: A is for reference, B is protected and learned, C is held out."""
+    """An identity's three sets: A is for reference, B is protected and learned, C is held out.
+
+    A folder of pictures without sets is cut into them by name.
+    """
+    loose = pictures(data / name)
+    if loose and not (data / name / SETS[1]).is_dir():
+        return thirds(name, loose, photos)
     reference, protected, held_out = (pictures(data / name / part)[:photos] for part in SETS)
     if not protected or not held_out:
         raise UsageError(f"subject {name!r} has no pictures in set_B or set_C: an identity has set_A, set_B and set_C")
     return Subject(name, PERSON, "person", protected, held_out, reference)
+
+
+def thirds(name: str, paths: Sequence[Path], photos: int) -> Subject:
+    """Anti-DreamBooth's cut of an identity: `photos` pictures for each of the sets A, B and C, a third at most."""
+    count = min(photos, len(paths) // 3)
+    if not count:
+        raise UsageError(f"subject {name!r} has {len(paths)} pictures: give 3 or more, one for each set")
+    a, b, c = (tuple(paths[i * count : (i + 1) * count]) for i in range(3))
+    return Subject(name, PERSON, "person", b, c, a)
 
 
 def read_style(data: Path, name: str, photos: int) -> Subject:
@@ -117,7 +140,35 @@ def artist_of(path: Path) -> str:
 
 
 def identities(data: Path) -> list[str]:
-    return [name for name in folders(data) if (data / name / SETS[1]).is_dir()]
+    """Folders with sets; in VGGFace2 as it is handed out also ``train/n000002`` and ``test/n000001``, without sets."""
+    raw = [name for name in folders(data, 2) if name.partition("/")[0] in ("train", "test")]
+    return [name for name in folders(data) if (data / name / SETS[1]).is_dir()] + raw
+
+
+def celebrities(data: Path) -> list[str]:
+    return [*identities(data), *(name for name, paths in celeba(data).items() if len(paths) >= len(SETS))]
+
+
+def read_celebrity(data: Path, name: str, photos: int) -> Subject:
+    paths = celeba(data).get(name)
+    return thirds(name, paths, photos) if paths else read_person(data, name, photos)
+
+
+def celeba(data: Path) -> dict[str, list[Path]]:
+    """CelebA-HQ's pictures by identity, from its two tables: which picture of CelebA each is, and whom those show."""
+    mapping, people = data / "CelebA-HQ-to-CelebA-mapping.txt", data / "identity_CelebA.txt"
+    if not (mapping.is_file() and people.is_file()):
+        return {}
+    found: dict[str, list[Path]] = {}
+    try:
+        who = dict(line.split() for line in people.read_text().splitlines() if line.strip())
+        for number, _, original in (line.split() for line in mapping.read_text().splitlines()[1:] if line.strip()):
+            found.setdefault(who[original], []).append(data / "CelebA-HQ-img" / f"{number}.jpg")
+    except (ValueError, KeyError) as error:
+        raise UsageError(
+            f"the tables of CelebA-HQ in {shown(data)} are not its own ({error}): get them again"
+        ) from error
+    return {name: [path for path in paths if path.is_file()] for name, paths in found.items()}
 
 
 def artists(data: Path) -> list[str]:
@@ -140,9 +191,13 @@ def read_own(data: Path, name: str, photos: int) -> Subject:
 
 
 LAYOUTS = {
-    "folders": Layout(own, read_own),
-    "celeba-hq": Layout(identities, read_person),
-    "vggface2": Layout(identities, read_person),
-    "wikiart": Layout(artists, read_style),
-    "dreambooth": Layout(folders, read_object),
+    "folders": Layout("objects/NAME, people/NAME/set_A, set_B, set_C, or styles/NAME", own, read_own),
+    "celeba-hq": Layout(
+        "NAME/set_A, set_B, set_C, or CelebA-HQ-img with CelebA-HQ-to-CelebA-mapping.txt and identity_CelebA.txt",
+        celebrities,
+        read_celebrity,
+    ),
+    "vggface2": Layout("NAME/set_A, set_B, set_C, or train/NAME and test/NAME", identities, read_person),
+    "wikiart": Layout("STYLE/ARTIST_TITLE.jpg, or folders STYLE/ARTIST", artists, read_style),
+    "dreambooth": Layout("a folder of pictures for each object", folders, read_object),
 }

@@ -105,7 +105,8 @@ def report(learned: Learned, as_json: bool) -> None:
         sys.stdout.write(json.dumps(facts) + "\n")
     else:
         pictures = "1 picture" if facts["pictures"] == 1 else f"{facts['pictures']} pictures"
-        sys.stdout.write(f"{facts['attack']}: {pictures} learned as {facts['prompt']!r}\n")
+        captions = f", {facts['captions']} by captions of their own" if facts["captions"] else ""
+        sys.stdout.write(f"{facts['attack']}: {pictures} learned as {facts['prompt']!r}{captions}\n")
         for what, name in (("fit", "its own pictures"), ("held_out", "held-out pictures")):
             if what in facts:
                 before, after = facts[what]["before"], facts[what]["after"]

@@ -17,6 +17,7 @@ import typer
 
 from unlearnable.cli import audit as cli_audit
 from unlearnable.cli import bench as cli_bench
+from unlearnable.cli import edit as cli_edit
 from unlearnable.cli import encoders, flags, lists
 from unlearnable.cli import fastprotect as cli_fastprotect
 from unlearnable.cli import ldu as cli_ldu
@@ -95,6 +96,7 @@ def protect(
 
 app.command(epilog=cli_purify.EXAMPLES)(cli_purify.purify)
 app.command(epilog=cli_personalize.EXAMPLES)(cli_personalize.personalize)
+app.command(epilog=cli_edit.EXAMPLES)(cli_edit.edit)
 app.command(epilog=cli_measure.EXAMPLES)(cli_measure.measure)
 app.command(epilog=cli_audit.EXAMPLES)(cli_audit.audit)
 app.command(epilog=cli_remover.EXAMPLES)(cli_remover.train_remover)

@@ -29,12 +29,14 @@ class Pictures:
     """Pictures ``[n 3 s s]`` in [0, 1] as a model sees them, and the content hashes of their files.
 
     `names` are the hashes of their clean pictures. They name the training's randomness, so that attackers under all
-    conditions see the same crops and noise, and only the pictures differ.
+    conditions see the same crops and noise, and only the pictures differ. `captions` are the pictures' own texts, empty
+    where all have the prompt.
     """
 
     images: Tensor
     contents: tuple[str, ...]
     names: tuple[str, ...] = ()
+    captions: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Trial:
             settings["prompt"] = without(self.prompt, self.attacker.token)
         return Cell(
             {"kind": "attack", "code": code(*CODE), "model": model.fingerprint(), "trial": settings,
-             "seen": seen and [seen.contents, seen.names], "held_out": list(held_out.contents)}
+             "seen": seen and [seen.contents, seen.names, seen.captions], "held_out": list(held_out.contents)}
         )  # fmt: skip
 
     def __call__(
@@ -96,7 +98,7 @@ class Trial:
         attacker = self.attacker
         if seen is None:
             return {}, attacker.start(model, self.seed), without(self.prompt, attacker.token)
-        x, options = seen.images, {"checkpoint": checkpoint, "progress": progress}
+        x, options = seen.images, {"checkpoint": checkpoint, "progress": progress, "captions": seen.captions or None}
         concept = attacker.fit(model, x, self.prompt, seed=self.seed, keys=seen.names or None, **options)
         own = fit_of(model, concept, x, draws=self.draws, seed=self.seed)
         return {"own_before": own.before, "own_after": own.after}, concept.model, self.prompt

@@ -16,6 +16,7 @@ from unlearnable.evaluation.control import control
 from unlearnable.evaluation.pairs import Pair, Subject
 from unlearnable.evaluation.store import Cell, Store, code
 from unlearnable.images import files
+from unlearnable.images.captions import caption
 from unlearnable.images.square import square
 from unlearnable.images.tensors import tensor
 from unlearnable.metrics import fidelity
@@ -71,7 +72,11 @@ class Material:
 
 
 def collect(subject: Subject, size: int, seeds: tuple[int, ...], network: Features) -> Material:
-    """Read every file once. Pictures are scaled and cropped to `size` px, as attackers' tools do first."""
+    """Read every file once, and captions beside clean ones; PictureError for an empty caption.
+
+    Pictures are scaled and cropped to `size` px, as attackers' tools do first.
+    """
+    texts = tuple(caption(pair.clean) for pair in subject.train)
     kinds: dict[object, tuple[list[Tensor], list[str]]] = {name: ([], []) for name in (CLEAN, PROTECTED, *seeds)}
     rows: list[dict[str, Any]] = []
 
@@ -90,7 +95,7 @@ def collect(subject: Subject, size: int, seeds: tuple[int, ...], network: Featur
     unseen = torch.stack([small(files.read(photo.path), size) for photo in subject.held_out])
     names = tuple(pair.content for pair in subject.train)
     pictures = {
-        kind: Pictures(torch.stack(images), tuple(contents), names) for kind, (images, contents) in kinds.items()
+        kind: Pictures(torch.stack(images), tuple(contents), names, texts) for kind, (images, contents) in kinds.items()
     }
     controls = {seed: pictures[seed] for seed in seeds}
     out = Pictures(unseen, tuple(photo.content for photo in subject.held_out))
@@ -125,7 +130,7 @@ def purified(chain: Chain, pictures: Pictures, seed: int, model: Model, store: S
     if result is None:
         result = store.put(cell, {}, chain(pictures.images, seed=seed))
     images = store.load(cell, result)
-    return Pictures(images, tuple(image_keys(images)), pictures.names)
+    return Pictures(images, tuple(image_keys(images)), pictures.names, pictures.captions)
 
 
 def purified_cell(chain: Chain, pictures: Pictures, seed: int, size: int, fingerprint: str | None) -> Cell:

@@ -24,10 +24,16 @@ def pictures(inputs: list[Path], recursive: bool, out: Path | None = None) -> tu
 
     Raises PictureError where none can be read, UsageError where there is none.
     """
-    images, failed = [], []
+    opened, failed = by_path(inputs, recursive, out)
+    return list(opened.values()), failed
+
+
+def by_path(inputs: list[Path], recursive: bool, out: Path | None = None) -> tuple[dict[Path, Tensor], list[str]]:
+    """`pictures`, by the path of each."""
+    images, failed = {}, []
     for source, _ in files.sources(inputs, recursive, out):
         try:
-            images.append(tensor(files.read(source).pixels) / 255)
+            images[source] = tensor(files.read(source).pixels) / 255
         except PictureError as error:
             failed.append(str(error))
     if not images:

@@ -63,24 +63,27 @@ def personalize(
     `attack` is one of `registry.names("attacker")`, `preset` one of its presets (auto: by the model's size), `settings`
     replaces fields of that (steps, lr, ...). `prompt` names the subject by the attacker's token, `sks`. `model` is one,
     or a name for `load_model` with `options`. `held_out` are clean pictures of the subject that are not trained on,
-    `class_images` switch prior preservation on.
+    `class_images` switch prior preservation on. A text file of a picture's name beside it (``x.txt`` by ``x.png``) is
+    that picture's caption, and is learned in place of the prompt.
 
     Written: the concept (see `Concept.save`), `samples` pictures of it with a sheet, a report with the loss on the
     pictures before and after, and the training's checkpoint: to resume, call it again, and it ends with the same bits.
     A picture that cannot be read is named in the report, and the others go on. Raises UsageError, SetupError, or
-    PictureError if no picture can be read.
+    PictureError if no picture can be read, or a caption is empty.
     """
-    from unlearnable.images.tensors import pictures
+    from unlearnable.images.captions import caption
+    from unlearnable.images.tensors import by_path, pictures
 
     check(attack, preset, settings or {}, prompt, model, options)
     out, started = path(out, "output folder"), time.monotonic()
-    training, unread = pictures(paths(inputs), recursive, out)
+    opened, unread = by_path(paths(inputs), recursive, out)
+    captions, training = [caption(source) for source in opened], list(opened.values())
     held_out_pictures, unread_held_out = pictures(paths(held_out), recursive) if held_out else ([], [])
     class_pictures, unread_class = pictures(paths(class_images), recursive) if class_images else ([], [])
     with alone(out):
         return _learned(
-            out, training, held_out_pictures, class_pictures, [*unread, *unread_held_out, *unread_class], attack,
-            prompt, model, preset, settings or {}, seed, samples, progress, options, started,
+            out, training, captions, held_out_pictures, class_pictures, [*unread, *unread_held_out, *unread_class],
+            attack, prompt, model, preset, settings or {}, seed, samples, progress, options, started,
         )  # fmt: skip
 
 
@@ -103,9 +106,10 @@ def check(
 
 
 def _learned(
-    out: Path, training: list[Tensor], held_out: list[Tensor], class_pictures: list[Tensor], unreadable: list[str],
-    attack: str, prompt: str, model: Model | str, preset: str, settings: dict[str, Any], seed: int, samples: int,
-    progress: Progress | None, options: dict[str, Any], started: float,
+    out: Path, training: list[Tensor], captions: list[str | None], held_out: list[Tensor],
+    class_pictures: list[Tensor], unreadable: list[str], attack: str, prompt: str, model: Model | str, preset: str,
+    settings: dict[str, Any], seed: int, samples: int, progress: Progress | None, options: dict[str, Any],
+    started: float,
 ) -> Learned:  # fmt: skip
     """`personalize`, in a folder that this run has for itself."""
     from unlearnable.images.tensors import squares
@@ -120,12 +124,13 @@ def _learned(
     concept = chosen.fit(
         model, squares(training, model.size), prompt, seed=seed,
         class_images=squares(class_pictures, model.size) if class_pictures else None,
-        checkpoint=out / TRAINING, progress=progress,
+        captions=captions, checkpoint=out / TRAINING, progress=progress,
     )  # fmt: skip
     concept.save(out)
     report: dict[str, Any] = {
         "attack": attack, "settings": asdict(chosen), "prompt": prompt, "seed": seed, "model": model.name,
-        "pictures": len(training), "class_pictures": len(class_pictures), "unreadable": unreadable, "notes": [],
+        "pictures": len(training), "captions": sum(text is not None for text in captions),
+        "class_pictures": len(class_pictures) or chosen.class_pictures, "unreadable": unreadable, "notes": [],
         "samples": samples,
         "seconds": round(time.monotonic() - started, 1), "peak_memory_mb": peak(),
     }  # fmt: skip

@@ -9,11 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unlearnable.errors import PictureError, shown
-from unlearnable.models.base import Condition, Model
+from unlearnable.errors import PictureError
+from unlearnable.models.base import Model
 from unlearnable.rng import image_keys
-
-LONGEST = 2000  # characters of a caption that are read
 
 
 @dataclass
@@ -50,6 +48,7 @@ def load(inputs: Sequence[str | Path], side: int, prompt: str, recursive: bool =
     it, or else `prompt`. A picture that cannot be read is named in `failed`; PictureError if none can.
     """
     from unlearnable.images import files
+    from unlearnable.images.captions import caption
     from unlearnable.images.square import square
     from unlearnable.images.tensors import tensor, unreadable
 
@@ -57,7 +56,7 @@ def load(inputs: Sequence[str | Path], side: int, prompt: str, recursive: bool =
     for source, relative in files.sources([Path(i) for i in inputs], recursive):
         try:
             x = square(tensor(files.read(source).pixels)[None] / 255, side)
-            captions.append(caption(source, prompt))
+            captions.append(caption(source) or prompt)
         except PictureError as error:
             failed.append(str(error))
             continue
@@ -66,26 +65,3 @@ def load(inputs: Sequence[str | Path], side: int, prompt: str, recursive: bool =
     if not levels:
         raise unreadable(failed)
     return Pictures(torch.cat(levels), captions, groups, failed)
-
-
-def caption(source: Path, prompt: str) -> str:
-    """The text beside a picture, on one line, or `prompt`."""
-    beside = source.with_suffix(".txt")
-    if not beside.is_file():
-        return prompt
-    try:
-        text = " ".join(beside.read_text(encoding="utf-8")[:LONGEST].split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise PictureError(f"cannot read the caption {shown(beside)}: make it UTF-8 text, or remove it") from error
-    return text or prompt
-
-
-@torch.no_grad()
-def texts(model: Model, captions: Sequence[str], batch: int = 16) -> tuple[Condition, list[int]]:
-    """Each different caption's condition and, last, the empty text's; and which of them every caption is."""
-    unique = sorted(set(captions))
-    prompts = [*unique, ""]
-    parts = [model.condition(prompts[i : i + batch]).tensors for i in range(0, len(prompts), batch)]
-    joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    place = {text: i for i, text in enumerate(unique)}
-    return Condition(joined), [place[text] for text in captions]

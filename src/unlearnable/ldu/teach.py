@@ -11,6 +11,7 @@ from torch import Tensor
 from unlearnable.ldu.config import ShortcutConfig
 from unlearnable.ldu.consistency import finest, jumps, sample_jumps, shortcut_loss
 from unlearnable.models.base import Condition
+from unlearnable.models.finetune.texts import take
 from unlearnable.models.finetune.training import FineTune, Text, Trainer
 from unlearnable.rng import generator
 
@@ -65,7 +66,3 @@ class ShortcutTrainer(Trainer):
             return out
 
         return shortcut_loss(model.schedule, student, teacher, z[rows.to(z.device)], noise, t, chosen).mean()
-
-
-def take(c: Condition, rows: Tensor | slice) -> Condition:
-    return Condition({name: value[rows] for name, value in c.tensors.items()})

@@ -17,13 +17,14 @@ from unlearnable.ldu.amortise import RhoTrainer, attackers
 from unlearnable.ldu.config import RhoConfig, ShortcutConfig
 from unlearnable.ldu.method import TrajectoryShift
 from unlearnable.ldu.phi import Phi, load_phi
-from unlearnable.ldu.pictures import Pictures, load, texts
+from unlearnable.ldu.pictures import Pictures, load
 from unlearnable.ldu.shift import Rho
 from unlearnable.ldu.shortcut import Shortcut, fingerprint
 from unlearnable.ldu.teach import ShortcutTrainer
 from unlearnable.ldu.trajectory import Course
 from unlearnable.models.base import Condition, Model
 from unlearnable.models.finetune.checkpoint import Checkpoint
+from unlearnable.models.finetune.texts import texts
 from unlearnable.models.finetune.training import Trainer
 from unlearnable.models.load import EMBEDDED, load_model
 from unlearnable.parallel.workers import workers

@@ -17,9 +17,12 @@ from unlearnable.errors import SetupError, UsageError
 from unlearnable.images.square import augmented, square
 from unlearnable.models.base import Model
 from unlearnable.models.finetune.checkpoint import Checkpoint
+from unlearnable.models.finetune.texts import Captions
+from unlearnable.models.finetune.times import UNIFORM
+from unlearnable.models.finetune.times import check as check_law
 from unlearnable.models.finetune.token import NewToken, add_token
 from unlearnable.models.finetune.training import FineTune, Prior, Text, Trainer
-from unlearnable.personalization.concept import Concept
+from unlearnable.personalization.concept import Concept, generate
 from unlearnable.personalization.prompts import behind, holding, without
 from unlearnable.rng import image_keys
 
@@ -47,9 +50,11 @@ class Personalizer(abc.ABC):
 
     `token` is the word for the subject in the prompt; `initial` is the text whose embedding a new token starts from
     (default: the class, which follows the token in the prompt). `augment` trains on crops and mirrored views as well.
-    `prior_weight` counts where class pictures are given (prior preservation); `class_prompt` is their text (default:
-    the prompt without the token). `clip` is the largest norm of the gradient, 0 for any. `cool` lets the rate fall
-    to zero, in a straight line.
+    `prior_weight` counts where there are class pictures (prior preservation): those given, or else as many as
+    `class_pictures`, which the model draws before it is trained; `class_prompt` is their text (default: the prompt
+    without the token). `clip` is the largest norm of the gradient, 0 for any. `cool` lets the rate fall to zero, in a
+    straight line. `times` is the law of t, one of uniform, logit-normal (sigmoid) and shift; `scales` are the shares of
+    the model's size at which batches are shown.
     """
 
     name: str
@@ -60,12 +65,20 @@ class Personalizer(abc.ABC):
     clip: float = 0.0
     ema: float = 0.0
     cool: bool = False
+    times: str = UNIFORM
+    scales: tuple[float, ...] = (1.0,)
     token: str = "sks"
     initial: str | None = None
     augment: bool = False
     prior_weight: float = 1.0
+    class_pictures: int = 0
     class_prompt: str | None = None
     families: ClassVar[tuple[str, ...]] = UNETS
+
+    def __post_init__(self) -> None:
+        check_law(self.times)
+        if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
+            raise UsageError(f"scales {list(self.scales)} are no shares: give one or more above 0 and up to 1")
 
     @abc.abstractmethod
     def begin(self, model: Model, prompt: str, seed: int) -> Student:
@@ -88,6 +101,7 @@ class Personalizer(abc.ABC):
         seed: int = 0,
         class_images: Tensor | None = None,
         keys: Sequence[str] | None = None,
+        captions: Sequence[str | None] | None = None,
         checkpoint: str | Path | None = None,
         progress: Progress | None = None,
     ) -> Concept:
@@ -95,26 +109,34 @@ class Personalizer(abc.ABC):
 
         Pictures are scaled and centre-cropped to the model's size. `class_images` ``[m 3 h w]`` switch prior
         preservation on. `keys` name the pictures' randomness (default: their content): under the same names, attackers
-        of a picture and of its protected twin see the same crops and noise. With `checkpoint`, the state is written
-        there at least every half minute (large models: less often) and when interrupted; the same call resumes from
-        it and ends with the same bits. Another run's file is refused. `progress` is called with (steps done, steps in
-        all, loss).
+        of a picture and of its protected twin see the same crops and noise. `captions` are the pictures' own texts; one
+        that is None has the prompt. With `checkpoint`, the state is written there at least every half minute (large
+        models: less often) and when interrupted; the same call resumes from it and ends with the same bits. Another
+        run's file is refused. `progress` is called with (steps done, steps in all, loss).
         Raises UsageError for a model, a prompt or a checkpoint that does not fit, UnlearnableError when the training
         diverges.
         """
         self.check(model, prompt)
         x = sized(model, images)
         prior_images = None if class_images is None else sized(model, class_images)
-        run = identity(self, model, x, prompt, seed, prior_images, keys)
+        texts = [caption or prompt for caption in captions or [None] * len(x)]
+        if len(texts) != len(x):
+            raise UsageError(f"{len(texts)} captions for {len(x)} pictures: give one for each, or None")
+        run = identity(self, model, x, prompt, seed, prior_images, keys, texts)
         student = self.begin(model, prompt, seed)
+        for text in texts if student.token else ():
+            holding(text, self.token)
         training = FineTune(
             self.steps, self.lr, self.batch,
-            weight_decay=self.weight_decay, clip=self.clip, ema=self.ema, cool=self.cool,
+            weight_decay=self.weight_decay, clip=self.clip, ema=self.ema, cool=self.cool, times=self.times,
+            scales=self.scales,
         )  # fmt: skip
         trainer = Trainer(student.model, training, seed, student.groups)
         store = Checkpoint(Path(checkpoint), run) if checkpoint else None
         if not (store and store.load(trainer)):
-            self._train(trainer, student, x, keys, prompt, prior_images, store, progress)
+            if prior_images is None and self.class_pictures:
+                prior_images = sized(model, generate(model, [self.kind(prompt)] * self.class_pictures, seed=seed))
+            self._train(trainer, student, x, keys, prompt, texts, prior_images, store, progress)
         if student.token:
             student.token.settle()
         return Concept(student.model, prompt, trainer.losses, self, student.token)
@@ -126,13 +148,14 @@ class Personalizer(abc.ABC):
         x: Tensor,
         keys: Sequence[str] | None,
         prompt: str,
+        texts: list[str],
         prior_images: Tensor | None,
         store: Checkpoint | None,
         progress: Progress | None,
     ) -> None:
         prior = None
         if prior_images is not None:
-            text = read(student, self.class_prompt or without(prompt, self.token))
+            text = read(student, self.kind(prompt))
             prior = Prior(prior_images, text, self.prior_weight)
 
         def after(trainer: Trainer) -> None:
@@ -144,8 +167,10 @@ class Personalizer(abc.ABC):
         if self.augment:
             x = augmented(x, VIEWS, trainer.seed, keys)
             keys = keys and [f"{key}:{i}" for key in keys for i in range(VIEWS)]
+            texts = [text for text in texts for _ in range(VIEWS)]
         try:
-            trainer.run(x, read(student, prompt), self.steps - trainer.done, prior=prior, after=after, keys=keys)
+            text = read(student, prompt) if set(texts) == {prompt} else Captions(student.model, texts, student.reading)
+            trainer.run(x, text, self.steps - trainer.done, prior=prior, after=after, keys=keys)
         except torch.OutOfMemoryError as error:
             remedy = "use a smaller batch, a smaller model, or lora"
             raise SetupError(f"{self.name} with batches of {self.batch} does not fit into memory: {remedy}") from error
@@ -164,6 +189,10 @@ class Personalizer(abc.ABC):
             raise UsageError(f"{self.name} cannot train {model.name!r}, a {model.family} model: use {other}")
         if model.family != "ddpm" and self.token:
             holding(prompt, self.token)
+
+    def kind(self, prompt: str) -> str:
+        """The text of class pictures."""
+        return self.class_prompt or without(prompt, self.token)
 
     def new_token(self, model: Model, prompt: str) -> NewToken:
         """Add the token as a new word to a copy that has its own text encoders."""
@@ -185,9 +214,9 @@ def read(student: Student, prompt: str) -> Text:
 
 def identity(
     settings: Personalizer, model: Model, x: Tensor, prompt: str, seed: int, prior_images: Tensor | None,
-    keys: Sequence[str] | None = None,
+    keys: Sequence[str] | None, texts: list[str],
 ) -> str:  # fmt: skip
     """A hex digest of all that decides the result."""
     facts = [asdict(settings), prompt, seed, model.fingerprint()]
-    facts += [image_keys(x), None if prior_images is None else image_keys(prior_images), keys and list(keys)]
+    facts += [image_keys(x), None if prior_images is None else image_keys(prior_images), keys and list(keys), texts]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]

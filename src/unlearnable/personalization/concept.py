@@ -53,7 +53,8 @@ class Concept:
         """Write the learned weights, as safetensors that stock diffusers loads, and `concept.json` with the settings.
 
         Load a LoRA by ``load_lora_weights(folder)``, a new token by ``load_textual_inversion`` of
-        `learned_embeds.safetensors`, and a trained network (with its token) by ``from_pretrained(folder)``.
+        `learned_embeds.safetensors`, a trained network (with its token) by ``from_pretrained(folder)``, and Custom
+        Diffusion's layers by ``unet.load_state_dict(load_file("custom_diffusion.safetensors"), strict=False)``.
         """
         folder = Path(folder)
         facts: dict[str, Any] = {"prompt": self.prompt, "model": self.model.name, "losses": self.losses}

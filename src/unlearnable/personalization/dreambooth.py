@@ -3,9 +3,10 @@
 Ruiz et al., arXiv 2208.12242. Prior preservation (eq. 2) where class pictures are given. The text encoder, or an
 embedding of the subject's own, may be trained along. `strong`, which `auto` takes on large models, trains the text
 encoder too, both at 2e-6, and `strong-unet` the U-Net alone at 5e-6: the rates of diffusers' guide, which people use.
-Give pictures of the class as well, as its users do: they are not drawn for you. `paper` and `paper-text` have the
-rate of Anti-DreamBooth's attackers (5e-7, arXiv 2303.15433), which learns less and so flatters protections; `embedded`
-learns four pictures in a minute and a half with the small model that ships here.
+Give pictures of the class as well, as its users do, or take `prior`, which is that guide's run with a text encoder:
+200 class pictures that the model draws itself, 800 steps of one picture and one of the class. `paper` and `paper-text`
+have the rate of Anti-DreamBooth's attackers (5e-7, arXiv 2303.15433), which learns less and so flatters protections;
+`embedded` learns four pictures in a minute and a half with the small model that ships here.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class DreamBooth(Personalizer):
 PRESETS = {
     "strong": DreamBooth(lr=2e-6, text_lr=2e-6),
     "strong-unet": DreamBooth(lr=5e-6),
+    "prior": DreamBooth(steps=800, lr=2e-6, batch=1, text_lr=2e-6, class_pictures=200),
     "paper": DreamBooth(),
     "paper-text": DreamBooth(text_lr=5e-7),
     "embedded": DreamBooth(steps=400, lr=5e-5, batch=4, token_lr=5e-3, augment=True),

@@ -48,4 +48,6 @@ def adjusted(attacker: Personalizer, changes: dict[str, Any]) -> Personalizer:
             raise UsageError(f"setting {name!r} of {attacker.name} is {value!r}: give {type_name(hints[name])}")
         if name in ("steps", "lr", "batch", "rank") and value <= 0:
             raise UsageError(f"{name} {value:g} is too small: give more than 0")
+        if name == "class_pictures" and value < 0:
+            raise UsageError(f"{name} {value} is too small: give 0 for none, or how many to draw")
     return replace(attacker, **changes)

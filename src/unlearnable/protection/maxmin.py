@@ -58,7 +58,7 @@ class SetTrainer(Trainer):
     """The one training loop, on pictures that are read as they are needed."""
 
     def _data(self, images: Any, c: Any) -> Any:
-        return images, images.keys, c
+        return [images], images.keys, c
 
 
 class Game:

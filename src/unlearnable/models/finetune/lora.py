@@ -12,20 +12,23 @@ CONVOLUTION = ["conv1", "conv2"]  # for pixel U-Nets without attention
 TEXT = ["q_proj", "k_proj", "v_proj", "out_proj"]
 
 
-def add_lora(model: Model, rank: int, seed: int) -> list[nn.Parameter]:
+def add_lora(model: Model, rank: int, seed: int, alpha: float = 0.0) -> list[nn.Parameter]:
     """Add a trainable LoRA to the denoiser, its random half drawn from `seed`; a LoRA that exists is trained on."""
     names = {name.rsplit(".", 1)[-1] for name, _ in model.denoiser.named_modules()}
-    return inject(model.denoiser, rank, ATTENTION if "to_q" in names else CONVOLUTION, seed, "lora")
+    layers = ATTENTION if "to_q" in names else CONVOLUTION
+    return inject(model.denoiser, rank, layers, seed, "lora", alpha=alpha)
 
 
-def add_text_lora(model: Model, rank: int, seed: int) -> list[nn.Parameter]:
+def add_text_lora(model: Model, rank: int, seed: int, alpha: float = 0.0) -> list[nn.Parameter]:
     """Add a trainable LoRA to the CLIP text encoders, which must be the model's own (`Model.copy(text=True)`)."""
     encoders = [(name, getattr(model.pipe, name)) for _, name in clip_pairs(model.pipe)]
-    return [p for name, encoder in encoders for p in inject(encoder, rank, TEXT, seed, "text lora", name)]
+    return [p for name, encoder in encoders for p in inject(encoder, rank, TEXT, seed, "text lora", name, alpha=alpha)]
 
 
-def inject(network: nn.Module, rank: int, layers: list[str], *name: object) -> list[nn.Parameter]:
+def inject(network: nn.Module, rank: int, layers: list[str], *name: object, alpha: float = 0.0) -> list[nn.Parameter]:
     """Add a LoRA to the named layers; returns its parameters, the only trainable ones. `name` seeds its random half.
+
+    Its product counts by alpha / rank; `alpha` 0 is the rank.
 
     The parameters are float32 even in a bf16 network, as bf16 would lose small updates.
     """
@@ -35,7 +38,7 @@ def inject(network: nn.Module, rank: int, layers: list[str], *name: object) -> l
         module.endswith("lora_A") for module, _ in network.named_modules()
     ):  # peft would reset it without warning
         with seeded(*name):
-            inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers), network)
+            inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha or rank, target_modules=layers), network)
     for key, p in network.named_parameters():
         p.requires_grad_("lora_" in key)
         if "lora_" in key:

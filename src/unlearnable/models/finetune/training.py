@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from unlearnable.errors import UnlearnableError
+from unlearnable.images.square import square
 from unlearnable.models.base import Condition, Model
+from unlearnable.models.finetune import times
 from unlearnable.models.finetune.lora import add_lora
+from unlearnable.models.finetune.texts import Captions
 from unlearnable.rng import image_keys, name_seed, normal
 
-Text = (
-    Condition | Callable[[], Condition]
-)  # a function where the text encoder is in training: it is called at every step
+# One text for all pictures: a function where the text encoder is in training, called at every step. Or one for each.
+Text = Condition | Callable[[], Condition] | Captions
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class FineTune:
     `rank` above zero trains a LoRA of that rank on the attention layers (Hu et al., arXiv 2106.09685) and leaves the
     weights unchanged. `clip` above zero is the largest norm of the gradient. `ema` above zero is the decay of a running
     average of the weights, which replaces them when training ends. `cool` lets the rate fall linearly to zero over
-    `steps`.
+    `steps`. `times` is the law of t (see `times`). Each batch is shown at one of the `scales` of the pictures' size,
+    drawn evenly.
     """
 
     steps: int
@@ -37,6 +40,8 @@ class FineTune:
     clip: float = 0.0
     ema: float = 0.0
     cool: bool = False
+    times: str = times.UNIFORM
+    scales: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True)
@@ -143,18 +148,22 @@ class Trainer:
                 p.requires_grad_(False)
         return self.model
 
-    def _data(self, images: Tensor, c: Text) -> tuple[Tensor, list[str], Text]:
+    def _data(self, images: Tensor, c: Text) -> tuple[Any, list[str], Text]:
+        """Latents ``[n c h w]``, a list of them by scale; names of the pictures' randomness; texts."""
         with torch.no_grad():
-            z = torch.cat([self.model.encode(part) for part in images.split(8)])
+            sizes = [scaled(images, scale, self.model.multiple) for scale in self.settings.scales]
+            z = [torch.cat([self.model.encode(part) for part in x.split(8)]) for x in sizes]
         return z, image_keys(images), c
 
-    def _loss(self, name: str, z: Tensor, keys: list[str], c: Text) -> Tensor:
-        batch = min(self.settings.batch, len(z))
+    def _loss(self, name: str, z: Any, keys: list[str], c: Text) -> Tensor:
+        batch = min(self.settings.batch, len(keys))
         rng = torch.Generator().manual_seed(name_seed(self.seed, name, self.done))
-        rows = torch.randperm(len(z), generator=rng)[:batch]
-        t = torch.randint(len(self.model.schedule), (batch,), generator=rng).to(z.device)
+        rows = torch.randperm(len(keys), generator=rng)[:batch]
+        t = times.draw(self.settings.times, self.model.schedule, batch, rng).to(self.model.device)
+        z = z[int(torch.randint(len(z), (), generator=rng))] if len(z) > 1 else z[0]
         noise = normal([keys[i] for i in rows], z.shape[1:], self.seed, name, self.done, device=z.device)
-        return denoising_loss(self.model, z[rows.to(z.device)], noise, t, c() if callable(c) else c).mean()
+        text = c(rows) if isinstance(c, Captions) else c() if callable(c) else c
+        return denoising_loss(self.model, z[rows.to(z.device)], noise, t, text).mean()
 
     def _step(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):
@@ -183,6 +192,11 @@ class Trainer:
         """End training: the running average, if there is one, replaces the weights."""
         if self.average:
             self.average.copy_to(self.parameters)
+
+
+def scaled(images: Tensor, scale: float, multiple: int) -> Tensor:
+    """Pictures at a share of their size, as squares whose side is a multiple of `multiple` px; unchanged for 1."""
+    return images if scale == 1 else square(images, max(1, round(images.shape[-1] * scale / multiple)) * multiple)
 
 
 def denoiser_parameters(model: Model, rank: int, seed: int) -> list[nn.Parameter]:
