@@ -1,7 +1,7 @@
 """LoRA: low-rank adapters of the denoiser's attention learn a few pictures; the weights stay as they are.
 
 Hu et al., arXiv 2106.09685, through peft, on the layers that the field's scripts choose (queries, keys, values and
-outputs of all attention). The text encoders may get adapters too. The only attacker for SD3 and FLUX, as in the field.
+outputs of all attention). The text encoders may get adapters too. The only attacker for transformers, as in the field.
 `paper` has the rate, rank, batch and steps of diffusers' example. The time t is drawn evenly, for flow models as well.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from unlearnable.models.adapters import TRANSFORMERS
 from unlearnable.models.base import Model, clip_pairs
 from unlearnable.models.finetune.lora import add_lora, add_text_lora
 from unlearnable.personalization.base import UNETS, Personalizer, Student
@@ -21,10 +22,10 @@ from unlearnable.personalization.concept import Concept
 class LoRA(Personalizer):
     """`rank` of the adapters; `text_lr` adds some to the CLIP text encoders.
 
-    `token_lr` makes the token a new word with an embedding in training; SD3 and FLUX keep it an ordinary word.
+    `token_lr` makes the token a new word with an embedding in training; transformers keep it an ordinary word.
     """
 
-    families: ClassVar[tuple[str, ...]] = (*UNETS, "sd3", "flux")
+    families: ClassVar[tuple[str, ...]] = (*UNETS, *TRANSFORMERS)
 
     name: str = "lora"
     steps: int = 500
