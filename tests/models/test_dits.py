@@ -1,6 +1,7 @@
 """The newer transformers against stock diffusers: what its pipelines get from their networks, and their pictures."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -11,7 +12,7 @@ from torch.testing import assert_close
 
 import tiny
 import tiny_dits
-from unlearnable.models.adapters import TRANSFORMERS, adapt
+from unlearnable.models.adapters import ADAPTERS, TRANSFORMERS, adapt
 from unlearnable.models.base import Model
 from unlearnable.models.finetune.training import denoising_loss
 from unlearnable.models.load import load_model
@@ -145,6 +146,12 @@ def test_sanas_multistep_sampler_has_the_tables_of_its_flow():
     assert_close(schedule.noise, flow.noise)
     own.set_timesteps(3)  # of three steps each begins on a whole time
     assert_close(own.sigmas[:3], schedule.noise[[998, 665, 332]], **TOLERANCE)
+
+
+def test_the_document_lists_every_pipeline_and_no_other():
+    lines = (Path(__file__).parents[2] / "docs/how-to/gpu.md").read_text(encoding="utf-8").splitlines()
+    listed = [line.split("|")[1] for line in lines if "Pipeline" in line and line.startswith("|")]
+    assert sorted(name.strip() for names in listed for name in names.split(",")) == sorted(ADAPTERS)
 
 
 def pictures() -> Tensor:

@@ -22,12 +22,14 @@ from unlearnable.models.finetune.lora import inject
 from unlearnable.models.invert import at
 
 KIND, COMMAND = "shortcut", "unlearnable train-shortcut"
-# All of LCM-LoRA's layers (arXiv 2311.05556), and their counterparts in SD3 and FLUX.
+# All of LCM-LoRA's layers (arXiv 2311.05556), and their counterparts in transformers.
 LAYERS = [
     "to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2",
     "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv", "time_emb_proj", "add_q_proj", "add_k_proj",
     "add_v_proj", "to_add_out", "ff_context.net.0.proj", "ff_context.net.2", "proj_mlp", "norm1.linear",
-    "norm1_context.linear", "norm.linear",
+    "norm1_context.linear", "norm.linear", "to_qkv_mlp_proj", "linear_in", "linear_out", "img_mlp.net.0.proj",
+    "img_mlp.net.2", "txt_mlp.net.0.proj", "txt_mlp.net.2", "img_mod.1", "txt_mod.1", "w1", "w2", "w3",
+    "adaLN_modulation.0", "feed_forward.linear_1", "feed_forward.linear_2", "feed_forward.linear_3",
 ]  # fmt: skip
 SAMPLED = 256  # values of each weight that name a base
 

@@ -50,15 +50,17 @@ class LoRA(Personalizer):
         return student
 
     def write(self, concept: Concept, folder: Path) -> None:
+        from diffusers import StableDiffusion3Pipeline
         from peft import get_peft_model_state_dict
 
         pipe = concept.model.pipeline()
+        save = getattr(pipe, "save_lora_weights", StableDiffusion3Pipeline.save_lora_weights)  # PixArt's has none
         network = "transformer" if hasattr(pipe, "transformer") else "unet"
         layers: dict[str, Any] = {f"{network}_lora_layers": get_peft_model_state_dict(concept.model.denoiser)}
         if self.text_lr:
             for _, encoder in clip_pairs(pipe):
                 layers[f"{encoder}_lora_layers"] = get_peft_model_state_dict(getattr(pipe, encoder))
-        pipe.save_lora_weights(folder, **layers)
+        save(folder, **layers)
         if concept.token:
             concept.token.save(folder)
 
