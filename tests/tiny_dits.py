@@ -34,6 +34,8 @@ def build(family: str, seed: int = 0) -> Any:
     parts, pipeline = globals()[f"parts_{family}"](), getattr(diffusers, PIPELINES[family])
     scheduler = parts.pop("scheduler", None) or diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     pipe = pipeline(scheduler=scheduler, **{"vae": tiny.vae(4, 0.1), **parts})
+    if family == "lumina2":
+        pipe.vae_scale_factor = 4  # it is 8 whatever the autoencoder
     for network in (pipe.transformer, pipe.vae):  # gates and projections that start at zero would hide what they do
         for p in network.parameters():
             p.data += 0.05 * torch.randn_like(p)

@@ -49,7 +49,7 @@ def test_it_starts_as_its_base_and_every_part_learns(family):
         p.requires_grad_(True)
     stirred(shortcut).predict(z, t, h, c).square().sum().backward()
     learns = [p.grad is not None and bool(p.grad.any()) for p in shortcut.parameters]
-    assert learns[-1] and sum(learns) > 0.9 * len(learns)  # SD3's last text stream leads nowhere
+    assert learns[-1] and sum(learns) > 0.8 * len(learns)  # the last text stream of SD3 and Qwen leads nowhere
     assert torch.equal(base.predict(z, t, c), before), "the base is left as it is"
 
 

@@ -12,12 +12,14 @@ from torch.testing import assert_close
 
 import tiny
 import tiny_dits
+from unlearnable.errors import UsageError
 from unlearnable.models.adapters import ADAPTERS, TRANSFORMERS, adapt
 from unlearnable.models.base import Model
 from unlearnable.models.finetune.training import denoising_loss
 from unlearnable.models.load import load_model
 from unlearnable.models.outline import outline
 from unlearnable.models.schedule import CLEAN, from_scheduler
+from unlearnable.models.watch import cross_attentions, text_projections
 from unlearnable.rng import normal
 
 PROMPTS = ["a photo of sks", "quite another picture, in oils"]
@@ -25,6 +27,7 @@ SHAPE = (32, 64)  # not square, so that rows and columns cannot change places un
 LATENT = (8, 16)
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 TIMES = [799, 399]
+ONE_STREAM = ("zimage", "lumina2")
 
 every_family = pytest.mark.parametrize("family", tiny_dits.DITS)
 
@@ -38,8 +41,6 @@ def both(family: str) -> tuple[Any, Model]:
     if family == "pixart":
         own = {"timestep_spacing": "leading", "clip_sample": False}
         stock.scheduler = diffusers.DDIMScheduler.from_config(stock.scheduler.config, **own)
-    if family == "lumina2":
-        stock.vae_scale_factor = 4  # the pipeline takes 8 for granted
     stock.set_progress_bar_config(disable=True)
     return stock, adapt(other, family)
 
@@ -152,6 +153,17 @@ def test_the_document_lists_every_pipeline_and_no_other():
     lines = (Path(__file__).parents[2] / "docs/how-to/gpu.md").read_text(encoding="utf-8").splitlines()
     listed = [line.split("|")[1] for line in lines if "Pipeline" in line and line.startswith("|")]
     assert sorted(name.strip() for names in listed for name in names.split(",")) == sorted(ADAPTERS)
+
+
+def test_only_text_counts_as_text():
+    """SD 3.5's second attention is to the picture; a single stream has no keys of the text alone."""
+    layers = {family: len(text_projections(both(family)[1])) for family in tiny_dits.DITS if family not in ONE_STREAM}
+    assert layers == {"qwen": 4, "flux2": 4, "chroma": 4, "sd35": 4, "sana": 4, "pixart": 4}
+    for family in ONE_STREAM:
+        with pytest.raises(UsageError, match=f"a {family} model has no cross-attention"):
+            text_projections(both(family)[1])
+    with pytest.raises(UsageError, match="use Stable Diffusion 1, 2 or XL"):
+        cross_attentions(both("sana")[1])
 
 
 def pictures() -> Tensor:

@@ -31,6 +31,9 @@ def test_a_step_of_lora_is_learned_saved_and_loaded_by_stock_diffusers(family, t
     moved = [float(value.abs().max()) for name, value in learned.items() if "lora_B" in name]
     assert sum(change == pytest.approx(1e-2, rel=1e-3) for change in moved) > 0.8 * len(moved)
 
+    made = concept.generate([PROMPT, "a cat"], steps=2, guidance=3.0)
+    assert made.shape == (2, 3, 32, 32) and made.isfinite().all() and made.std() > 0.01
+
     concept.save(tmp_path)
     if family == "pixart":  # diffusers loads none for it, peft does
         weights = load_file(tmp_path / "pytorch_lora_weights.safetensors")

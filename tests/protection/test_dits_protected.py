@@ -8,7 +8,7 @@ from tiny import PROMPT, pictures
 from unlearnable.protection import strengths
 from unlearnable.protection.adjust import adjusted
 
-MARGINS = {"advdm": 0.30, "ldu": 0.10}  # as test_methods has them for other latent models
+MARGINS = {"advdm": 0.15, "ldu": 0.05}  # seeds move advdm by 0.03 and ldu by 0.01
 
 
 @pytest.mark.slow

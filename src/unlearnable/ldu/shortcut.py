@@ -29,7 +29,7 @@ LAYERS = [
     "add_v_proj", "to_add_out", "ff_context.net.0.proj", "ff_context.net.2", "proj_mlp", "norm1.linear",
     "norm1_context.linear", "norm.linear", "to_qkv_mlp_proj", "linear_in", "linear_out", "img_mlp.net.0.proj",
     "img_mlp.net.2", "txt_mlp.net.0.proj", "txt_mlp.net.2", "img_mod.1", "txt_mod.1", "w1", "w2", "w3",
-    "adaLN_modulation.0", "feed_forward.linear_1", "feed_forward.linear_2", "feed_forward.linear_3",
+    "feed_forward.linear_1", "feed_forward.linear_2", "feed_forward.linear_3",
 ]  # fmt: skip
 SAMPLED = 256  # values of each weight that name a base
 
