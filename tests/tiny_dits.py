@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import diffusers
+import pytest
 import torch
 import transformers
 
@@ -23,13 +24,19 @@ TOKENS = 48
 CHAT = "{% for message in messages %}<{{ message.content }}>{% endfor %}"
 
 
+def some(*quick: str) -> list[Any]:
+    """All families as a test's parameters: those named by default, the others with -m slow."""
+    return [pytest.param(family, marks=() if family in quick else pytest.mark.slow) for family in DITS]
+
+
 def build(family: str, seed: int = 0) -> Any:
     """A random-weight diffusers pipeline of one family; a few ten thousand parameters, 32 px."""
     torch.manual_seed(seed)
     if family == "sd35":  # SD 3.5 medium: normalised queries and keys, and a second attention in some layers
         pipe = tiny.build("sd3", seed)
-        settings = {**pipe.transformer.config, "qk_norm": "rms_norm", "dual_attention_layers": (0,)}
-        pipe.transformer = diffusers.SD3Transformer2DModel.from_config(settings)
+        settings = {name: value for name, value in pipe.transformer.config.items() if not name.startswith("_")}
+        settings |= {"qk_norm": "rms_norm", "dual_attention_layers": (0,)}
+        pipe.transformer = diffusers.SD3Transformer2DModel(**settings)
         return pipe
     parts, pipeline = globals()[f"parts_{family}"](), getattr(diffusers, PIPELINES[family])
     scheduler = parts.pop("scheduler", None) or diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)

@@ -37,7 +37,7 @@ def stirred(shortcut):
     return shortcut
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, *tiny_dits.DITS])
+@pytest.mark.parametrize("family", [*FAMILIES, *tiny_dits.some("chroma", "zimage")])
 def test_it_starts_as_its_base_and_every_part_learns(family):
     base = tiny(family)
     z, t, c = asked(base)
@@ -81,7 +81,7 @@ def test_it_is_told_as_timestep_cond_tells_a_stock_unet():
         assert torch.allclose(shortcut.predict(z, t, h, c), wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, *tiny_dits.DITS])
+@pytest.mark.parametrize("family", [*FAMILIES, *tiny_dits.some("chroma", "zimage")])
 def test_saved_and_loaded_it_is_the_same(family, tmp_path):
     base = tiny(family)
     z, _, c = asked(base, 2)
