@@ -1,13 +1,18 @@
 """Fit the tests' small models once, so that tests find the same weights on every processor.
 
 python tests/fit.py            # writes tests/fitted/*.safetensors
+python tests/fit.py sana qwen  # of these families only
 """
+
+import sys
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tiny import FAMILIES, FITTED, PROMPT, SIDE, build, fit_autoencoder, pictures, vae
+import tiny
+import tiny_dits
+from tiny import FAMILIES, FITTED, PROMPT, SIDE, fit_autoencoder, pictures, vae
 from unlearnable.models.adapters import adapt
 from unlearnable.models.finetune.training import FineTune, fine_tune
 from unlearnable.rng import generator
@@ -30,12 +35,14 @@ def autoencoder() -> dict[str, Tensor]:
 
 
 def denoiser(family: str) -> dict[str, Tensor]:
-    """Weights of one family's denoiser after 250 steps on `pictures`."""
-    model = adapt(build(family), f"tiny-{family}")
-    if family != "ddpm":
+    """Weights of one family's denoiser after 250 steps on `pictures` (of the newer transformers, 150 small ones)."""
+    new = family in tiny_dits.DITS
+    model = adapt((tiny_dits if new else tiny).build(family), f"tiny-{family}")
+    if type(getattr(model.pipe, "vae", None)).__name__ == "AutoencoderKL":
         fit_autoencoder(model)
     data = pictures(256, seed=1, side=min(model.size, SIDE))
-    return fine_tune(model, data, PROMPT, FineTune(250, lr=4e-3, batch=16), seed=0).denoiser.state_dict()
+    settings = FineTune(150, lr=4e-3, batch=8) if new else FineTune(250, lr=4e-3, batch=16)
+    return fine_tune(model, data, PROMPT, settings, seed=0).denoiser.state_dict()
 
 
 def keep(name: str, weights: dict[str, Tensor]) -> None:
@@ -44,8 +51,10 @@ def keep(name: str, weights: dict[str, Tensor]) -> None:
 
 def main() -> None:
     FITTED.mkdir(exist_ok=True)
-    keep("autoencoder", autoencoder())
-    for family in FAMILIES:
+    families = sys.argv[1:] or [*FAMILIES, *tiny_dits.DITS]
+    if not sys.argv[1:]:
+        keep("autoencoder", autoencoder())
+    for family in families:
         keep(family, denoiser(family))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -18,9 +19,10 @@ class Finding:
     value: str
 
 
-def examine() -> list[Finding]:
-    """All findings, the most basic first."""
-    return [python(), *packages(), torchvision(), device(), memory(), hub(), embedded()]
+def examine(model: str | None = None) -> list[Finding]:
+    """All findings, the most basic first; with a `model` also what memory it takes."""
+    machine = [python(), *packages(), torchvision(), device(), memory(), hub(), embedded()]
+    return machine + (needed(model) if model else [])
 
 
 def python() -> Finding:
@@ -59,13 +61,48 @@ def device() -> Finding:
 
 
 def memory() -> Finding:
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    except (ValueError, OSError, AttributeError):
+    total = main_memory()
+    if total is None:
         return Finding("memory", True, "unknown")
     if total < 4:
         return Finding("memory", False, f"{total:.1f} GiB: 4 GiB or more is needed; use --batch 1 and small pictures")
     return Finding("memory", True, f"{total:.1f} GiB")
+
+
+def main_memory() -> float | None:
+    """GiB of this machine, or None where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def needed(model: str) -> list[Finding]:
+    """What memory a model takes, without activations, against what the default device has."""
+    import torch
+
+    from unlearnable.models import memory as models
+    from unlearnable.models.load import resolve_device
+
+    place, counted = resolve_device("auto"), models.memory(model)
+    graphics = torch.cuda.get_device_properties(place).total_memory / 2**30 if place.type == "cuda" else None
+    here = graphics or main_memory() or float("inf")
+    dtypes = models.BYTES if place.type != "cpu" else {"float32": 4}  # weights lie in float32 on processors
+
+    def finding(purpose: str, size: Callable[[str], int]) -> Finding:
+        sizes = {dtype: size(dtype) / 2**30 for dtype in dtypes}
+        listed = ", ".join(f"{gib:.1f} GiB in {dtype}" for dtype, gib in sizes.items())
+        fits = min(sizes.values()) < here
+        return Finding(purpose, fits, listed + ("" if fits else f": more than the {here:.1f} GiB of {place}"))
+
+    networks = ", ".join(f"{part} {count / 1e6:,.1f} M" for part, count in counted.parameters.items())
+    return [
+        Finding("parameters", True, networks),
+        finding("to protect", counted.loaded),
+        finding(f"to train a LoRA of rank {models.RANK}", lambda dtype: counted.training(dtype, lora=True)),
+        finding("to train all of it", lambda dtype: counted.training(dtype, lora=False)),
+        Finding("activations", True, "come on top: lower --batch and --resolution, or use --checkpointing"),
+    ]
 
 
 def hub() -> Finding:

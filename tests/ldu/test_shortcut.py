@@ -4,6 +4,7 @@ import diffusers
 import pytest
 import torch
 
+import tiny_dits
 from tiny import FAMILIES, PROMPT, adapt, build, unet
 from unlearnable.errors import UsageError
 from unlearnable.ldu import teach
@@ -17,7 +18,7 @@ from unlearnable.rng import generator
 
 
 def tiny(family="sd1", seed=0):
-    return adapt(build(family, seed), f"tiny-{family}")
+    return adapt((tiny_dits.build if family in tiny_dits.DITS else build)(family, seed), f"tiny-{family}")
 
 
 def asked(model, count=3):
@@ -35,7 +36,7 @@ def stirred(shortcut):
     return shortcut
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, *tiny_dits.some("chroma", "zimage")])
 def test_it_starts_as_its_base_and_every_part_learns(family):
     base = tiny(family)
     z, t, c = asked(base)
@@ -47,7 +48,7 @@ def test_it_starts_as_its_base_and_every_part_learns(family):
         p.requires_grad_(True)
     stirred(shortcut).predict(z, t, h, c).square().sum().backward()
     learns = [p.grad is not None and bool(p.grad.any()) for p in shortcut.parameters]
-    assert learns[-1] and sum(learns) > 0.9 * len(learns)  # SD3's last text stream leads nowhere
+    assert learns[-1] and sum(learns) > 0.8 * len(learns)  # the last text stream of SD3 and Qwen leads nowhere
     assert torch.equal(base.predict(z, t, c), before), "the base is left as it is"
 
 
@@ -79,7 +80,7 @@ def test_it_is_told_as_timestep_cond_tells_a_stock_unet():
         assert torch.allclose(shortcut.predict(z, t, h, c), wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, *tiny_dits.some("chroma", "zimage")])
 def test_saved_and_loaded_it_is_the_same(family, tmp_path):
     base = tiny(family)
     z, _, c = asked(base, 2)

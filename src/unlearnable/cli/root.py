@@ -148,11 +148,16 @@ def models_path(name: Annotated[str, typer.Argument(help="embedded, a folder or 
 
 
 @app.command()
-def doctor(as_json: flags.Json = False) -> None:
+def doctor(
+    model: Annotated[
+        str | None, typer.Option(help="Folder or hub id: what memory it takes, from its configurations.")
+    ] = None,
+    as_json: flags.Json = False,
+) -> None:
     """Explain this machine: versions, device, memory, offline mode, and what is wrong with them."""
     from unlearnable.doctor import examine
 
-    findings = examine()
+    findings = examine(model)
     if as_json:
         typer.echo(json.dumps([f.__dict__ for f in findings], indent=2))
     else:

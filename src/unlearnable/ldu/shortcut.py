@@ -30,18 +30,17 @@ class StepSize:
     """The jump size d of a `network`, given through `projection`; `ordinary` halvings mean d = 0.
 
     diffusers' timestep embeddings take a second input, `timestep_cond`, through a projection: that of U-Nets built with
-    ``time_cond_proj_dim``. All our families have such an embedding, so each gets a projection here, zero at first: the
-    network then answers as before. `conditioned` sets d around a call, as transformers and pixel U-Nets take no second
-    input.
+    ``time_cond_proj_dim``. All our families embed the time by a linear layer, so each gets such a projection of d added
+    to that layer's input, zero at first: the network then answers as before. `conditioned` sets d around a call, as
+    transformers and pixel U-Nets take no second input.
     """
 
     def __init__(self, network: nn.Module, ordinary: int) -> None:
-        embedding = time_embedding(network)
-        inside = embedding.linear_1
-        self.projection = nn.Linear(WIDTH, inside.in_features, bias=False, device=inside.weight.device)
+        embedding, first = time_embedding(network)
+        self.projection = nn.Linear(WIDTH, first.in_features, bias=False, device=first.weight.device)
         nn.init.zeros_(self.projection.weight)
         embedding.cond_proj = self.projection
-        embedding.register_forward_pre_hook(self._hook)
+        first.register_forward_pre_hook(self._hook)
         self.ordinary = ordinary
         self.condition: Tensor | None = None
 
@@ -54,8 +53,11 @@ class StepSize:
         finally:
             self.condition = None
 
-    def _hook(self, embedding: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return args[0], self.condition
+    def _hook(self, first: nn.Module, args: tuple[Any, ...]) -> Any:
+        if self.condition is None:
+            return None
+        projected = self.projection(self.condition)
+        return args[0] + projected.view(len(projected), *[1] * (args[0].ndim - 2), -1)
 
 
 def features(halvings: Tensor) -> Tensor:
@@ -65,24 +67,33 @@ def features(halvings: Tensor) -> Tensor:
     return get_timestep_embedding(halvings, WIDTH, downscale_freq_shift=0, max_period=PERIOD)
 
 
-def time_embedding(network: nn.Module) -> Any:
-    """The timestep embedding of a U-Net or transformer of diffusers."""
-    for name in ("time_embedding", "time_text_embed.timestep_embedder"):
-        module: Any = network
-        for part in name.split("."):
-            module = getattr(module, part, None)
-        if module is not None:
-            return module
+# Where diffusers' networks embed the time, and the first layer there.
+EMBEDDINGS = {
+    "time_embedding": "linear_1", "time_text_embed.timestep_embedder": "linear_1",
+    "time_guidance_embed.timestep_embedder": "linear_1", "time_caption_embed.timestep_embedder": "linear_1",
+    "time_embed.emb.timestep_embedder": "linear_1", "adaln_single.emb.timestep_embedder": "linear_1",
+    "t_embedder": "mlp.0", "distilled_guidance_layer": "in_proj",
+}  # fmt: skip
+
+
+def time_embedding(network: nn.Module) -> tuple[Any, Any]:
+    """The timestep embedding of a U-Net or transformer of diffusers, and its first layer."""
+    modules = dict(network.named_modules())
+    for name, first in EMBEDDINGS.items():
+        if name in modules:
+            return modules[name], modules[f"{name}.{first}"]
     raise UsageError(f"a {type(network).__name__} has no timestep embedding: shortcuts need a diffusers U-Net or DiT")
 
 
 KIND, COMMAND = "shortcut", "unlearnable train-shortcut"
-# All of LCM-LoRA's layers (arXiv 2311.05556), and their counterparts in SD3 and FLUX.
+# All of LCM-LoRA's layers (arXiv 2311.05556), and their counterparts in transformers.
 LAYERS = [
     "to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2",
     "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv", "time_emb_proj", "add_q_proj", "add_k_proj",
     "add_v_proj", "to_add_out", "ff_context.net.0.proj", "ff_context.net.2", "proj_mlp", "norm1.linear",
-    "norm1_context.linear", "norm.linear",
+    "norm1_context.linear", "norm.linear", "to_qkv_mlp_proj", "linear_in", "linear_out", "img_mlp.net.0.proj",
+    "img_mlp.net.2", "txt_mlp.net.0.proj", "txt_mlp.net.2", "img_mod.1", "txt_mod.1", "w1", "w2", "w3",
+    "feed_forward.linear_1", "feed_forward.linear_2", "feed_forward.linear_3",
 ]  # fmt: skip
 SAMPLED = 256  # values of each weight that name a base
 

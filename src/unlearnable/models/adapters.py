@@ -17,9 +17,18 @@ ADAPTERS = {
     "StableDiffusionXLPipeline": ("latent", "StableDiffusionXL"),
     "StableDiffusion3Pipeline": ("flow", "StableDiffusion3"),
     "FluxPipeline": ("flow", "Flux"),
+    "ChromaPipeline": ("flow", "Chroma"),
+    "Flux2KleinPipeline": ("flow", "Flux2Klein"),
+    "QwenImagePipeline": ("flow", "QwenImage"),
+    "ZImagePipeline": ("single", "ZImage"),
+    "Lumina2Pipeline": ("single", "Lumina2"),
+    "SanaPipeline": ("cross", "Sana"),
+    "PixArtSigmaPipeline": ("cross", "PixArtSigma"),
     "DDPMPipeline": ("pixel", "PixelDDPM"),
     "DDIMPipeline": ("pixel", "PixelDDPM"),
 }
+
+TRANSFORMERS = ("sd3", "flux", "chroma", "flux2", "qwen", "zimage", "lumina2", "sana", "pixart")  # their `family`
 
 
 def adapt(pipe: Any, name: str, *, amp: torch.dtype | None = None, checkpointing: bool = False) -> Model:

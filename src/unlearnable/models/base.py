@@ -37,9 +37,9 @@ class Model(abc.ABC):
     """A diffusion model over a diffusers pipeline.
 
     Pictures are ``[b 3 h w]`` float32 in [0, 1]; latents are ``[b c h' w']`` float32, scaled as the denoiser saw them;
-    times `t` are int64 ``[b]`` in ``0 .. len(schedule) - 1``, least noise first. `family` is one of sd1, sd2, sdxl,
-    sd3, flux, ddpm; `size` the side in pixels the model was trained at; sides must be multiples of `multiple`; `factor`
-    is what the autoencoder's latents are multiplied by.
+    times `t` are int64 ``[b]`` in ``0 .. len(schedule) - 1``, least noise first. `family` is sd1, sd2, sdxl, ddpm or
+    one of `adapters.TRANSFORMERS`; `size` the side in pixels the model was trained at; sides must be multiples of
+    `multiple`; `factor` is what the autoencoder's latents are multiplied by.
     """
 
     factor: float = 1.0
@@ -54,8 +54,8 @@ class Model(abc.ABC):
         for module in self.modules():
             module.requires_grad_(False).eval()
 
-    @staticmethod
-    def scale(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[int, int]:
+    @classmethod
+    def scale(cls, denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[int, int]:
         """`size` and `multiple`, from the configurations of the denoiser and of the autoencoder (if there is one)."""
         raise NotImplementedError("models that are loaded by name have it")
 
@@ -86,6 +86,10 @@ class Model(abc.ABC):
     @abc.abstractmethod
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Channels, rows and columns of the latents of one picture, without encoding it."""
+
+    def call(self, prompts: Sequence[str], guidance: float, side: int) -> dict[str, Any]:
+        """The stock pipeline's arguments for pictures of `prompts`, `side` px wide and high."""
+        raise NotImplementedError("models over a pipeline have it")
 
     def noised(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         return self.schedule.noised(z, noise, t)
@@ -177,7 +181,7 @@ def text_parameters(model: Model) -> list[nn.Parameter]:
 
 def prepare(network: Any, checkpointing: bool) -> None:
     """Use the faster memory layout for convolutions, and with `checkpointing` trade time for memory."""
-    if any(p.ndim == 4 for p in network.parameters()):
+    if {p.ndim for p in network.parameters()} & {4, 5} == {4}:  # the layout is for pictures, not for videos
         network.to(memory_format=torch.channels_last)
     if checkpointing and hasattr(network, "enable_gradient_checkpointing"):
         network.enable_gradient_checkpointing()

@@ -1,4 +1,4 @@
-"""Rectified-flow transformers: SD3 and FLUX."""
+"""Rectified-flow transformers that attend to text and picture jointly: SD3, FLUX, Chroma and Qwen-Image."""
 
 from __future__ import annotations
 
@@ -6,28 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from unlearnable.models.base import Condition, weight_dtype
-from unlearnable.models.latent import LatentModel, reduction
+from unlearnable.models.base import Condition
+from unlearnable.models.latent import LatentModel
 
 
 class StableDiffusion3(LatentModel):
     """SD3 / SD3.5 (arXiv 2403.03206)."""
 
     family = "sd3"
-
-    def __init__(self, pipe: Any, name: str, amp: torch.dtype | None) -> None:
-        super().__init__(pipe, name, pipe.transformer, amp)
-
-    @staticmethod
-    def scale(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[int, int]:
-        return denoiser["sample_size"] * reduction(vae), denoiser["patch_size"] * reduction(vae)
-
-    @property
-    def text_tokens(self) -> int:
-        """Length of the T5 text."""
-        return min(256, self.pipe.tokenizer_3.model_max_length) if self.pipe.tokenizer_3 else 256
+    longest = 256
+    reader = "tokenizer_3"
 
     def condition(self, prompts: Sequence[str]) -> Condition:
         off = {"device": self.device, "do_classifier_free_guidance": False}
@@ -35,59 +26,120 @@ class StableDiffusion3(LatentModel):
         text, _, pooled, _ = self.pipe.encode_prompt(list(prompts), None, None, **off, max_sequence_length=most)
         return Condition({"text": text, "pooled": pooled})
 
-    def predict(self, z_t: Tensor, t: Tensor, c: Condition) -> Tensor:
-        c = c.expand(len(z_t))
-        with self.autocast():
-            kind = weight_dtype(self.denoiser)
-            answer = self.denoiser(
-                hidden_states=z_t.to(kind),
-                timestep=self.schedule.timestep[t],  # stays float32: bf16 cannot tell 997 from 1000
-                encoder_hidden_states=c.tensors["text"].to(kind),
-                pooled_projections=c.tensors["pooled"].to(kind),
-            )
-        prediction: Tensor = answer.sample.float()
-        return prediction
+    def answer(self, z: Tensor, timestep: Tensor, c: Mapping[str, Tensor]) -> Tensor:
+        text = {"encoder_hidden_states": c["text"], "pooled_projections": c["pooled"]}
+        # the time stays float32: bf16 cannot tell 997 from 1000
+        sample: Tensor = self.denoiser(hidden_states=z, timestep=timestep, **text).sample
+        return sample
 
 
 class Flux(LatentModel):
     """FLUX.1: latents are maps outside the transformer, which gets them packed into 2 x 2 patches."""
 
     family = "flux"
+    packed = 2
+    longest = 512
+    reader = "tokenizer_2"
     guidance = 1.0  # guidance-distilled checkpoints are fine-tuned at 1
-
-    def __init__(self, pipe: Any, name: str, amp: torch.dtype | None) -> None:
-        super().__init__(pipe, name, pipe.transformer, amp)
-
-    @staticmethod
-    def scale(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[int, int]:
-        return 128 * reduction(vae), 2 * reduction(vae)  # 1024 px; the transformer itself has no size
-
-    @property
-    def text_tokens(self) -> int:
-        """Length of the T5 text."""
-        return min(512, int(self.pipe.tokenizer_2.model_max_length))
 
     def condition(self, prompts: Sequence[str]) -> Condition:
         most = self.text_tokens
         text, pooled, _ = self.pipe.encode_prompt(list(prompts), device=self.device, max_sequence_length=most)
         return Condition({"text": text, "pooled": pooled})
 
-    def predict(self, z_t: Tensor, t: Tensor, c: Condition) -> Tensor:
-        c = c.expand(len(z_t))
-        rows, cols = z_t.shape[-2] // 2, z_t.shape[-1] // 2
-        with self.autocast():
-            kind = weight_dtype(self.denoiser)
-            guided = self.pipe.transformer.config.guidance_embeds
-            answer = self.denoiser(
-                hidden_states=pack(z_t).to(kind),
-                timestep=(self.schedule.timestep[t] / len(self.schedule)).to(kind),
-                guidance=torch.full([len(z_t)], self.guidance, device=self.device, dtype=kind) if guided else None,
-                pooled_projections=c.tensors["pooled"].to(kind),
-                encoder_hidden_states=c.tensors["text"].to(kind),
-                txt_ids=torch.zeros(c.tensors["text"].shape[1], 3, device=self.device, dtype=kind),
-                img_ids=positions(rows, cols, self.device).to(kind),
-            )
-        return unpack(answer.sample, rows, cols).float()
+    def answer(self, z: Tensor, timestep: Tensor, c: Mapping[str, Tensor]) -> Tensor:
+        rows, cols = z.shape[-2] // 2, z.shape[-1] // 2
+        guided = self.pipe.transformer.config.guidance_embeds
+        tokens = self.denoiser(
+            hidden_states=pack(z),
+            timestep=(timestep / len(self.schedule)).to(z.dtype),
+            guidance=torch.full([len(z)], self.guidance, device=self.device, dtype=z.dtype) if guided else None,
+            pooled_projections=c["pooled"],
+            encoder_hidden_states=c["text"],
+            txt_ids=torch.zeros(c["text"].shape[1], 3, device=self.device, dtype=z.dtype),
+            img_ids=positions(rows, cols, self.device).to(z.dtype),
+        ).sample
+        return unpack(tokens, rows, cols)
+
+
+class Chroma(LatentModel):
+    """Chroma1: FLUX.1 without guidance and pooled text; of the T5 text's padding only the first token is seen."""
+
+    family = "chroma"
+    packed = 2
+    longest = 512
+
+    def condition(self, prompts: Sequence[str]) -> Condition:
+        off = {"device": self.device, "do_classifier_free_guidance": False}
+        text, _, seen, *_ = self.pipe.encode_prompt(list(prompts), **off, max_sequence_length=self.text_tokens)
+        return Condition({"text": text, "seen": seen})
+
+    def answer(self, z: Tensor, timestep: Tensor, c: Mapping[str, Tensor]) -> Tensor:
+        rows, cols = z.shape[-2] // 2, z.shape[-1] // 2
+        tokens = self.denoiser(
+            hidden_states=pack(z),
+            timestep=timestep / len(self.schedule),
+            encoder_hidden_states=c["text"],
+            txt_ids=torch.zeros(c["text"].shape[1], 3, device=self.device, dtype=z.dtype),
+            img_ids=positions(rows, cols, self.device).to(z.dtype),
+            attention_mask=F.pad(c["seen"], (0, rows * cols), value=1.0),
+        ).sample
+        return unpack(tokens, rows, cols)
+
+
+class Flux2Klein(LatentModel):
+    """FLUX.2 klein: the autoencoder packs the patches, and a Qwen3 reads the text, whose padding is seen."""
+
+    family = "flux2"
+    packed = 2
+    longest = 512
+
+    def condition(self, prompts: Sequence[str]) -> Condition:
+        text, _ = self.pipe.encode_prompt(list(prompts), self.device, max_sequence_length=self.text_tokens)
+        return Condition({"text": text})
+
+    def answer(self, z: Tensor, timestep: Tensor, c: Mapping[str, Tensor]) -> Tensor:
+        words = torch.zeros(c["text"].shape[1], 4, device=self.device)
+        words[:, 3] = torch.arange(len(words), device=self.device)
+        tokens: Tensor = self.denoiser(
+            hidden_states=z.flatten(2).transpose(1, 2),
+            timestep=timestep / len(self.schedule),
+            encoder_hidden_states=c["text"],
+            txt_ids=words,
+            img_ids=F.pad(positions(z.shape[-2], z.shape[-1], self.device), (0, 1)),
+        ).sample
+        return tokens.transpose(1, 2).reshape(z.shape)
+
+
+class QwenImage(LatentModel):
+    """Qwen-Image (arXiv 2508.02324): a Qwen2.5-VL reads the text; `seen` marks what is no padding."""
+
+    family = "qwen"
+    packed = 2
+    longest = 512
+
+    def condition(self, prompts: Sequence[str]) -> Condition:
+        text, seen = self.pipe.encode_prompt(list(prompts), self.device, max_sequence_length=self.text_tokens)
+        seen = torch.ones(text.shape[:2], device=self.device) if seen is None else seen
+        left = self.text_tokens - text.shape[1]  # one length, so that any prompts can be joined
+        return Condition({"text": F.pad(text, (0, 0, 0, left)), "seen": F.pad(seen.long(), (0, left))})
+
+    def answer(self, z: Tensor, timestep: Tensor, c: Mapping[str, Tensor]) -> Tensor:
+        rows, cols = z.shape[-2] // 2, z.shape[-1] // 2
+        words = int(c["seen"].sum(1).max())
+        tokens = self.denoiser(
+            hidden_states=pack(z),
+            timestep=timestep / len(self.schedule),
+            encoder_hidden_states=c["text"][:, :words],
+            encoder_hidden_states_mask=c["seen"][:, :words],
+            img_shapes=[[(1, rows, cols)]] * len(z),
+        ).sample
+        return unpack(tokens, rows, cols)
+
+    def call(self, prompts: Sequence[str], guidance: float, side: int) -> dict[str, Any]:
+        options = super().call(prompts, guidance, side)
+        strength = options.pop("guidance_scale")  # the pipeline's own argument of that name is for distilled models
+        return options | {"true_cfg_scale": strength, "negative_prompt": [" "] * len(prompts)}
 
 
 def pack(z: Tensor) -> Tensor:

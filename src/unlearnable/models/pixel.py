@@ -25,8 +25,8 @@ class PixelDDPM(Model):
             raise UsageError(f"{name!r} works on {config.in_channels} channels: a pixel model must take and give 3")
         self.size, self.multiple = self.scale(config, {})
 
-    @staticmethod
-    def scale(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[int, int]:
+    @classmethod
+    def scale(cls, denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> tuple[int, int]:
         return denoiser["sample_size"], 2 ** (len(denoiser["block_out_channels"]) - 1)
 
     def encode(self, x: Tensor) -> Tensor:
@@ -47,6 +47,9 @@ class PixelDDPM(Model):
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         return 3, height, width
+
+    def call(self, prompts: Sequence[str], guidance: float, side: int) -> dict[str, Any]:
+        return {"batch_size": len(prompts)}
 
     def modules(self) -> list[nn.Module]:
         return [self.denoiser]

@@ -108,17 +108,19 @@ class Schedule:
 
 def from_scheduler(scheduler: Any) -> Schedule:
     """The tables of a diffusers scheduler (any with ``alphas_cumprod``, or a flow-matching one)."""
-    if hasattr(scheduler, "alphas_cumprod"):
+    config = scheduler.config
+    if hasattr(scheduler, "alphas_cumprod") and config.get("prediction_type") != "flow_prediction":
         ab = scheduler.alphas_cumprod.float().cpu()
-        name = scheduler.config.get("prediction_type", "epsilon")
+        name = config.get("prediction_type", "epsilon")
         if name not in PREDICTIONS:
             raise UsageError(f"prediction type {name!r} is not supported: use a model with {' or '.join(PREDICTIONS)}")
-        to_one = scheduler.config.get("set_alpha_to_one", True)
+        to_one = config.get("set_alpha_to_one", True)
         clean = (1.0, 0.0) if to_one else (float(ab[0] ** 0.5), float((1 - ab[0]) ** 0.5))
         return Schedule(PREDICTIONS[name], ab.sqrt(), (1 - ab).sqrt(), torch.arange(len(ab)), clean)
-    count = scheduler.config.num_train_timesteps
+    count = config.num_train_timesteps
     # With dynamic shifting (FLUX) the shift depends on the picture's size and belongs to sampling; training knows none.
-    shift = 1.0 if scheduler.config.get("use_dynamic_shifting") else scheduler.config.get("shift", 1.0)
+    own = config.get("flow_shift", config.get("shift", 1.0))  # the former in multistep samplers (Sana)
+    shift = 1.0 if config.get("use_dynamic_shifting") else own
     sigma = torch.arange(1, count + 1, dtype=torch.float32) / count
     sigma = shift * sigma / (1 + (shift - 1) * sigma)
     return Schedule("flow", 1 - sigma, sigma, sigma * count)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unlearnable.errors import UsageError
 from unlearnable.models.base import Model
 
-TEXT_KEYS = ("attn2.to_k", "attn2.to_v", "add_k_proj", "add_v_proj")  # U-Nets; transformers that attend jointly
+JOINT = ("add_k_proj", "add_v_proj")  # keys and values of the text in transformers that attend jointly
 
 
 @contextmanager
@@ -37,7 +37,8 @@ def last_resnets(model: Model) -> list[nn.Module]:
 
 def text_projections(model: Model) -> list[nn.Module]:
     """The keys' and values' projections of the text; raises UsageError for a model that reads none."""
-    found = [module for name, module in model.denoiser.named_modules() if name.endswith(TEXT_KEYS)]
+    found = [projection for layer in second_attentions(model) for projection in (layer.to_k, layer.to_v)]
+    found += [module for name, module in model.denoiser.named_modules() if name.endswith(JOINT)]
     if not found:
         raise UsageError(f"a {model.family} model has no cross-attention, which is asked for: use one that reads text")
     return found
@@ -45,13 +46,19 @@ def text_projections(model: Model) -> list[nn.Module]:
 
 def cross_attentions(model: Model) -> list[Any]:
     """The cross-attention layers of a U-Net; raises UsageError for models without."""
-    found = [module for name, module in model.denoiser.named_modules() if name.endswith("attn2")]
+    found = second_attentions(model) if hasattr(model.denoiser, "up_blocks") else []
     if not found:
         raise UsageError(
             f"a {model.family} model has no layers of cross-attention alone, whose maps are asked for: "
             "use Stable Diffusion 1, 2 or XL"
         )
     return found
+
+
+def second_attentions(model: Model) -> list[Any]:
+    """The layers of cross-attention alone; SD 3.5 has layers of their name that attend to the picture itself."""
+    named = [module for name, module in model.denoiser.named_modules() if name.endswith("attn2")]
+    return [layer for layer in named if layer.is_cross_attention]
 
 
 @contextmanager

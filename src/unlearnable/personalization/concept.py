@@ -83,23 +83,15 @@ def generate(
     """Like `Concept.generate`, for any model, trained or not."""
     from diffusers import DDIMPipeline
 
-    pipe, options, parts = model.pipeline(), sampling(model, guidance, side or model.size), []
+    pipe, parts = model.pipeline(), []
     if model.family == "ddpm":  # the deterministic sampler of such models: only its start is drawn
         pipe = DDIMPipeline(pipe.unet, pipe.scheduler)
         pipe.set_progress_bar_config(disable=True)
     for first in range(0, len(prompts), TOGETHER):
         batch = list(prompts[first : first + TOGETHER])
-        inputs: dict[str, Any] = {"batch_size": len(batch)} if model.family == "ddpm" else {"prompt": batch}
+        inputs = model.call(batch, guidance, side or model.size)
         rng = generators(seed, first, len(batch))
         with model.autocast(), quiet():
-            pictures = pipe(**inputs, **options, num_inference_steps=steps, generator=rng, output_type="pt").images
+            pictures = pipe(**inputs, num_inference_steps=steps, generator=rng, output_type="pt").images
         parts.append(torch.as_tensor(pictures).float().cpu())
     return torch.cat(parts)
-
-
-def sampling(model: Model, guidance: float, side: int) -> dict[str, Any]:
-    """The arguments of a family's pipeline."""
-    if model.family == "ddpm":
-        return {}
-    options = {"guidance_scale": guidance, "height": side, "width": side}
-    return options | ({"max_sequence_length": model.text_tokens} if hasattr(model, "text_tokens") else {})

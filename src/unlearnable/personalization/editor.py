@@ -19,7 +19,7 @@ from unlearnable.errors import UsageError
 from unlearnable.images.square import square
 from unlearnable.models.base import Model
 from unlearnable.models.quiet import quiet
-from unlearnable.personalization.concept import TOGETHER, sampling
+from unlearnable.personalization.concept import TOGETHER
 from unlearnable.rng import generator, image_keys
 
 
@@ -63,14 +63,14 @@ class Editor:
             pipe = kind.from_pipe(model.pipeline())
         pipe.set_progress_bar_config(disable=True)
         known, parts = inspect.signature(pipe.__call__).parameters, []
-        options = {k: v for k, v in sampling(model, self.guidance, model.size).items() if k in known}
-        options |= {"strength": self.strength, "num_inference_steps": self.steps, "output_type": "pt"}
+        options = {"strength": self.strength, "num_inference_steps": self.steps, "output_type": "pt"}
         x, names = square(images.float(), model.size), image_keys(images) if keys is None else keys
         for i in range(0, len(x), TOGETHER):
             part, which = x[i : i + TOGETHER], names[i : i + TOGETHER]
             rng = [generator(seed, "edit", name) for name in which]
-            given = {} if mask is None else {"mask_image": square(mask.float(), model.size)[i : i + TOGETHER]}
+            given = {k: v for k, v in model.call([prompt] * len(part), self.guidance, model.size).items() if k in known}
+            given |= {} if mask is None else {"mask_image": square(mask.float(), model.size)[i : i + TOGETHER]}
             with model.autocast(), quiet():
-                made = pipe([prompt] * len(part), image=part, generator=rng, **given, **options).images
+                made = pipe(image=part, generator=rng, **given, **options).images
             parts.append(torch.as_tensor(made).float().cpu())
         return torch.cat(parts)

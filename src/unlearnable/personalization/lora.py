@@ -1,7 +1,7 @@
 """LoRA: low-rank adapters of the denoiser's attention learn a few pictures; the weights stay as they are.
 
 Hu et al., arXiv 2106.09685, through peft, on the layers that the field's scripts choose (queries, keys, values and
-outputs of all attention). The text encoders may get adapters too. The only attacker for SD3 and FLUX, as in the field.
+outputs of all attention). The text encoders may get adapters too. The only attacker for transformers, as in the field.
 `paper` has the rate, rank, batch and steps of diffusers' example, where the time t is drawn evenly.
 
 Three presets are named after trainers that people use, with the figures of these tools' guides as far as we know them;
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from unlearnable.models.adapters import TRANSFORMERS
 from unlearnable.models.base import Model, clip_pairs
 from unlearnable.models.finetune.lora import add_lora, add_text_lora
 from unlearnable.personalization.base import UNETS, Personalizer, Student
@@ -29,10 +30,10 @@ class LoRA(Personalizer):
     """`rank` of the adapters, whose product counts by alpha / rank (`alpha` 0: the rank itself, so by 1).
 
     `text_lr` adds some to the CLIP text encoders. `token_lr` makes the token a new word with an embedding in training;
-    SD3 and FLUX keep it an ordinary word.
+    transformers keep it an ordinary word.
     """
 
-    families: ClassVar[tuple[str, ...]] = (*UNETS, "sd3", "flux")
+    families: ClassVar[tuple[str, ...]] = (*UNETS, *TRANSFORMERS)
 
     name: str = "lora"
     steps: int = 500
@@ -58,9 +59,11 @@ class LoRA(Personalizer):
         return student
 
     def write(self, concept: Concept, folder: Path) -> None:
+        from diffusers import StableDiffusion3Pipeline
         from peft import get_peft_model_state_dict
 
         pipe = concept.model.pipeline()
+        save = getattr(pipe, "save_lora_weights", StableDiffusion3Pipeline.save_lora_weights)  # PixArt's has none
         network = "transformer" if hasattr(pipe, "transformer") else "unet"
         trained = {network: concept.model.denoiser}
         if self.text_lr:
@@ -72,7 +75,7 @@ class LoRA(Personalizer):
             }
             for name, part in trained.items()
         }
-        pipe.save_lora_weights(folder, **layers)
+        save(folder, **layers)
         if concept.token:
             concept.token.save(folder)
 

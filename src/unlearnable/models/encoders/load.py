@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unlearnable.errors import SetupError, UsageError, shown
 from unlearnable.models.encoders import standin
 from unlearnable.models.encoders.families import FAMILIES, Family, family
-from unlearnable.models.encoders.latents import CLASSES, UNUSED, Latents
+from unlearnable.models.encoders.latents import CLASSES, UNUSED, Latents, reduction
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 ALL = "all"
@@ -82,7 +82,8 @@ def real(name: str, source: str, device: str | torch.device, offline: bool, expe
             f"{shown(source)} holds a {kind}, where {name} has a {expected.kind}: name it as NAME={source}"
         )
     network = built(kind, config, folder / WEIGHTS).to(device)
-    return Encoder(name, source, True, network, CLASSES[kind], multiple(config))
+    multiple = reduction(config) * CLASSES[kind].patch
+    return Encoder(name, source, True, network, CLASSES[kind].latents, multiple)
 
 
 def built(kind: str, config: dict[str, Any], weights: Path) -> nn.Module:
@@ -107,13 +108,6 @@ def built(kind: str, config: dict[str, Any], weights: Path) -> nn.Module:
         raise SetupError(f"{shown(weights)} lacks {left.missing_keys[0]!r} of a {kind}: fetch it again")
     frozen: nn.Module = network.eval().requires_grad_(False)
     return frozen
-
-
-def multiple(config: dict[str, Any]) -> int:
-    """The number that must divide the sides of pictures; FLUX.2 packs 2 x 2 latents into one."""
-    widths = config.get("block_out_channels") or config.get("encoder_block_out_channels") or config.get("dim_mult")
-    reduction = 2 ** (len(widths) - 1) if widths else 8
-    return 2 * reduction if config["_class_name"] == "AutoencoderKLFlux2" else reduction
 
 
 def local(source: str, subfolder: str) -> Path | None:

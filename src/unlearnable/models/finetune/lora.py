@@ -7,16 +7,21 @@ from torch import nn
 from unlearnable.models.base import Model, clip_pairs
 from unlearnable.rng import seeded
 
-ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+# The last ones are all that a single-stream block of FLUX.2 has.
+ATTENTION = (".to_q", ".to_k", ".to_v", ".to_out.0", ".to_qkv_mlp_proj", ".attn.to_out")
 CONVOLUTION = ["conv1", "conv2"]  # for pixel U-Nets without attention
 TEXT = ["q_proj", "k_proj", "v_proj", "out_proj"]
 
 
 def add_lora(model: Model, rank: int, seed: int, alpha: float = 0.0) -> list[nn.Parameter]:
     """Add a trainable LoRA to the denoiser, its random half drawn from `seed`; a LoRA that exists is trained on."""
-    names = {name.rsplit(".", 1)[-1] for name, _ in model.denoiser.named_modules()}
-    layers = ATTENTION if "to_q" in names else CONVOLUTION
-    return inject(model.denoiser, rank, layers, seed, "lora", alpha=alpha)
+    return inject(model.denoiser, rank, targets(model.denoiser), seed, "lora", alpha=alpha)
+
+
+def targets(denoiser: nn.Module) -> list[str]:
+    """The layers that the field's scripts adapt: queries, keys, values and outputs of all attention."""
+    linear = [name for name, module in denoiser.named_modules() if isinstance(module, nn.Linear)]
+    return [name for name in linear if name.endswith(ATTENTION)] or CONVOLUTION
 
 
 def add_text_lora(model: Model, rank: int, seed: int, alpha: float = 0.0) -> list[nn.Parameter]:
