@@ -18,7 +18,8 @@ def photos(tmp_path, monkeypatch):
     Image.new("L", (20, 20), 255).save(tmp_path / "small.png")
     (tmp_path / "text.png").write_text("no picture")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("unlearnable.models.load.load_model", lambda *a, **k: pytest.fail("a model was loaded"))
+    # inside `load_model`: a module that is first imported here would keep a replaced function for the tests after it
+    monkeypatch.setattr("unlearnable.models.load.guarded", lambda *a, **k: pytest.fail("a model was loaded"))
     return tmp_path
 
 
@@ -42,7 +43,7 @@ REFUSED = {
     "audit photos protected -o out --attack lorra": "did you mean 'lora'",
     "audit photos protected -o out --purify jpg:75": "did you mean 'jpeg'",
     "audit photos protected -o out --dtype half": "unknown dtype",
-    "audit photos protected -o out --seeds 0,one": "--seeds '0,one' is not a list, each part of it a whole number",
+    "audit photos protected -o out --seeds 0,one": "--seeds '0,one' is not a list of whole numbers",
     "audit photos protected -o out --seeds 1,1": "give one or more, each once",
     "personalize photos -o out --preset foo": "unknown preset 'foo'",
     "personalize photos -o out --prompt dog": "does not hold the token 'sks'",

@@ -35,7 +35,7 @@ def test_strengths_and_budgets(name):
     assert not paper.estimator.transforms or name in ("encoders", "metacloak", "diffusionguard")  # whose own they are
     assert isinstance(Recipe(method=name, psnr=36.1).protection().constraint, L2Constraint)
     settings = Recipe(method=name, steps=30).protection()
-    still = name in ("random", "desaturate", "ldu-fast")
+    still = name in ("random", "desaturate", "fastprotect", "ldu-fast")
     assert name not in ("caat", "pap") or (settings.steps, settings.rounds) == (1, 30)
     assert still or 30 <= settings.steps * settings.rounds <= 30 + settings.rounds
 

@@ -61,7 +61,9 @@ def fits(value: Any, hint: Any) -> bool:
 
 def type_name(hint: Any) -> str:
     if get_origin(hint) is tuple:
-        return f"a list, each part of it {type_name(get_args(hint)[0])}"
+        parts = {"int": "whole numbers", "float": "numbers", "str": "texts"}
+        part = get_args(hint)[0]
+        return f"a list of {parts.get(str(getattr(part, '__name__', part)), 'names or tables')}"
     words = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false"}
     words |= {"Attack": "a name or a table", "Prompt": "a table"}
     return words[str(getattr(hint, "__name__", hint)).split(" ")[0]] if hint else ""

@@ -69,7 +69,7 @@ def test_a_dry_run_needs_no_model_and_writes_nothing(command, machine):
         (["--attack", "dreambuth"], 2, "did you mean 'dreambooth'"),
         (["--attack", ","], 2, "attacks is empty"),
         (["--purify", "jpge:75"], 2, "did you mean 'jpeg'"),
-        (["--seeds", "one"], 2, "seeds 'one' are not whole numbers"),
+        (["--seeds", "one"], 2, "'one' is not a list of whole numbers: join some with commas"),
         (["--prompt", "a dog"], 2, "does not hold the token 'sks'"),
         (["--preset", "grand"], 2, "unknown preset 'grand'"),
         (["--held-out", "nowhere"], 2, "nowhere does not exist"),
