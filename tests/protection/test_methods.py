@@ -97,14 +97,19 @@ def shortened(name: str, family: str) -> Protection:
     return adjusted(settings, constraint=budget if own else LinfConstraint(8), span=(0.0, 0.3), eot_samples=3)
 
 
-# By default one family of each kind (eps, flow, pixels); all of them with -m slow.
-ONE_OF_A_KIND = {"sd1", "flux", "ddpm"}
+# By default one family of each kind (eps, flow, pixels), eps alone for others' parts joined anew; all with -m slow.
+JOINED = {
+    "simac", "caat", "metacloak", "pap", "disdiff", "anti-diffusion", "hf-adb", "styleguard", "glaze-like",
+    "nightshade-like", "blurguard", "antipure", "diffusionguard",
+}  # fmt: skip
 ON_ALL = {"advdm", "ldu"}  # a method of pixels and one of a trajectory
 LONG = {"dia", "photoguard-diffusion", "ldu-paper"}  # sample a picture for each step: on flux alone
 
 
 def is_slow(name: str, family: str) -> bool:
-    return name not in ON_ALL and family not in ({"flux"} if name in LONG else ONE_OF_A_KIND)
+    if name in ON_ALL:
+        return False
+    return family not in ({"flux"} if name in LONG else {"sd1"} if name in JOINED else {"sd1", "flux", "ddpm"})
 
 
 CASES = [

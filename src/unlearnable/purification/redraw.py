@@ -14,7 +14,7 @@ from unlearnable.rng import image_keys
 
 @dataclass(frozen=True)
 class Redraw:
-    """img2img by another model: noise up to `strength` of the schedule, then its deterministic sampler, no prompt.
+    """img2img by another model: noise up to a time of the schedule, then its deterministic sampler, no prompt.
 
     SDEdit (Meng et al., arXiv 2108.01073) as a countermeasure. `by` names the model, which need not be the one that is
     attacked or defended; 0 changes nothing.
