@@ -24,6 +24,10 @@ FOCUSED = """(e => e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e
   (document.activeElement)"""
 
 
+FADED = """() => Promise.all(document.getAnimations()
+  .filter(a => a.effect.getComputedTiming().endTime !== Infinity).map(a => a.finished.catch(() => null)))"""
+
+
 def sound(tab):
     """Nobody is left out of what a tab shows: names, contrast, order and width."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python").Axe()
@@ -31,7 +35,8 @@ def sound(tab):
         tab.emulate_media(color_scheme=scheme)
         if tab.url.startswith("http"):  # gradio chooses when it is loaded
             tab.evaluate("dark => document.body.classList.toggle('dark', dark)", scheme == "dark")
-        tab.wait_for_timeout(400)  # until colours have faded over
+        tab.wait_for_timeout(400)
+        tab.evaluate(FADED)
         broken = axe.run(tab, options=RULES).response["violations"]
         assert not broken, "\n".join(
             f"{scheme}: {rule['id']}: {node['html'][:200]} {node['failureSummary']}"
