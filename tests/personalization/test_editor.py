@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import tiny
 from unlearnable import cli
-from unlearnable.errors import UsageError
+from unlearnable.errors import SetupError, UsageError
 from unlearnable.evaluation.editing import ANOTHER, judged
 from unlearnable.jobs.edit import edit
 from unlearnable.metrics import fidelity
@@ -19,6 +19,7 @@ from unlearnable.metrics.features import features
 from unlearnable.models.adapters import adapt
 from unlearnable.personalization.editor import Editor
 from unlearnable.rng import generator
+from unlearnable.storage.locks import alone
 
 PROMPT = "a red disc"
 
@@ -140,3 +141,14 @@ def test_the_command_says_what_is_wrong_in_one_sentence(tmp_path):
     said = CliRunner().invoke(cli.app, ["edit", str(place), str(place), "-o", str(tmp_path / "o"), "--prompt", " "])
     assert isinstance(said.exception, UsageError) and "the prompt is empty" in str(said.exception)
     assert not (tmp_path / "o").exists()
+
+
+def test_a_folder_in_use_is_refused_before_a_model_is_loaded(tmp_path):
+    for name in ("clean", "protected"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (32, 32), (90, 120, 30)).save(tmp_path / name / "a.png")
+    places = tmp_path / "clean", tmp_path / "protected", tmp_path / "out"
+    with alone(tmp_path / "out"), pytest.raises(UsageError, match="out"):
+        edit(*places, prompt="a dog", model="no/such-model", offline=True)
+    with pytest.raises(SetupError, match="no/such-model"):
+        edit(*places, prompt="a dog", model="no/such-model", offline=True)

@@ -61,43 +61,45 @@ def edit(
     from unlearnable.personalization.editor import Editor
     from unlearnable.purification.chain import parse
 
-    chosen, chain, out, problems = editor or Editor(), parse(purify), path(out, "output folder"), list[str]()
+    chosen, chain, problems = editor or Editor(), parse(purify), list[str]()
     if not prompt.strip():
         raise UsageError("the prompt is empty: say what the edit should show")
     pairs = list(checked(pair(path(clean), path(protected), recursive), problems))
     if not pairs:
         raise UsageError(problems[0] if problems else f"no picture of {shown(clean)} has a twin in {shown(protected)}")
     painted = files.read(path(mask)) if mask is not None else None
-    if isinstance(model, str):
-        model = load_model(model, **options)
-    chosen.check(model)
-    kinds: dict[str, list[Tensor]] = {"clean": [], PROTECTED: [], CONTROL: []}
-    for each in pairs:
-        before, after = files.read(each.clean), files.read(each.protected)
-        noise = files.Picture(control(before.pixels, after.pixels, model.size, seed, each.content))
-        for images, picture in zip(kinds.values(), (before, after, noise)):
-            images.append(small(picture, model.size))
-    x = {kind: torch.stack(images) for kind, images in kinds.items()}
-    ready = chain.with_model(model)
-    others = {kind: ready(x[kind], seed=seed) for kind in (PROTECTED, CONTROL)}
-    where = None
-    if painted is not None:
-        where = (small(painted, model.size).mean(0, keepdim=True) > 0.5).float().expand(len(pairs), 1, -1, -1)
-    names, asked = [each.content for each in pairs], model
+    out = path(out, "output folder")
+    with alone(out):  # before anything is computed
+        if isinstance(model, str):
+            model = load_model(model, **options)
+        chosen.check(model)
+        kinds: dict[str, list[Tensor]] = {"clean": [], PROTECTED: [], CONTROL: []}
+        for each in pairs:
+            before, after = files.read(each.clean), files.read(each.protected)
+            noise = files.Picture(control(before.pixels, after.pixels, model.size, seed, each.content))
+            for images, picture in zip(kinds.values(), (before, after, noise)):
+                images.append(small(picture, model.size))
+        x = {kind: torch.stack(images) for kind, images in kinds.items()}
+        ready = chain.with_model(model)
+        others = {kind: ready(x[kind], seed=seed) for kind in (PROTECTED, CONTROL)}
+        where = None
+        if painted is not None:
+            where = (small(painted, model.size).mean(0, keepdim=True) > 0.5).float().expand(len(pairs), 1, -1, -1)
+        names, asked = [each.content for each in pairs], model
 
-    def run(images: Tensor, number: int) -> Tensor:
-        return chosen(asked, images, prompt, seed=number, keys=names, mask=where)
+        def run(images: Tensor, number: int) -> Tensor:
+            return chosen(asked, images, prompt, seed=number, keys=names, mask=where)
 
-    result = judged(run, x["clean"], others, seed, network or features(device=str(model.device)))
-    report: dict[str, Any] = {
-        "prompt": prompt, "editor": asdict(chosen), "inpainting": where is not None, "purify": chain.name, "seed": seed,
-        "model": model.name, "pictures": [each.name for each in pairs], "problems": problems,
-        "distances": {
-            kind: {name: interval(estimate) for name, estimate in row.items()} for kind, row in result.distances.items()
-        },
-        "over_control": interval(result.over_control), "sentence": result.sentence,
-    }  # fmt: skip
-    with alone(out):
+        result = judged(run, x["clean"], others, seed, network or features(device=str(model.device)))
+        report: dict[str, Any] = {
+            "prompt": prompt, "editor": asdict(chosen), "inpainting": where is not None, "purify": chain.name,
+            "seed": seed, "model": model.name, "pictures": [each.name for each in pairs], "problems": problems,
+            "distances": {
+                kind: {name: interval(estimate) for name, estimate in row.items()}
+                for kind, row in result.distances.items()
+            },
+            "over_control": interval(result.over_control), "sentence": result.sentence,
+        }  # fmt: skip
         for kind, made in result.edits.items():
             for each, image in zip(pairs, made):
                 files.write(sheet.levels(image), out / kind.replace(" ", "-") / f"{each.name}.png")
