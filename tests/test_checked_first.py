@@ -26,6 +26,7 @@ def photos(tmp_path, monkeypatch):
 REFUSED = {
     "protect photos -o out --quality 0": "quality 0 is out of range",
     "protect photos -o out --quality 80": "has no meaning for PNG",
+    "protect photos -o out --method fastprotect --options patterns=none.safetensors": "none.safetensors is not there",
     "protect photos -o out --format png --quality 80": "has no meaning for PNG",
     "protect photos -o out --eps 0": "eps 0 allows no change",
     "protect photos -o out --eps nan": "eps nan allows no change",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import torch
@@ -13,8 +14,8 @@ from torch import Tensor
 from unlearnable import rng
 from unlearnable.errors import UsageError
 from unlearnable.models.base import Model
+from unlearnable.protection import patterns
 from unlearnable.protection.constraints import Constraint
-from unlearnable.protection.patterns import load
 from unlearnable.protection.smooth import chosen, smoothed
 from unlearnable.protection.visibility import Limits
 
@@ -116,6 +117,8 @@ class Pixels:
     def __post_init__(self) -> None:
         if self.start not in STARTS:
             raise UsageError(f"unknown start {self.start!r}: use one of {', '.join(STARTS)}")
+        if self.patterns:
+            patterns.check(Path(self.patterns))
 
     def check(self, constraint: Constraint) -> None:
         """Every budget will do."""
@@ -164,7 +167,7 @@ class PixelPerturbation:
         if settings.start == "grey":
             return x.mean(1, keepdim=True) - x
         if settings.start == "patterns":
-            return scene.direction(load(settings.patterns).of(x)) * (scene.constraint.radius / 255)
+            return scene.direction(patterns.load(settings.patterns).of(x)) * (scene.constraint.radius / 255)
         noise = 2 * rng.uniform(scene.keys, x.shape[1:], "start", scene.seed, device=x.device) - 1
         noise = tied(noise, scene.grey)
         return scene.constraint.start(noise) if settings.start == "sign" else noise * (scene.constraint.radius / 255)

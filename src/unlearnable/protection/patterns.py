@@ -62,12 +62,17 @@ class Patterns:
 def load(file: str = "") -> Patterns:
     """The patterns of a file, or those that ship; UsageError where it holds none."""
     path = Path(file) if file else SHIPPED
-    if not path.is_file():
-        raise UsageError(f"{shown(path)} is not there: make patterns by `{COMMAND}`")
+    check(path)
     tensors, facts = checkpoint.read(path)
     if facts.get("kind") != KIND:
         raise UsageError(f"{shown(path)} holds no patterns: make them by `{COMMAND}`")
     return Patterns(**{name: value.float() for name, value in tensors.items()})
+
+
+def check(path: Path) -> None:
+    """Raise UsageError where there is no file of patterns."""
+    if not path.is_file():
+        raise UsageError(f"{shown(path)} is not there: make patterns by `{COMMAND}`")
 
 
 def thumbnails(x: Tensor) -> Tensor:

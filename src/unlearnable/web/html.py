@@ -48,6 +48,7 @@ def address(path: Path) -> str:
 def slider(name: str, before: Path, after: Path, height: int, width: int) -> str:
     """The slider of `protect --compare`: a picture and its twin on one place, and a line that keys move, too."""
     template = environment().get_template("slide.html.j2").module
+    # a template's macros are attributes of its module, which its type does not know
     slide = {"name": name, "before": Markup(address(before)), "after": Markup(address(after))}
     return str(template.slider({**slide, "height": height, "width": width}))  # type: ignore[attr-defined]
 
