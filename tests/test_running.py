@@ -36,7 +36,7 @@ def save(path, seed, side=64):
 
 
 # They train, search for times, or draw whole edits for long before or in the first step.
-COSTLY = {"ldu-paper", "fsmg", "simac", "photoguard-diffusion"}
+COSTLY = {"ldu-paper", "fsmg", "simac", "photoguard-diffusion", "dia"}
 
 
 ALL = [pytest.param(m, marks=pytest.mark.slow if m in COSTLY else ()) for m in sorted(registry.METHODS)]
@@ -50,7 +50,7 @@ def test_a_picture_alone_and_in_company_gives_the_same_file(method, tmp_path):
         save(tmp_path / "in" / name, 40 + i, 32)
     model = None if method == "ldu-fast" else fitted("sd1")  # its network fits the embedded model alone
     rounds = "rounds=2" if strengths.protection(method).rounds > 1 else ""
-    recipe = Recipe(method=method, prompt=PROMPT, steps=4, options=rounds)
+    recipe = Recipe(method=method, prompt=PROMPT, steps=2, options=rounds)
     list(batch.protect(tmp_path / "in", tmp_path / "all", recipe, model=model))
     list(batch.protect(tmp_path / "in" / "b.png", tmp_path / "one", recipe, model=model))
     assert (tmp_path / "all" / "b.png").read_bytes() == (tmp_path / "one" / "b.png").read_bytes()

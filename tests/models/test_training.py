@@ -130,7 +130,9 @@ def test_a_rate_of_zero_is_a_rate():
     assert trainer(built("sd1"), FineTune(1))[0].optimiser.param_groups[0]["lr"] == built("sd1").fine_tune_lr
 
 
-@every_family
+@pytest.mark.parametrize(
+    "family", [pytest.param(f, marks=() if f in ("sd1", "flux") else pytest.mark.slow) for f in tiny.FAMILIES]
+)
 def test_fine_tuning_lowers_the_loss_on_its_pictures(family):
     model, data = built(family), tiny.pictures(4)
     before = tiny.loss_of(model, data)

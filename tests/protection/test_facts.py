@@ -12,7 +12,11 @@ from passes import passes
 from unlearnable import cli, registry
 from unlearnable.protection import strengths
 
-LONG = {"fsmg", "metacloak", "simac", "ldu-paper", "photoguard-diffusion"}  # train, search or sample for long
+# They train, search or sample for long; `udp` stands for them by default.
+LONG = {
+    "fsmg", "metacloak", "simac", "ldu-paper", "photoguard-diffusion", "dia", "ldu", "ace", "hf-adb", "aspl",
+    "disdiff", "styleguard", "anti-diffusion", "eudp",
+}  # fmt: skip
 KNOWN = [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in registry.METHODS]
 
 
