@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 
 import torch
 from diffusers.training_utils import EMAModel
@@ -80,7 +81,7 @@ class Loop:
             seen += len(batch[0])
             recent.append(self._step(tuple(part.to(self.device) for part in batch)))
             if time.monotonic() - last_said > 15:
-                means = {name: round(sum(row[name] for row in recent) / len(recent), 4) for name in recent[0]}
+                means = mean_figures(recent)
                 last_said, recent = time.monotonic(), []
                 print(self.clock.line(seen), means, flush=True)
                 self._note(means)
@@ -128,6 +129,12 @@ class Loop:
 
     def _averages(self) -> dict[str, list[torch.Tensor]]:
         return {"shadow": self.ema.shadow_params}
+
+
+def mean_figures(rows: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each figure over the steps that have it."""
+    names = {name: None for row in rows for name in row}
+    return {name: round(mean(row[name] for row in rows if name in row), 4) for name in names}
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

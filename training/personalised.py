@@ -59,7 +59,7 @@ def others(names: list[str], name: str, seed: int) -> list[str]:
 
 def learn(model: Model, photos: Tensor, prompt: str, seed: int) -> tuple[dict, Tensor, Tensor]:
     """Losses before and after learning every second photograph; pictures drawn after and before."""
-    attacker = registry.thing("dreambooth", "attacker").PRESETS["embedded"]
+    attacker = registry.load("dreambooth", "attacker").PRESETS["embedded"]
     attacker = replace(attacker, steps=min(attacker.steps, MOST_STEPS))
     train, held = photos[0::2], photos[1::2]
     bare = prompt.replace("sks ", "")
@@ -121,7 +121,7 @@ def subjects(where: Path) -> tuple[list[str], list[str]]:
 def subject_figures(folder: Path, where: Path, seed: int, device: str, drawn: Path, sheets: Path | None) -> dict:
     """A row for each subject and style, and how many were learned; what was drawn is kept in the folder `drawn`."""
     model, network = load_model(str(folder), device=device), FeatureNetwork.from_folder(folder / "features")
-    preset = registry.thing("dreambooth", "attacker").PRESETS["embedded"]
+    preset = registry.load("dreambooth", "attacker").PRESETS["embedded"]
     key = hashlib.sha256(f"{model.fingerprint()} {preset} {seed}".encode()).hexdigest()
     objects, styles = subjects(where)
     sets = {n: photographs(where / (n if "/" in n else f"objects/{n}"), model.size) for n in [*objects, *styles]}

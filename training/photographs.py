@@ -104,12 +104,14 @@ def coloured(images: Tensor, rng: torch.Generator) -> Tensor:
     return (images * gain + shift * (1 - grey)).clamp(0, 1)
 
 
-def batch(pictures: Photographs, size: int, count: int, rng: torch.Generator) -> Tensor:
+def batch(pictures: Photographs, size: int, count: int, rng: torch.Generator, corrupt: bool = True) -> Tensor:
     """`count` squares of `size` px in [0, 1], some of them corrupted as files are."""
     squares = torch.stack([pictures.crop(size, rng) for _ in range(count)])
     images = coloured(squares.float() / 255, rng)
-    changed = [corrupted((x * 255).round().to(torch.uint8), rng) for x in images]
-    return (torch.stack(changed).float() / 255).contiguous(memory_format=torch.channels_last)
+    if corrupt:
+        changed = [corrupted((x * 255).round().to(torch.uint8), rng) for x in images]
+        images = torch.stack(changed).float() / 255
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def large_size(rng: torch.Generator) -> int:

@@ -80,7 +80,7 @@ def trials(models: dict[str, Model], name: str, x: Tensor, rows: dict[str, Any],
         if condition not in pictures:
             pictures = {condition: protected(models["own"], condition, x, prompt.replace("sks ", ""))}
         for attack in ATTACKERS:
-            attacker = registry.thing(attack, "attacker").PRESETS["embedded"]
+            attacker = registry.load(attack, "attacker").PRESETS["embedded"]
             attacker = replace(attacker, steps=min(attacker.steps, steps))
             for vae, model in models.items():
                 key = f"{name}, {condition}, {attack}, {vae}"

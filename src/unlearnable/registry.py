@@ -108,7 +108,7 @@ def names(kind: str = "method") -> list[str]:
     return [*KINDS[kind], *sorted(set(third_parties(kind)) - set(KINDS[kind]))]
 
 
-def place(name: str, kind: str = "method") -> str:
+def address(name: str, kind: str = "method") -> str:
     """Where a thing lives: ``module`` or ``module:attribute``."""
     addresses = third_parties(kind) | KINDS[kind]
     if name not in addresses:
@@ -116,9 +116,9 @@ def place(name: str, kind: str = "method") -> str:
     return addresses[name]
 
 
-def thing(name: str, kind: str) -> Any:
+def load(name: str, kind: str) -> Any:
     """The module or attribute itself, imported."""
-    where = place(name, kind)
+    where = address(name, kind)
     module, _, attribute = where.partition(":")
     if module.startswith("unlearnable."):
         loaded: Any = importlib.import_module(module)
@@ -138,23 +138,23 @@ def thing(name: str, kind: str) -> Any:
 
 def part(name: str, kind: str, attribute: str, what: str) -> Any:
     """`attribute` of a thing's module, or the thing itself where its entry point names that attribute."""
-    loaded = thing(name, kind)
+    loaded = load(name, kind)
     loaded = getattr(loaded, attribute, loaded)
     if isinstance(loaded, ModuleType):
-        raise UsageError(f"{kind} {name!r} ({place(name, kind)}) has no {attribute}: it should be {what}")
+        raise UsageError(f"{kind} {name!r} ({address(name, kind)}) has no {attribute}: it should be {what}")
     return loaded
 
 
 def entry(name: str, kind: str = "method") -> Entry:
     """A thing's description, read from its source so that listing needs no torch."""
-    module, _, attribute = place(name, kind).partition(":")
+    module, _, attribute = address(name, kind).partition(":")
     if module.startswith("unlearnable."):
         tree = ast.parse(Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text())
         named = (node for node in tree.body if isinstance(node, DOCUMENTED) and node.name == attribute)
         text = ast.get_docstring(next(named) if attribute else tree) or ""
     else:
         try:
-            text = _description(thing(name, kind), module)
+            text = _description(load(name, kind), module)
         except UsageError as error:
             text = f"cannot be loaded\n\n{error}"
     return Entry(name, text.strip().split("\n")[0].rstrip("."), text.strip())

@@ -77,7 +77,7 @@ def test_a_row_is_what_an_attacker_by_hand_finds(whole, folder):
 
     clean, other = torch.cat([sized(0), sized(1)]), torch.cat([sized(2), sized(3)])
     seen = torch.from_numpy(pixels([whole.path.parent / p for p in row["protected"]])).permute(0, 3, 1, 2).float() / 255
-    attacker = registry.thing("scratch", "attacker").Scratch(steps=3, batch=2, lr=5e-4, ema=0.995)
+    attacker = registry.load("scratch", "attacker").Scratch(steps=3, batch=2, lr=5e-4, ema=0.995)
     learned = attacker.fit(model, seen, "a photo of sks ball", seed=0, keys=image_keys(clean)).model
     assert np.allclose(held_out_loss(learned, other, "", 2), row["held_out"], rtol=1e-5)
     assert np.allclose(held_out_loss(learned, clean, "", 2), row["own"], rtol=1e-5)

@@ -34,7 +34,7 @@ def test_it_is_the_regression_of_the_statistics(tmp_path, monkeypatch):
     machine = SVR(gamma=0.05, C=500, epsilon=0.5).fit(scaler.transform(rows), scores)
     files(tmp_path, machine, (scaler.data_min_.tolist(), scaler.data_max_.tolist()))
     monkeypatch.setenv(brisque.FOLDER, str(tmp_path))
-    found = registry.thing("brisque", "metric")(x)
+    found = registry.load("brisque", "metric")(x)
     assert found.tolist() == pytest.approx(machine.predict(scaler.transform(rows)).tolist(), rel=1e-6)
     assert found.std() > 5
 

@@ -222,7 +222,7 @@ def test_progress_counts_files(twins):
 def test_pictures_are_not_kept(twins, monkeypatch):
     made = []
     monkeypatch.setattr(run.Run, "compare", lambda self, name, a, b: made.extend([a, b]))
-    kept = run.Run({"linf": folders.registry.thing("linf", "metric")}, {})
+    kept = run.Run({"linf": folders.registry.load("linf", "metric")}, {})
     kept.read(pair(*twins), lambda done, total: None)
     assert len(made) == 2 * COUNT and not kept.rows
 

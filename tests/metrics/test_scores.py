@@ -59,7 +59,7 @@ def test_score_by_name_wraps_rows_and_single_values():
 def test_every_metric_states_source_or_formula_direction_and_needs():
     assert len(registry.names("metric")) >= 20
     for name in registry.names("metric"):
-        known, entry = facts(registry.thing(name, "metric")), registry.entry(name, "metric")
+        known, entry = facts(registry.load(name, "metric")), registry.entry(name, "metric")
         assert "Unit:" in entry.text and "Needs:" in entry.text, name
         stated = entry.text.partition("Better")[2].partition(":")[2].split()[0].strip(".,;(")
         assert stated == ("higher" if known.higher_is_better else "lower"), name

@@ -107,7 +107,7 @@ def test_presets_follow_the_size_of_the_model(monkeypatch):
         with pytest.raises(UsageError, match=r"unknown law of times|are no shares: give one or more"):
             presets.adjusted(chosen, wrong)
     for name in registry.names("attacker"):
-        assert {"paper", "embedded"} <= registry.thing(name, "attacker").PRESETS.keys()
+        assert {"paper", "embedded"} <= registry.load(name, "attacker").PRESETS.keys()
         assert registry.entry(name, "attacker").summary
 
 

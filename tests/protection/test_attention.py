@@ -9,7 +9,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from tiny import PROMPT, fitted, pictures
 from unlearnable.errors import UsageError
 from unlearnable.models.finetune.training import denoising_loss
-from unlearnable.models.watch import text_projections, word_places
+from unlearnable.models.watch import text_projections, token_positions
 from unlearnable.protection import strengths
 from unlearnable.protection.attention import LessAttention
 from unlearnable.protection.objectives import Batch
@@ -59,9 +59,9 @@ def test_the_attention_term_against_the_stock_processors_scores(family, word, su
 
 def test_where_a_word_is():
     model = fitted("sd1")
-    places = word_places(model, "a sks on sks", "sks")
+    places = token_positions(model, "a sks on sks", "sks")
     assert places == [2, 3, 4], "behind the start and the a: three letters, the first time"
-    assert word_places(model, "a cat", "sks") == [1, 2, 3, 4] and word_places(model, "", "sks") == [1]
+    assert token_positions(model, "a cat", "sks") == [1, 2, 3, 4] and token_positions(model, "", "sks") == [1]
 
 
 def test_less_noise_longer_steps():

@@ -52,7 +52,7 @@ class Settings:
             if not values or len(set(values)) < len(values):
                 raise UsageError(f"{name} {', '.join(map(str, values)) or 'is empty'}: give one or more, each once")
         for attack in self.attacks:
-            registry.place(attack, "attacker")
+            registry.address(attack, "attacker")
         for name, least in (("steps", 1), ("generated", 1), ("sampling", 1), ("draws", 1)):
             value = getattr(self, name)
             if value is not None and value < least:

@@ -227,7 +227,7 @@ def trained(settings: Any) -> list[str]:
 @cache
 def theirs(name: str, kind: str) -> list[str]:
     """Module and digest of a third party's plug-in, whose result no code of ours decides; [] for our own."""
-    module = registry.place(name, kind).partition(":")[0]
+    module = registry.address(name, kind).partition(":")[0]
     spec = None if module.startswith("unlearnable.") else importlib.util.find_spec(module)
     return [module, digest(Path(spec.origin))] if spec and spec.origin else []
 

@@ -99,7 +99,7 @@ class Study:
         for control in {CLEAN, UNTOUCHED} & set(self.methods):
             raise UsageError(f"{control!r} is no method: it is in every benchmark, leave it out")
         for attack in self.attackers:
-            registry.place(attack.name, "attacker")
+            registry.address(attack.name, "attacker")
         for method in self.methods:
             for budget in self.budgets:
                 self.recipe(method, budget, SAME, "").protection()  # raises UsageError for what does not fit

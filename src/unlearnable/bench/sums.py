@@ -26,7 +26,7 @@ from unlearnable.personalization.learned import LEAST
 Row = Mapping[str, Any]
 Pair = tuple[Tensor, Tensor]  # what is left of a gain, and the gain
 Reduction = Callable[[Tensor, Tensor], Pair]  # of both over the countermeasures of each subject
-Place = tuple[str, str, str, int]  # subject, attack, purify, seed
+CellKey = tuple[str, str, str, int]  # subject, attack, purify, seed
 
 # Losses on photographs that no attacker saw, or on the clean originals of those that it was trained on.
 HELD_OUT, OWN = "held_out", "own"
@@ -54,18 +54,18 @@ class Baseline:
     judged: str
     subjects: tuple[str, ...]
     purifies: tuple[str, ...]
-    gains: Mapping[Place, tuple[float, float]]
+    gains: Mapping[CellKey, tuple[float, float]]
     unlearned: tuple[Unlearned, ...]
 
     def among(self, rows: Iterable[Row]) -> Baseline:
         """The baseline restricted to the cells that these rows hold."""
-        tried = {place(r) for r in rows}
+        tried = {cell_key(r) for r in rows}
         gains = {where: gain for where, gain in self.gains.items() if where in tried}
         left = {purify for _, _, purify, _ in tried}
         return replace(self, gains=gains, purifies=tuple(name for name in self.purifies if name in left))
 
 
-def place(row: Row) -> Place:
+def cell_key(row: Row) -> CellKey:
     return row["subject"], row["attack"], row["purify"], row["seed"]
 
 
@@ -82,9 +82,9 @@ def baseline(rows: Iterable[Row], model: str, prompt: str, judged: str, attack: 
             continue
         after, before = (total(x, judged) or 0.0 for x in (row, max(starts, key=lambda u: u["seed"] == row["seed"])))
         if before <= 0 or (before - after) / before < LEAST:
-            unlearned.append(Unlearned(*place(row), (before - after) / before if before else 0.0))
+            unlearned.append(Unlearned(*cell_key(row), (before - after) / before if before else 0.0))
         else:
-            gains[place(row)] = (after, before - after)
+            gains[cell_key(row)] = (after, before - after)
     return Baseline(
         judged, tuple(dict.fromkeys(row["subject"] for row in purified)), tuple(purifies), gains, tuple(unlearned)
     )
@@ -103,7 +103,7 @@ def pairs(rows: Sequence[Row], baseline: Baseline) -> Pair:
     """
     excess: dict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)
     for row in rows:
-        loss, where = total(row, baseline.judged), place(row)
+        loss, where = total(row, baseline.judged), cell_key(row)
         if loss is not None and where in baseline.gains:
             excess[row["subject"], row["purify"]][row["attack"], row["seed"]] = loss - baseline.gains[where][0]
     expected: dict[tuple[str, str], dict[tuple[str, int], float]] = defaultdict(dict)

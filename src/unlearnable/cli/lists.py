@@ -67,7 +67,7 @@ def broken(kind: str) -> list[str]:
     from unlearnable.protection.strengths import protection
 
     loaders: dict[str, Callable[[str], Any]] = {"method": protection, "attacker": presets}
-    load = loaders.get(kind, partial(registry.thing, kind=kind))
+    load = loaders.get(kind, partial(registry.load, kind=kind))
     sentences = [
         f"{kind} {name!r} of {where} is left out: that name is one of ours"
         for name, where in sorted(registry.third_parties(kind).items())

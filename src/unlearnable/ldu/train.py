@@ -148,7 +148,7 @@ def carry_on(
     except torch.OutOfMemoryError as error:
         raise SetupError("the training does not fit into memory: use a smaller --batch or a smaller model") from error
     except KeyboardInterrupt:
-        if trainer.whole and write:
+        if trainer.between_steps and write:
             store.save(trainer)
         raise
     trainer.settle()

@@ -98,7 +98,7 @@ def score(name: str, *inputs: Any, seed: int = 0) -> Score:
     Functions of two sets that give one number get their interval from `half_samples`. Raises UsageError for unknown
     names and for inputs that the metric is not defined for.
     """
-    function: Any = registry.thing(name, "metric")
+    function: Any = registry.load(name, "metric")
     result, details = function(*inputs), facts(function)
     if isinstance(result, Score):
         return result

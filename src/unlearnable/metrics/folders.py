@@ -79,7 +79,7 @@ def _functions(metrics: str | Sequence[str]) -> dict[str, Any]:
         from unlearnable.metrics.fidelity import perceptual
 
         metrics = [perceptual() if name == PERCEPTUAL else name for name in metrics]
-    functions = {name: registry.thing(name, "metric") for name in metrics}
+    functions = {name: registry.load(name, "metric") for name in metrics}
     for name, function in functions.items():
         if facts(function).takes == ATTACK:
             raise UsageError(f"metric {name!r} needs an attacker's models, not only pictures: use `unlearnable audit`")

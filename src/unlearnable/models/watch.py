@@ -75,7 +75,7 @@ def attended(model: Model) -> Iterator[list[Tensor]]:
         maps.append((one @ other.transpose(-1, -2) * layer.scale).softmax(-1))
 
 
-def word_places(model: Model, prompt: str, word: str) -> list[int]:
+def token_positions(model: Model, prompt: str, word: str) -> list[int]:
     """Where the tokens of a word are in a prompt's text; all words' where it is not in it."""
     tokenizer = model.pipe.tokenizer
     ids = tokenizer(prompt, max_length=tokenizer.model_max_length, truncation=True).input_ids

@@ -175,7 +175,7 @@ class Personalizer(abc.ABC):
             remedy = "use a smaller batch, a smaller model, or lora"
             raise SetupError(f"{self.name} with batches of {self.batch} does not fit into memory: {remedy}") from error
         except KeyboardInterrupt:
-            if store and trainer.whole:
+            if store and trainer.between_steps:
                 store.save(trainer)
             raise
         trainer.settle()

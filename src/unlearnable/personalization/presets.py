@@ -33,7 +33,7 @@ def presets(name: str) -> dict[str, Personalizer]:
         return {PAPER: available, "embedded": available}
     if not isinstance(available, dict) or not all(isinstance(each, Personalizer) for each in available.values()):
         raise UsageError(
-            f"attacker {name!r} ({registry.place(name, 'attacker')}) should be an attacker, or PRESETS of some"
+            f"attacker {name!r} ({registry.address(name, 'attacker')}) should be an attacker, or PRESETS of some"
         )
     return available
 

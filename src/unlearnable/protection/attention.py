@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unlearnable.models.base import Model
 from unlearnable.models.finetune.training import denoising_loss
-from unlearnable.models.watch import attended, word_places
+from unlearnable.models.watch import attended, token_positions
 from unlearnable.protection.objectives import Batch
 
 
@@ -27,7 +27,7 @@ class LessAttention:
     tokens: tuple[int, ...] = ()
 
     def for_prompt(self, model: Model, prompt: str) -> LessAttention:
-        return replace(self, tokens=tuple(word_places(model, prompt, self.word))) if self.word else self
+        return replace(self, tokens=tuple(token_positions(model, prompt, self.word))) if self.word else self
 
     def __call__(self, model: Model, x: Tensor, batch: Batch) -> Tensor:
         with attended(model) as maps:

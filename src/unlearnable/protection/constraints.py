@@ -9,14 +9,17 @@ which callers that project often compute once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from unlearnable.errors import UsageError
+from unlearnable.protection.strips import rows
 from unlearnable.protection.visibility import Limits, limits
 
 GRID = 255.0
@@ -154,16 +157,17 @@ class L2Constraint:
         mask, visible = masked(mask, delta), self.limits(x[None] / GRID)
         filled = self._filled(delta * mask, mask, visible)
 
-        def rounded(scale: float) -> Tensor:
-            return (x + (scale * filled).round()).clamp(0, GRID) - x
+        def rounded(scale: float, strip: slice = slice(None)) -> Tensor:
+            before = x[:, strip]
+            return (before + (scale * filled[:, strip]).round()).clamp(0, GRID) - before
 
         # Rounding changes the norm, so the largest scale that obeys is found on the rounded result itself. An ascent
         # that stopped inside the ball is scaled up to its boundary: the PSNR asked for is the PSNR of the file.
-        full = min(LARGEST_GAIN, 1.2 * self.rms / max(self._size(filled, mask), 1e-9))
+        full = min(LARGEST_GAIN, 1.2 * self.rms / max(self._size(part_of(filled), mask), 1e-9))
         low, high = 0.0, min(1.0, full) if visible else full
         for _ in range(24):
             scale = (low + high) / 2
-            low, high = (scale, high) if self._size(rounded(scale), mask) <= self.rms else (low, scale)
+            low, high = (scale, high) if self._size(partial(rounded, scale), mask) <= self.rms else (low, scale)
         return unseen(visible, rounded, low)
 
     def _filled(self, delta: Tensor, mask: Tensor, visible: Limits | None) -> Tensor:
@@ -173,23 +177,30 @@ class L2Constraint:
         gain = 1.0
         for _ in range(FILLING):
             filled = clipped(visible, gain * delta) * mask
-            missing = self.rms / max(self._size(filled, mask), 1e-9)
+            missing = self.rms / max(self._size(part_of(filled), mask), 1e-9)
             if missing < ENOUGH:
                 break
             gain = min(LARGEST_GAIN, gain * missing)
         return filled
 
     @staticmethod
-    def _size(change: Tensor, mask: Tensor) -> float:
-        return float(rms(change[None].double(), mask[None])) if change.any() else 0.0
+    def _size(change: Callable[[slice], Tensor], mask: Tensor) -> float:
+        """The root mean square over the samples that may change, of a change given by its rows."""
+        squares = (change(strip).square().sum(dtype=torch.float64) for strip in rows(*mask.shape[-2:]))
+        return math.sqrt(float(sum(squares)) / max(3 * float(mask.sum(dtype=torch.float64)), 1))
 
     def is_satisfied(self, change: Tensor, x: Tensor | None = None, mask: Tensor | float = 1.0) -> bool:
         visible = None if x is None else self.limits(x[None] / GRID)
-        within = self._size(change, masked(mask, change)) <= self.rms
+        within = self._size(part_of(change), masked(mask, change)) <= self.rms
         return within and (visible is None or visible.is_satisfied(change[None] / GRID, SLACK / GRID))
 
     def describe(self) -> str:
         return f"PSNR >= {psnr_of(self.rms):.2f} dB" if self.rms else "no change"
+
+
+def part_of(change: Tensor) -> Callable[[slice], Tensor]:
+    """The rows of a change ``[3 h w]``."""
+    return lambda strip: change[:, strip]
 
 
 def clipped(visible: Limits | None, delta: Tensor) -> Tensor:

@@ -171,7 +171,7 @@ class Game:
         try:
             trainer.run(data, self.view.condition, remaining, after=after)
         except KeyboardInterrupt:
-            if trainer.whole:
+            if trainer.between_steps:
                 self.store.save(trainer)
             raise
         self.store.save(trainer)  # before this turn's ascent writes over what an earlier state would need

@@ -144,7 +144,7 @@ def measure(before: files.Picture, after: files.Picture, mask: Tensor | float = 
     change (`mask` ``[1 h w]`` is 0), `psnr_inside` is the PSNR of the others.
     """
     change = after.pixels.astype(np.int16) - before.pixels.astype(np.int16)
-    rms = float(np.sqrt(np.square(change.astype(np.float64)).mean()))
+    rms = float(np.sqrt(np.square(change, dtype=np.int32).mean(dtype=np.float64)))
     result = {
         "linf": int(np.abs(change).max()),
         "rms": round(rms, 4),

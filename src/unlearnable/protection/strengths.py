@@ -24,7 +24,7 @@ def protection(name: str, strength: str = "standard") -> Protection:
     if not isinstance(settings, Protection):
         kind = type(settings).__name__
         raise UsageError(
-            f"method {name!r} ({registry.place(name)}) is of type {kind}: its entry point should name a Protection"
+            f"method {name!r} ({registry.address(name)}) is of type {kind}: its entry point should name a Protection"
         )
     if strength == PAPER:
         return settings

@@ -86,7 +86,7 @@ def parse(text: str, model: Model | None = None) -> Chain:
 def link(text: str) -> tuple[str, Purifier]:
     """One purifier by its text, e.g. "tv:0.1:steps=50"."""
     name, *arguments = text.split(":")
-    build = registry.thing(name, "purifier")
+    build = registry.load(name, "purifier")
     defaults = {f.name: f.default for f in fields(build) if not f.kw_only}
     if len(arguments) > len(defaults):
         accepted = f"it has {len(defaults)} ({', '.join(defaults)})" if defaults else "it has none"

@@ -45,7 +45,7 @@ def table(results: Sequence[Result]) -> str:
     rows = [
         [Path(str(r.output)).name, words.seen(r.measured), words.figures(r.measured), "; ".join(r.notes)] for r in done
     ]
-    failed = [running.told(result) for result in results if result.status == "failed"]
+    failed = [running.sentence(result) for result in results if result.status == "failed"]
     head = ["Picture", "Can you see it?", "Measured", "Notes"]
     links = {row[0]: Path(str(result.output)) for row, result in zip(rows, done)}
     made = html.table(head, rows, f"{words.count(len(done))} done; a name is a download", links) if done else ""

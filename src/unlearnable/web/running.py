@@ -99,7 +99,7 @@ def both(session: Session) -> None:
         raise UsageError("There are no protected pictures yet: protect the originals, or add their protected twins.")
 
 
-def told(result: Result) -> str:
+def sentence(result: Result) -> str:
     """A failure's sentence with the picture's name in place of this machine's folders."""
     source = Path(str(result.source))
     return result.message.replace(str(source), source.name).replace(f"{source.parent}/", "")

@@ -101,7 +101,7 @@ class Trainer:
         """
         self.model, self.settings, self.seed, self.done = model, settings, seed, 0
         self.losses: list[float] = []
-        self.whole = True
+        self.between_steps = True
         groups = [{"params": denoiser_parameters(model, settings.rank, seed)}] if groups is None else groups
         lr = model.fine_tune_lr if settings.lr is None else settings.lr
         self.parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
@@ -176,13 +176,13 @@ class Trainer:
         if self.settings.cool:  # from the step's number, so that checkpoints need no scheduler state
             for group, rate in zip(self.optimiser.param_groups, self.rates):
                 group["lr"] = rate * max(0.0, 1 - self.done / self.settings.steps)
-        self.whole = False
+        self.between_steps = False
         self.optimiser.step()
         if self.average:
             self.average.step(self.parameters)
         self.losses.append(loss.item())
         self.done += 1
-        self.whole = True
+        self.between_steps = True
 
     def extra(self) -> dict[str, Tensor]:
         """Further tensors that a checkpoint saves, and restores in place."""
