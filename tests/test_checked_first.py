@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from unlearnable import cli
 from unlearnable.cli import root
-from unlearnable.errors import SetupError, UsageError
+from unlearnable.errors import SetupError, UsageError, WriteError
 
 
 @pytest.fixture
@@ -52,6 +52,11 @@ REFUSED = {
     "personalize photos -o out --steps 0": "steps 0 is too small",
     "personalize photos -o out --revision main": "has no meaning for the embedded model",
     "purify photos -o out --how jpg:75": "did you mean 'jpeg'",
+    "train-fastprotect photos -o out.bin": "name a file that ends with .safetensors",
+    "train-fastprotect photos -o small.png/out.safetensors": "a file or folder of that name is in the way",
+    "train-remover photos protected -o small.png/out.safetensors": "a file or folder of that name is in the way",
+    "train-remover photos protected -o photos": "name a file that ends with .safetensors",
+    "train-shortcut photos -o small.png/out.safetensors": "a file or folder of that name is in the way",
     "measure photos protected --metrics nope": "unknown metric 'nope'",
 }
 
@@ -61,7 +66,7 @@ def test_refused_before_a_model_is_loaded_or_anything_written(line, photos):
     words = line.split()
     for dry in ([], ["--dry-run"]) if words[0] in ("protect", "audit") else ([],):
         found = CliRunner().invoke(cli.app, [*words, *dry])
-        assert isinstance(found.exception, UsageError | SetupError), (dry, found.output, found.exception)
+        assert isinstance(found.exception, UsageError | SetupError | WriteError), (dry, found.output, found.exception)
         assert REFUSED[line] in str(found.exception)
         assert not (photos / "out").exists()
 

@@ -35,9 +35,10 @@ def train_fastprotect(
     """Train the patterns of the method fastprotect on many pictures, so that it needs no model at use."""
     from unlearnable.images.tensors import pictures
     from unlearnable.models.encoders.load import load
+    from unlearnable.models.finetune.checkpoint import output
     from unlearnable.protection import patterns
 
-    started = time.monotonic()
+    started, out = time.monotonic(), output(out)
     images, failed = pictures(paths, recursive)
     encoders = load(against, offline=offline)
     with learning() as tell:

@@ -35,9 +35,11 @@ def train_remover(
     from unlearnable.images import files
     from unlearnable.images.tensors import tensor
     from unlearnable.metrics.pairing import pair
+    from unlearnable.models.finetune.checkpoint import output
     from unlearnable.purification import remover
 
-    started, twins = time.monotonic(), pair(clean, protected, recursive)
+    started, out = time.monotonic(), output(out)
+    twins = pair(clean, protected, recursive)
     pairs = [
         (tensor(files.read(original).pixels) / 255, tensor(files.read(twin).pixels) / 255)
         for original, twin in twins.pairs.values()

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from unlearnable.errors import SetupError, UsageError, shown
+from unlearnable.errors import SetupError, UsageError
 from unlearnable.ldu.amortise import RhoTrainer, attackers
 from unlearnable.ldu.config import RhoConfig, ShortcutConfig
 from unlearnable.ldu.method import TrajectoryShift
@@ -23,7 +23,7 @@ from unlearnable.ldu.shortcut import Shortcut, fingerprint
 from unlearnable.ldu.teach import ShortcutTrainer
 from unlearnable.ldu.trajectory import Course
 from unlearnable.models.base import Condition, Model
-from unlearnable.models.finetune.checkpoint import Checkpoint
+from unlearnable.models.finetune.checkpoint import Checkpoint, output
 from unlearnable.models.finetune.texts import texts
 from unlearnable.models.finetune.training import Trainer
 from unlearnable.models.load import EMBEDDED, load_model
@@ -57,7 +57,7 @@ def train_shortcut(
     steps, how far samples end from those of 64 DDIM steps, for plain DDIM and for the shortcut (spread of latents = 1).
     Raises UsageError, SetupError, PictureError where no picture can be read.
     """
-    out, settings, started = file(out), settings or ShortcutConfig(), time.monotonic()
+    out, settings, started = output(out), settings or ShortcutConfig(), time.monotonic()
     model = load_model(model, **options) if isinstance(model, str) else model
     pictures = load(inputs, model.size, prompt, recursive)
     shortcut = Shortcut(model, settings.rank, seed)
@@ -96,7 +96,7 @@ def train_rho(
     of the same budget, and as rho protects them. Raises UsageError, SetupError, PictureError where no picture can be
     read.
     """
-    out, settings, started = file(out), settings or RhoConfig(), time.monotonic()
+    out, settings, started = output(out), settings or RhoConfig(), time.monotonic()
     crew = workers(settings.batch)
     if isinstance(model, str):
         model = load_model(model, **options | ({"device": crew.device} if crew.device else {}))
@@ -177,14 +177,6 @@ def effect(method: Protection, model: Model, pictures: Pictures, prompt: str, se
     noise = replace(protection("random", PAPER), constraint=method.constraint)
     cases = {"clean": x, "random": noise(model, x, seed=seed), "rho": method(model, x, prompt=prompt, seed=seed)}
     return {name: round(float(method.evaluate(model, y, prompt=prompt).mean()), 4) for name, y in cases.items()}
-
-
-def file(out: str | Path) -> Path:
-    """The file to be written; raises UsageError where that cannot be."""
-    out = Path(out)
-    if out.suffix != ".safetensors" or out.is_dir():
-        raise UsageError(f"cannot write to {shown(out)}: name a file that ends with .safetensors")
-    return out
 
 
 def beside(out: Path) -> Path:

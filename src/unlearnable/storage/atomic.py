@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,6 +63,18 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[Path]:
         if code is None:
             raise
         raise failure(OSError(code, os.strerror(code)), path) from error
+
+
+def check_writable(path: Path) -> None:
+    """Raise what `replacing` would raise for a file that is written at the end of a long run."""
+    if path.is_dir():
+        raise failure(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), path)
+    with suppress(_NeverMind), replacing(path):
+        raise _NeverMind
+
+
+class _NeverMind(BaseException):
+    """Leaves `replacing` without replacing anything."""
 
 
 def write_bytes(path: Path, data: bytes | memoryview, mode: int = 0o666) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unlearnable.errors import UsageError, shown
 from unlearnable.models.finetune.training import Trainer
-from unlearnable.storage.atomic import replacing
+from unlearnable.storage.atomic import check_writable, replacing
 
 EVERY = 30.0  # seconds between two writes
 SHARE = 0.05  # at most this share of the time goes into writing: a large model's state takes long
@@ -89,6 +89,15 @@ def restore(trainer: Trainer, saved: dict[str, Tensor]) -> None:
             trainer.average.shadow_params[int(number)].copy_(value)
             trainer.average.optimization_step = trainer.done
     trainer.optimiser.load_state_dict(optimiser_state)
+
+
+def output(path: str | Path) -> Path:
+    """The file of weights that a training run is to write; UsageError or WriteError where that cannot be."""
+    path = Path(path)
+    if path.suffix != ".safetensors" or path.is_dir():
+        raise UsageError(f"cannot write to {shown(path)}: name a file that ends with .safetensors")
+    check_writable(path)
+    return path
 
 
 def write(path: Path, saved: dict[str, Tensor], facts: dict[str, Any]) -> None:
