@@ -45,7 +45,8 @@ METRICS = {
         "fidelity": ("psnr", "ssim", "ms-ssim", "linf", "ciede2000", "changed", "features-distance", "lpips"),
         "subject": ("held-out-loss", "protection-rate", "similarity"),
         "distribution": ("fid", "kid", "precision", "recall", "density", "coverage"),
-        "quality": ("nss-distance", "clip-iqa"),
+        "quality": ("nss-distance",),
+        "clip": ("clip-iqa", "clip-t"),
         "brisque": ("brisque",),
         "face": ("fdfr", "ism"),
     }.items()

@@ -206,7 +206,7 @@ def test_metrics_of_single_pictures_name_the_clean_level(twins, monkeypatch):
         return pictures.flatten(1).mean(1)
 
     monkeypatch.setitem(unlearnable.registry.METRICS, "brightness", "not used")
-    monkeypatch.setattr(folders.registry, "thing", lambda name, kind: brightness)
+    monkeypatch.setattr(folders.registry, "load", lambda name, kind: brightness)
     report = unlearnable.measure(*twins, metrics=("brightness",))
     levels = [float(x.mean()) for x in images(twins[1])]
     assert report.scores["brightness"].values.tolist() == pytest.approx(levels)

@@ -8,23 +8,11 @@ import scipy.ndimage
 import scipy.stats
 import torch
 import torch.nn.functional as F
-import transformers
+from natural import natural
 from PIL import Image
 
-from tiny import clip_tokenizer
-from unlearnable.errors import SetupError, UsageError
+from unlearnable.errors import UsageError
 from unlearnable.metrics import quality
-
-
-def natural(seed, side=480):
-    """Something with the spectrum of photographs (1/f) and edges, ``[1 3 side side]`` in [0, 1]."""
-    rng = np.random.default_rng(seed)
-    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
-    layers = [np.fft.ifft2(np.fft.fft2(rng.normal(size=(side, side))) / (frequency + 1 / side)).real for _ in range(3)]
-    first, second, mask = (layer / layer.std() for layer in layers)
-    grey = np.where(mask > 0, first, second + 1)
-    grey = np.clip(0.5 + grey / 8, 0, 1)
-    return (torch.from_numpy(grey).float()[None, None].repeat(1, 3, 1, 1) * 255).round() / 255
 
 
 def jpeg(x, q):
@@ -104,38 +92,3 @@ def test_too_little_is_one_sentence(corpus):
         quality.nss_distance([], corpus)
     with pytest.raises(UsageError, match="but there are 0"):
         quality.nss_distance(corpus, [quality.patches(torch.full((1, 3, 960, 960), 0.5))])
-
-
-def test_clip_iqa_is_that_of_torchmetrics(tmp_path, monkeypatch):
-    from torchmetrics.functional.multimodal import clip_iqa as theirs
-
-    torch.manual_seed(0)
-    text = {"vocab_size": 514, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
-    text |= {"num_attention_heads": 2, "bos_token_id": 512, "eos_token_id": 513, "pad_token_id": 513}
-    image = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    image |= {"image_size": 32, "patch_size": 16}
-    config = transformers.CLIPConfig(text_config=text, vision_config=image, projection_dim=8)
-    model = transformers.CLIPModel(config).eval()
-    model.save_pretrained(tmp_path)
-    clip_tokenizer().save_pretrained(tmp_path)
-    images = torch.cat([natural(seed, 64) for seed in range(4)])
-    found = quality.clip_iqa(images, str(tmp_path))
-
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}, "do_rescale": False}
-    process = CLIPImageProcessorPil(**size)
-    seen = process([x.numpy() for x in images], return_tensors="pt", input_data_format="channels_first")
-    words = clip_tokenizer()(["Good photo.", "Bad photo."], padding=True, return_tensors="pt")
-    with torch.no_grad():
-        a = model.get_image_features(**seen).pooler_output
-        b = model.get_text_features(**words).pooler_output
-    unit = [part / part.norm(dim=-1, keepdim=True) for part in (a, b)]
-    expected = theirs._clip_iqa_compute(*unit, ["quality"])
-    torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.02)
-    assert 0 < found.min() < found.max() < 1 and found.std() > 0.01, found
-
-
-def test_clip_iqa_says_what_it_needs():
-    with pytest.raises(SetupError, match="clip-iqa needs openai/clip-vit-base-patch32"):
-        quality.clip_iqa(torch.zeros(1, 3, 32, 32))

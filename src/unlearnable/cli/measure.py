@@ -48,6 +48,7 @@ def measure(
     features: Annotated[
         str, typer.Option(help="embedded-features, clip, dinov2 or inception; name:source takes other weights.")
     ] = "embedded-features",
+    prompt: Annotated[str, typer.Option(help="The text that pictures are compared with, for clip-t.")] = "",
     recursive: flags.Recursive = False,
     seed: Annotated[int, typer.Option(help="Seed of the intervals.")] = 0,
     as_json: flags.Json = False,
@@ -62,7 +63,7 @@ def measure(
     from unlearnable.metrics import folders
 
     options: dict[str, Any] = {"features": features, "device": device, "recursive": recursive, "seed": seed}
-    options["offline"] = offline
+    options |= {"offline": offline, "prompt": prompt}
     cli_protect.tell_unaccepted([clean, protected], recursive, None, False)
     with cli_protect.bar("measuring") as tell:
         report = folders.measure(clean, protected, metrics, progress=tell, **options)

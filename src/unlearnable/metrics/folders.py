@@ -41,6 +41,7 @@ def measure(
     metrics: str | Sequence[str] = DEFAULT,
     *,
     features: str | Features = "embedded-features",
+    prompt: str = "",
     device: str = "auto",
     recursive: bool = False,
     seed: int = 0,
@@ -51,10 +52,10 @@ def measure(
 
     `metrics` are names of `registry.METRICS`, or ``perceptual``, in a list or joined by commas. Metrics of pairs
     compare pictures of one name; metrics of sets (fid, precision, similarity ...) compare all pictures of one folder
-    with all of the other, so names may differ. `features` is the network that they use. With `offline` no network is
-    touched to load one. `progress` is called with the number of files that are done and of all. Bad pictures and pairs
-    of different sizes are sentences in the report. Raises UsageError for unknown metrics, missing or empty folders, and
-    SetupError where a metric needs what this machine lacks.
+    with all of the other, so names may differ. `features` is the network that they use, `prompt` the text of clip-t.
+    With `offline` no network is touched to load one. `progress` is called with the number of files that are done and of
+    all. Bad pictures and pairs of different sizes are sentences in the report. Raises UsageError for unknown metrics,
+    missing or empty folders, and SetupError where a metric needs what this machine lacks.
     """
     clean, protected = path(clean, "clean folder"), path(protected, "protected folder")
     functions = _functions(metrics)
@@ -64,7 +65,7 @@ def measure(
             f"no picture of {shown(clean)} has its name in {shown(protected)}: compare a folder with its protected twin"
         )
     with going_offline(offline):
-        run = Run(functions, tools(functions, features, device))
+        run = Run(functions, tools(functions, features, device, prompt))
         run.read(folders, progress or (lambda done, total: None))
         scores = {name: run.score(name, function, seed) for name, function in functions.items()}
     alone = tuple(folders.only_clean), tuple(folders.only_protected)

@@ -1,4 +1,4 @@
-"""Quality without a reference: statistics of natural pictures, and what CLIP calls a good photo.
+"""Quality without a reference: statistics of natural pictures.
 
 BRISQUE and NIQE score with weights that their authors fitted to pictures we may not ship. Their features are defined
 without them (Mittal et al. 2012 and 2013), so `nss_distance` fits NIQE's Gaussian to the owner's clean pictures.
@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from unlearnable.errors import UsageError
-from unlearnable.metrics.base import PATCHES, PICTURES, check, metric
-from unlearnable.metrics.features import CLIP_MEAN, CLIP_STD, SAFE, View, frozen, pretrained
+from unlearnable.metrics.base import PATCHES, check, metric
 from unlearnable.metrics.structure import blur
 
 PATCH = 96  # px, NIQE's own
 SHARP = 0.75  # of the sharpest patch: how sharp a patch must be to show what clean pictures are like
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
-CLIP = "openai/clip-vit-base-patch32"
-GOOD_AND_BAD = ["Good photo.", "Bad photo."]
 SHAPES = torch.arange(0.2, 10.001, 0.001, dtype=torch.float64)  # where a distribution's shape is searched
 
 
@@ -119,30 +115,3 @@ def _ratios() -> Tensor:
 
 def _shape(ratio: Tensor) -> Tensor:
     return SHAPES[torch.searchsorted(_ratios(), ratio.contiguous()).clamp(max=len(SHAPES) - 1)]
-
-
-@metric(PICTURES, higher_is_better=True)
-def clip_iqa(images: Tensor, source: str = CLIP) -> Tensor:
-    """How much sooner CLIP calls a picture a good photo than a bad one.
-
-    Unit: probability from 0 to 1. Better: higher. Needs: CLIP's weights from the hub or a folder.
-    Source: Wang, Chan and Loy 2023 (CLIP-IQA), arXiv 2207.12396, equation 3, with ViT-B/32 at 224 px in place of
-    the paper's ResNet-50 without positional embedding, as torchmetrics offers it.
-    """
-    check(images)
-    network, anchors = _clip(source)
-    size = network.config.vision_config.image_size
-    with torch.no_grad():
-        view = View(size, size, CLIP_MEAN, CLIP_STD)
-        embedded = F.normalize(network.get_image_features(pixel_values=view(images.float())).pooler_output, dim=1)
-        return (100 * embedded @ anchors.T).softmax(1)[:, 0].double()
-
-
-@cache
-def _clip(source: str) -> tuple[Any, Tensor]:
-    """CLIP and its embeddings of the two sentences."""
-    remedy = "leave clip-iqa out"
-    network = frozen(pretrained("clip-iqa", "CLIPModel", source, remedy, **SAFE), torch.device("cpu"))
-    tokens = pretrained("clip-iqa", "CLIPTokenizer", source, remedy)(GOOD_AND_BAD, padding=True, return_tensors="pt")
-    with torch.no_grad():
-        return network, F.normalize(network.get_text_features(**tokens).pooler_output, dim=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,16 @@ def of_sets(function: Any) -> bool:
     return facts(function).takes not in (PAIRS, MAPS)
 
 
-def tools(functions: dict[str, Any], features: str | Features, device: str) -> dict[str, Callable[[Tensor], Any]]:
+def tools(
+    functions: dict[str, Any], features: str | Features, device: str, prompt: str = ""
+) -> dict[str, Callable[[Tensor], Any]]:
     """The functions that make a row of one picture ``[1 3 h w]``, by `_source`."""
     makers: dict[str, Any] = {_source(name, f): f for name, f in functions.items() if facts(f).takes == PICTURES}
+    for name, function in makers.items():
+        if "prompt" in signature(function).parameters:
+            if not prompt.strip():
+                raise UsageError(f"{name} compares pictures with a text: give it by --prompt")
+            makers[name] = partial(function, prompt=prompt)
     takes = {facts(function).takes for function in functions.values()}
     if takes & {FEATURES, MAPS}:
         makers[FEATURES] = load_features(features, device) if isinstance(features, str) else features
