@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import tiny
 from unlearnable import cli
 from unlearnable.errors import SetupError, UsageError
-from unlearnable.evaluation.editing import ANOTHER, judged
+from unlearnable.evaluation.editing import ANOTHER, edits, judged
 from unlearnable.jobs.edit import edit
 from unlearnable.metrics import fidelity
 from unlearnable.metrics.features import features
@@ -93,14 +93,19 @@ def test_the_judge_compares_edits_with_those_of_the_originals():
     def mirror(images, seed):
         return images.flip(-2) if seed == 7 else 1 - images
 
-    found = judged(mirror, x, {"protected": far, "control": near}, 7, network)
+    def compared(protected, control, clean=x, together=4):
+        chunks = zip(clean.split(together), protected.split(together), control.split(together))
+        return judged((edits(mirror, a, {"protected": b, "control": c}, 7) for a, b, c in chunks), network)
+
+    found = compared(far, near)
     assert found.distances["protected"]["psnr"].value == pytest.approx(float(fidelity.psnr(far, x).mean()))
     assert found.distances["control"]["ssim"].value == pytest.approx(float(fidelity.ssim(near, x).mean()), rel=1e-4)
     assert found.distances[ANOTHER]["psnr"].value == pytest.approx(float(fidelity.psnr(1 - x, x.flip(-2)).mean()))
     assert found.sentence.startswith("Disturbed") and found.over_control.low > 0
-    swapped = judged(mirror, x, {"protected": near, "control": far}, 7, network)
+    swapped = compared(near, far)
     assert swapped.sentence.startswith("Not disturbed")
-    alone = judged(mirror, x[:1], {"protected": far[:1], "control": near[:1]}, 7, network)
+    assert compared(far, near, together=6).over_control.value == pytest.approx(found.over_control.value, rel=1e-4)
+    alone = compared(far[:1], near[:1], x[:1])
     assert alone.sentence.startswith("Not shown")
 
 

@@ -38,13 +38,15 @@ def edit(
     where: Any = None,
 ) -> None:
     """Edit protected pictures as a stranger would, and compare with edits of the originals."""
+    from unlearnable.cli.protect import bar
     from unlearnable.jobs import edit as editing
     from unlearnable.personalization.editor import Editor
 
-    report = editing.edit(
-        clean, protected, out, prompt=prompt, editor=Editor(strength=strength, steps=steps, guidance=guidance),
-        mask=mask, purify=purify, seed=seed, recursive=recursive, **where,
-    )  # fmt: skip
+    with bar("editing") as tell:
+        report = editing.edit(
+            clean, protected, out, prompt=prompt, editor=Editor(strength=strength, steps=steps, guidance=guidance),
+            mask=mask, purify=purify, seed=seed, recursive=recursive, progress=tell, **where,
+        )  # fmt: skip
     for problem in report["problems"]:
         typer.echo(f"failed: {problem}", err=True)
     if as_json:

@@ -7,56 +7,87 @@ of the original gives the scale: two edits that have nothing but picture and pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from unlearnable.evaluation.material import CONTROL, PROTECTED
+from unlearnable.evaluation.control import control
+from unlearnable.evaluation.material import CONTROL, PROTECTED, small
+from unlearnable.evaluation.pairs import Pair
 from unlearnable.evaluation.rates import Estimate, estimate
+from unlearnable.images import files
 from unlearnable.metrics import fidelity
 from unlearnable.metrics.features import Features
 
 ANOTHER = "another seed"
-Edit = Callable[[Tensor, int], Tensor]  # pictures [n 3 s s] and a seed to their edits
+Edit = Callable[..., Tensor]  # pictures [n 3 s s] and a `seed` to their edits
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Distances of edits from the originals' edits, by kind and metric, and the edits ``[n 3 s s]`` by kind.
+    """How far edits are from the originals' edits: rows ``[n]``, a picture each, by kind and metric.
 
-    `over_control` is by how much the features' distance of the protected pictures' edits is above the control's, paired
-    by picture.
+    `features` names the metric that decides.
     """
 
-    distances: dict[str, dict[str, Estimate]]
-    over_control: Estimate
-    edits: dict[str, Tensor]
+    rows: dict[str, dict[str, Tensor]]
+    features: str
+
+    @property
+    def distances(self) -> dict[str, dict[str, Estimate]]:
+        """Means over pictures."""
+        return {kind: {name: estimate(values) for name, values in row.items()} for kind, row in self.rows.items()}
+
+    @property
+    def over_control(self) -> Estimate:
+        """By how much the protected pictures' distance of features is above the control's, paired by picture."""
+        return estimate(self.rows[PROTECTED][self.features] - self.rows[CONTROL][self.features])
 
     @property
     def sentence(self) -> str:
         """The outcome in plain words."""
-        low, high = self.over_control.low, self.over_control.high
-        if low > 0:
+        over = self.over_control
+        if over.low > 0:
             return "Disturbed: edits of the protected pictures end further from the originals' than noise brings them."
-        if high <= 0:
+        if over.high <= 0:
             return "Not disturbed: random noise of the same size moves the edits as far, or further."
         return "Not shown: more pictures are needed to tell the protection from random noise of the same size."
 
 
-def judged(edit: Edit, clean: Tensor, others: Mapping[str, Tensor], seed: int, network: Features) -> Judged:
-    """Edit pictures ``[n 3 s s]`` and their protected and control twins (`others`), and compare what comes out."""
-    edits = {"clean": edit(clean, seed)} | {kind: edit(x, seed) for kind, x in others.items()}
-    edits[ANOTHER] = edit(clean, seed + 1)
-    reference = edits["clean"]
-    name = f"{network.name}-distance"
+def twins(pairs: Sequence[Pair], size: int, seed: int) -> dict[str, Tensor]:
+    """Clean and protected pictures and random controls at a model's size, ``[n 3 size size]`` each."""
+    kinds: dict[str, list[Tensor]] = {"clean": [], PROTECTED: [], CONTROL: []}
+    for each in pairs:
+        before, after = files.read(each.clean), files.read(each.protected)
+        noise = files.Picture(control(before.pixels, after.pixels, size, seed, each.content))
+        for images, picture in zip(kinds.values(), (before, after, noise)):
+            images.append(small(picture, size))
+    return {kind: torch.stack(images) for kind, images in kinds.items()}
+
+
+def edits(edit: Edit, clean: Tensor, others: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Edits of pictures ``[n 3 s s]``, of their protected and control twins (`others`), and again with another seed."""
+    made = {"clean": edit(clean, seed=seed)} | {kind: edit(x, seed=seed) for kind, x in others.items()}
+    return made | {ANOTHER: edit(clean, seed=seed + 1)}
+
+
+def judged(parts: Iterable[Mapping[str, Tensor]], network: Features) -> Judged:
+    """Compare `edits`, which come in parts of some pictures each."""
+    found, name = [], f"{network.name}-distance"
+    for part in parts:
+        reference = part["clean"]
+        found.append({
+            kind: {
+                "psnr": fidelity.psnr(made, reference), "ssim": fidelity.ssim(made, reference),
+                name: fidelity.features_distance(made, reference, network),
+            }
+            for kind, made in part.items()
+            if kind != "clean"
+        })  # fmt: skip
     rows = {
-        kind: {
-            "psnr": fidelity.psnr(made, reference), "ssim": fidelity.ssim(made, reference),
-            name: fidelity.features_distance(made, reference, network),
-        }
-        for kind, made in edits.items()
-        if kind != "clean"
-    }  # fmt: skip
-    over = estimate(rows[PROTECTED][name] - rows[CONTROL][name])
-    return Judged({kind: {k: estimate(v) for k, v in row.items()} for kind, row in rows.items()}, over, edits)
+        kind: {metric: torch.cat([part[kind][metric] for part in found]) for metric in row}
+        for kind, row in found[0].items()
+    }
+    return Judged(rows, name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from unlearnable.personalization.editor import Editor
 
 REPORT, SHEET = "edit.json", "edits.png"
+COLUMNS = 12  # of the sheet
 
 
 def edit(
@@ -39,25 +42,27 @@ def edit(
     seed: int = 0,
     network: Features | None = None,
     recursive: bool = False,
+    progress: Callable[[float, int], None] = lambda done, total: None,
     **options: Any,
 ) -> dict[str, Any]:
     """Edit clean and protected twins (folders that pair by name, or two files) under `prompt`, and judge the edits.
 
     `mask` is a picture whose light parts are painted anew (inpainting); without it all of the picture is edited.
     `purify` is a chain of countermeasures that the protected pictures and the control go through first. `model` is one,
-    or a name for `load_model` with `options`. Written to `out`: every edit, a sheet of them (a picture a column) and
-    the report that is returned. Raises UsageError where nothing can be compared.
+    or a name for `load_model` with `options`. Written to `out`: every edit, a sheet of the first (a picture a column)
+    and the report that is returned. `progress` is called with the pictures that are done and their number. Raises
+    UsageError where nothing can be compared.
     """
     import torch
 
-    from unlearnable.evaluation.control import control
-    from unlearnable.evaluation.editing import judged
+    from unlearnable.evaluation.editing import edits, judged, twins
     from unlearnable.evaluation.material import CONTROL, PROTECTED, small
     from unlearnable.evaluation.pairs import checked
     from unlearnable.images import files, sheet
     from unlearnable.metrics.features import features
     from unlearnable.metrics.pairing import pair
     from unlearnable.models.load import load_model
+    from unlearnable.personalization.concept import TOGETHER
     from unlearnable.personalization.editor import Editor
     from unlearnable.purification.chain import parse
 
@@ -73,24 +78,29 @@ def edit(
         if isinstance(model, str):
             model = load_model(model, **options)
         chosen.check(model)
-        kinds: dict[str, list[Tensor]] = {"clean": [], PROTECTED: [], CONTROL: []}
-        for each in pairs:
-            before, after = files.read(each.clean), files.read(each.protected)
-            noise = files.Picture(control(before.pixels, after.pixels, model.size, seed, each.content))
-            for images, picture in zip(kinds.values(), (before, after, noise)):
-                images.append(small(picture, model.size))
-        x = {kind: torch.stack(images) for kind, images in kinds.items()}
-        ready = chain.with_model(model)
-        others = {kind: ready(x[kind], seed=seed) for kind in (PROTECTED, CONTROL)}
-        where = None
-        if painted is not None:
-            where = (small(painted, model.size).mean(0, keepdim=True) > 0.5).float().expand(len(pairs), 1, -1, -1)
-        names, asked = [each.content for each in pairs], model
+        asked, ready = model, chain.with_model(model)
+        where = None if painted is None else (small(painted, model.size).mean(0, keepdim=True) > 0.5).float()[None]
+        kept: list[dict[str, Tensor]] = []
 
-        def run(images: Tensor, number: int) -> Tensor:
-            return chosen(asked, images, prompt, seed=number, keys=names, mask=where)
+        def parts() -> Iterator[dict[str, Tensor]]:
+            """Edits of some pictures, written; the first of them are kept for the sheet."""
+            for start in range(0, len(pairs), TOGETHER):
+                some = pairs[start : start + TOGETHER]
+                progress(start, len(pairs))
+                x = twins(some, asked.size, seed)
+                others = {kind: ready(x[kind], seed=seed) for kind in (PROTECTED, CONTROL)}
+                mask = None if where is None else where.expand(len(some), -1, -1, -1)
+                run = partial(chosen, asked, prompt=prompt, keys=[each.content for each in some], mask=mask)
+                made = edits(run, x["clean"], others, seed)
+                for kind, images in made.items():
+                    for each, image in zip(some, images):
+                        files.write(sheet.levels(image), out / kind.replace(" ", "-") / f"{each.name}.png")
+                if start < COLUMNS:
+                    kept.append({"original": x["clean"], "seen": others[PROTECTED], **made})
+                yield made
 
-        result = judged(run, x["clean"], others, seed, network or features(device=str(model.device)))
+        result = judged(parts(), network or features(device=str(model.device)))
+        progress(len(pairs), len(pairs))
         report: dict[str, Any] = {
             "prompt": prompt, "editor": asdict(chosen), "inpainting": where is not None, "purify": chain.name,
             "seed": seed, "model": model.name, "pictures": [each.name for each in pairs], "problems": problems,
@@ -100,10 +110,8 @@ def edit(
             },
             "over_control": interval(result.over_control), "sentence": result.sentence,
         }  # fmt: skip
-        for kind, made in result.edits.items():
-            for each, image in zip(pairs, made):
-                files.write(sheet.levels(image), out / kind.replace(" ", "-") / f"{each.name}.png")
-        sheet.write([x["clean"], others[PROTECTED], *result.edits.values()], out / SHEET)
+        rows = [torch.cat([part[kind] for part in kept]) for kind in kept[0]]
+        sheet.write(rows, out / SHEET)
         write_text(out / REPORT, json.dumps(report | stamp(), indent=1) + "\n")
     return report
 
