@@ -37,7 +37,7 @@ class Settings:
     large: float = 0.25
     taught: float = 0.35
     noise: float = 0.03
-    peak_rate: float = 1.5e-3
+    peak_rate: float = 1e-3
     squared_weight: float = 2.0
     perceptual_weight: float = 0.1
     weight_decay: float = 1e-4
