@@ -1,0 +1,71 @@
+"""How far several protections at default settings move encoders that none of them had in its loop.
+
+    python training/rivals.py photos -o out/rivals      # give it again to go on; --only encoders mist: these alone
+
+`photos` is a folder of pictures at their own size. Each protection writes into a folder of its own, at strength
+`standard`; then the teachers of the encoders that ship say how far their latents moved, in multiples of random noise of
+the same size. `encoders` stands beside itself with one encoder at a time: what sharing costs, and what carries over.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from statistics import mean
+
+import unlearnable
+from data import DEFAULT_DATA
+from transfer import encoders
+from unlearnable.evaluation.shifts import CHAINS, compare
+
+RIVALS = {
+    "encoders": {},
+    "fastprotect": {"method": "fastprotect"},
+    "encoders, flux2 alone": {"against": "flux2"},
+    "encoders, sd1 alone": {"against": "sd1"},
+    "advdm": {"method": "advdm"},
+    "photoguard": {"method": "photoguard"},
+    "pid": {"method": "pid"},
+    "mist": {"method": "mist"},
+}
+
+
+def protected(photos: Path, folder: Path, settings: dict[str, str]) -> float:
+    """Protect `photos` into `folder`, unless that is done; the mean PSNR of what is there, in dB."""
+    recipe = unlearnable.Recipe(offline=True, **settings)
+    return mean(result.measured["psnr"] for result in unlearnable.protect([photos], folder, recipe))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("-o", "--out", type=Path, default=Path("out/rivals"))
+    parser.add_argument("--only", nargs="+", choices=RIVALS, default=list(RIVALS), metavar="NAME")
+    parser.add_argument("--teachers", type=Path, default=DEFAULT_DATA.parent.parent / "weights")
+    args = parser.parse_args()
+    judges, rows = encoders(args.teachers), []
+    for name in args.only:
+        folder = args.out / name.replace(", ", "-").replace(" ", "-")
+        row = {"protection": name, "psnr": round(protected(args.photos, folder, RIVALS[name]), 2)}
+        for shift in compare(args.photos, folder, judges, purify=CHAINS).shifts:
+            value, low, high = shift.ratio.value, shift.ratio.low, shift.ratio.high
+            row[f"{shift.encoder}, {shift.purify}"] = [round(figure, 2) for figure in (value, low, high)]
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    (args.out / "rivals.json").write_text(json.dumps(rows, indent=1) + "\n")
+    sys.stdout.write(table(rows))
+
+
+def table(rows: list[dict]) -> str:
+    """The rows in Markdown: multiples of random noise, with intervals."""
+    columns = list(rows[0])[2:]
+    lines = ["| protection | dB | " + " | ".join(columns) + " |", "|---" * (len(columns) + 2) + "|"]
+    for row in rows:
+        cells = ("{:.1f} ({:.1f} to {:.1f})".format(*row[column]) for column in columns)
+        lines.append(f"| {row['protection']} | {row['psnr']:.1f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
