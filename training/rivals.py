@@ -10,6 +10,7 @@ carries over.
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from statistics import mean
@@ -64,9 +65,14 @@ def table(rows: list[dict]) -> str:
     columns = list(rows[0])[2:]
     lines = ["| protection | dB | " + " | ".join(columns) + " |", "|---" * (len(columns) + 2) + "|"]
     for row in rows:
-        cells = ("{:.1f} ({:.1f} to {:.1f})".format(*row[column]) for column in columns)
+        cells = (cell(*row[column]) for column in columns)
         lines.append(f"| {row['protection']} | {row['psnr']:.1f} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def cell(ratio: float, low: float, high: float) -> str:
+    """A ratio, with its interval where few pictures give one."""
+    return f"{ratio:.1f}" if math.isnan(low) else f"{ratio:.1f} ({low:.1f} to {high:.1f})"
 
 
 if __name__ == "__main__":
