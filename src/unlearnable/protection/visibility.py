@@ -122,15 +122,16 @@ def box(x: Tensor, side: int) -> Tensor:
 
 def window(x: Tensor, side: int, dim: int) -> Tensor:
     """Sums of `side` neighbours, from sums of 1, 2, 4 ... of them: many times faster than a convolution on a CPU."""
-    length, start, width = x.shape[dim] - side + 1, 0, 1
+    length, start = x.shape[dim] - side + 1, 0
     total, sums = torch.zeros_like(x.narrow(dim, 0, length)), x
-    while width <= side:
+    for power in range(side.bit_length()):
+        width = 2**power
+        if power:
+            rest = sums.shape[dim] - width // 2
+            sums = sums.narrow(dim, 0, rest) + sums.narrow(dim, width // 2, rest)
         if side & width:
             total = total + sums.narrow(dim, start, length)
             start += width
-        if (rest := sums.shape[dim] - width) > 0:
-            sums = sums.narrow(dim, 0, rest) + sums.narrow(dim, width, rest)
-        width *= 2
     return total
 
 
