@@ -21,12 +21,11 @@ from diffusers.training_utils import compute_snr
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from common import pick_device, write_atomically
-from data import TEMPLATES, captions, data_folder, load
+from common import Figures, normal, pick_device, write_atomically
+from data import captions, data_folder, every_caption, load
 from latents import cached, encode
 from loop import Loop, parse, parser
 from networks import Shape, build_scheduler, build_text_encoder, build_unet
-from tables import article
 from teachers import Normalised, teacher
 from vocabulary import build_tokenizer
 
@@ -50,7 +49,7 @@ def stratified_timesteps(count: int, total: int, rng: torch.Generator) -> torch.
 
 def loss_of(
     networks: "Networks", gamma: float, z: torch.Tensor, noise: torch.Tensor, t: torch.Tensor, ids: torch.Tensor
-) -> tuple[torch.Tensor, dict[str, float]]:
+) -> tuple[torch.Tensor, Figures]:
     """The weighted v loss of latents `z` [b, c, h, w] at timesteps `t` with token `ids` [b, 77]; and its parts."""
     scheduler = networks.scheduler
     noisy, target = scheduler.add_noise(z, noise, t), scheduler.get_velocity(z, noise, t)
@@ -59,7 +58,7 @@ def loss_of(
     errors = (out - target).square().mean((1, 2, 3))
     snr = compute_snr(scheduler, t)
     loss = (errors * snr.clamp(max=gamma) / (snr + 1)).mean()
-    return loss, {"loss": loss.item(), "v": errors.mean().item()}
+    return loss, {"loss": loss.detach(), "v": errors.detach().mean()}
 
 
 @dataclass
@@ -99,9 +98,9 @@ def held_out_error(networks: Networks, z: torch.Tensor, labels: list[str]) -> fl
     rng, device = torch.Generator().manual_seed(0), networks.unet.device
     t = stratified_timesteps(len(z), networks.scheduler.config.num_train_timesteps, rng)
     noise = torch.randn(z.shape, generator=rng)
-    ids = token_ids(networks.tokenizer, [TEMPLATES[0].format(an=article(label), label=label) for label in labels])
+    ids = token_ids(networks.tokenizer, [every_caption(label)[0] for label in labels])
     parts = zip(*(part.to(device).split(16) for part in (z, noise, t, ids)))
-    return sum(loss_of(networks, 5.0, *part)[1]["v"] * len(part[0]) for part in parts) / len(z)
+    return sum(loss_of(networks, 5.0, *part)[1]["v"].item() * len(part[0]) for part in parts) / len(z)
 
 
 def save_average(networks: Networks, folder: Path, minutes: float, step: int) -> None:
@@ -122,12 +121,14 @@ def train(args: argparse.Namespace, s: Settings, shape: Shape) -> None:
     """Train until the budget is used up; the averaged weights are written with every checkpoint."""
     device, out, folder = pick_device(args.device), args.out, data_folder(args.data)
     pictures, encoder = load(folder, "train"), taught(args, folder)
-    latents = torch.stack(cached(out, encoder, pictures, s.copies, device))
+    latents = torch.stack(cached(out, encoder, pictures, s.copies, device)).to(device)
     held = load(folder, "held-out", 128)
     held_latents = encode(encoder, held, 0, device).float()
     torch.manual_seed(args.seed)
     networks = build(pictures.labels, shape, args.start)
     networks.scheduler.alphas_cumprod = networks.scheduler.alphas_cumprod.to(device)
+    texts = ["", *{text: None for label in pictures.labels for text in every_caption(label)}]
+    ids = dict(zip(texts, token_ids(networks.tokenizer, texts)))
     if device.type == "cpu":
         networks.unet.set_attn_processor(AttnProcessor())  # the fused one's way back takes longer there
     if args.compile:
@@ -137,11 +138,11 @@ def train(args: argparse.Namespace, s: Settings, shape: Shape) -> None:
         chosen = torch.randint(0, len(pictures), (s.batch,), generator=rng)
         copies = torch.randint(0, s.copies, (s.batch,), generator=rng)
         texts = captions([pictures.labels[i] for i in chosen.tolist()], rng, s.caption_dropout)
-        noise = torch.randn((s.batch, *latents.shape[2:]), generator=rng)
+        noise = normal((s.batch, *latents.shape[2:]), rng, device)
         t = stratified_timesteps(s.batch, networks.scheduler.config.num_train_timesteps, rng)
-        return latents[copies, chosen].float(), noise, t, token_ids(networks.tokenizer, texts)
+        return latents[copies, chosen].float(), noise, t, torch.stack([ids[text] for text in texts])
 
-    def loss(*batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(*batch: torch.Tensor) -> tuple[torch.Tensor, Figures]:
         return loss_of(networks, s.gamma, *batch)
 
     def write() -> None:
@@ -159,13 +160,14 @@ def main() -> None:
     """Command line."""
     options = parser(__doc__)
     options.add_argument("--batch", type=int, default=Settings.batch)
+    options.add_argument("--rate", type=float, default=Settings.peak_rate, help="the highest learning rate")
     options.add_argument("--compile", action="store_true", help="compile the U-Net (needs a C++ compiler)")
     options.add_argument("--copies", type=int, default=Settings.copies, help="versions of each picture to encode")
     options.add_argument("--from", dest="start", type=Path, help="start from averaged weights that were written before")
     options.add_argument("--teachers", type=Path, help="folder of the teachers' weights")
     options.add_argument("--encoder", type=Path, help="the averaged encoder (default: in --out)")
     args = parse(options)
-    train(args, Settings(batch=args.batch, copies=args.copies), Shape())
+    train(args, Settings(batch=args.batch, copies=args.copies, peak_rate=args.rate), Shape())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("UNLEARNABLE_TRAINING") or Path.home() / ".cache" / "unlearnable" / "training")
+Figures = dict[str, torch.Tensor]  # scalars that stay on their device, so that no step waits for them
 EMBEDDED = ROOT / "src" / "unlearnable" / "models" / "embedded"
 
 
@@ -44,6 +45,14 @@ def set_threads(device: torch.device, shards: int | None) -> int:
 def step_rng(seed: int, step: int) -> torch.Generator:
     """The random numbers of one step, the same however often training was interrupted before it."""
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
+
+
+def normal(shape: Sequence[int], rng: torch.Generator, device: torch.device) -> torch.Tensor:
+    """Standard normal numbers, drawn on the device; on a CPU from `rng` itself, elsewhere from a seed that it draws."""
+    if device.type == "cpu":
+        return torch.randn(shape, generator=rng)
+    seed = int(torch.randint(2**62, (), generator=rng))
+    return torch.randn(shape, generator=torch.Generator(device).manual_seed(seed), device=device)
 
 
 def learning_rate(peak: float, done: float, step: int, warmup: int = 100, decay: float = 0.35) -> float:
@@ -127,11 +136,11 @@ class Clock:
 
 
 def mean_gradients(
-    loss_of: Callable[..., tuple[torch.Tensor, dict[str, float]]],
+    loss_of: Callable[..., tuple[torch.Tensor, Figures]],
     parameters: list[torch.nn.Parameter],
     batch: tuple[torch.Tensor, ...],
     shards: int,
-) -> dict[str, float]:
+) -> Figures:
     """Put the gradient of the mean loss of `batch` into `parameters`, in `shards` threads; return the mean parts.
 
     Each thread takes the next of 2 x `shards` chunks when it is free. On a CPU which other programs use as well, this
@@ -139,7 +148,7 @@ def mean_gradients(
     """
     chunks = list(zip(*(part.chunk(2 * shards if shards > 1 else 1) for part in batch)))
 
-    def one(chunk: tuple[torch.Tensor, ...]) -> tuple[tuple[torch.Tensor | None, ...], dict[str, float], float]:
+    def one(chunk: tuple[torch.Tensor, ...]) -> tuple[tuple[torch.Tensor | None, ...], Figures, float]:
         loss, parts = loss_of(*chunk)
         return torch.autograd.grad(loss, parameters, allow_unused=True), parts, len(chunk[0]) / len(batch[0])
 
@@ -148,6 +157,10 @@ def mean_gradients(
     else:
         with ThreadPoolExecutor(shards) as pool:
             results = list(pool.map(one, chunks))
+    if shards == 1 and all(g is None or g.stride() == p.stride() for g, p in zip(results[0][0], parameters)):
+        for gradient, parameter in zip(results[0][0], parameters):
+            parameter.grad = gradient
+        return results[0][1]
     for index, parameter in enumerate(parameters):
         found = [gradients[index] * share for gradients, _, share in results if gradients[index] is not None]
         # In the parameter's own memory layout: fused optimizers walk both in memory order without looking at strides.

@@ -95,17 +95,19 @@ def jitter(images: torch.Tensor, rng: torch.Generator, amount: float = 0.1) -> t
     shape = (len(images), 3, 1, 1)
     scale = 1 + amount * (2 * torch.rand((len(images), 1, 1, 1), generator=rng) - 1)
     shift = amount * (2 * torch.rand(shape, generator=rng) - 1)
-    return (images * scale + shift).clamp_(-1, 1)
+    return (images * scale.to(images.device) + shift.to(images.device)).clamp_(-1, 1)
+
+
+def every_caption(label: str) -> list[str]:
+    """What the templates make of a label; the plainest first."""
+    return [template.format(an=article(label), label=label) for template in TEMPLATES]
 
 
 def captions(labels: list[str], rng: torch.Generator, dropout: float = 0.1) -> list[str]:
     """A caption for each label, from the templates; `dropout` of them are empty, for classifier-free guidance."""
     which = torch.randint(0, len(TEMPLATES), (len(labels),), generator=rng).tolist()
     drop = (torch.rand(len(labels), generator=rng) < dropout).tolist()
-    return [
-        "" if gone else TEMPLATES[i].format(an=article(label), label=label)
-        for label, i, gone in zip(labels, which, drop)
-    ]
+    return ["" if gone else every_caption(label)[i] for label, i, gone in zip(labels, which, drop)]
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from diffusers.models.autoencoders.vae import Decoder
 from safetensors.torch import load_file
 from torch import Tensor
 
-from common import write_atomically
+from common import Figures, autocast, normal, pick_device, write_atomically
 from data import data_folder
 from encoder import WIDTHS, build, latents
 from loop import Loop, parse, parser
@@ -81,13 +81,17 @@ def fidelity(decoder: torch.nn.Module, encode: torch.nn.Module, x: Tensor) -> fl
 def train(args: argparse.Namespace, s: Settings) -> None:
     """Train until the budget is used up; the averaged weights are written with every checkpoint."""
     folder = data_folder(args.data)
-    pictures, held = photographs(folder, "train"), photographs(folder, "held-out")
+    device = pick_device(args.device)
+    pictures, held = photographs(folder, "train").to(device), photographs(folder, "held-out")
     encoder, mean, std = trained_encoder(args.encoder or args.out / "encoder-flux2-average.safetensors", "flux2")
     wanted = Normalised(teacher("flux2", args.teachers or folder.parent.parent / "weights"), mean, std)
     weights = weights_file(args.squeezenet, folder)
     features = SqueezeFeatures(weights) if weights.is_file() else None
     torch.manual_seed(args.seed)
     decoder = build_decoder().to(memory_format=torch.channels_last)
+    for network in (encoder, wanted, features):
+        if network is not None:
+            network.to(device)
     if args.start:
         decoder.load_state_dict({k: v.float() for k, v in load_file(args.start).items()})
 
@@ -98,23 +102,23 @@ def train(args: argparse.Namespace, s: Settings) -> None:
     fast = torch.compile(decoder, dynamic=False) if args.compile else decoder
 
     def draw(rng: torch.Generator, done: float) -> tuple[Tensor, ...]:
-        large, taught = (bool(torch.rand((), generator=rng) < share) for share in (s.large, s.taught))
+        large, of_teacher = (bool(torch.rand((), generator=rng) < share) for share in (s.large, s.taught))
         size = large_size(rng) if large else s.small
         x = batch(pictures, size, max(1, s.pixels // size**2), rng, corrupt=False)
-        noise = torch.randn((len(x), CHANNELS["flux2"], size // 8, size // 8), generator=rng)
-        with torch.no_grad():
-            z = (wanted(x) if taught else latents(encoder, x)) + s.noise * noise
+        noise = normal((len(x), CHANNELS["flux2"], size // 8, size // 8), rng, device)
+        with torch.no_grad(), autocast(device):
+            z = (wanted(x) if of_teacher else latents(encoder, x)).float() + s.noise * noise
         return x, z
 
-    def loss(x: Tensor, z: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(x: Tensor, z: Tensor) -> tuple[Tensor, Figures]:
         small = x.shape[-1] == s.small
         value, squared = decoding_loss(fast if small else decoder, None if small else features, s, z, x)
-        return value, {"small" if small else "large": squared.item()}
+        return value, {"small" if small else "large": squared}
 
     def check() -> dict[str, float]:
         found = {}
         for size, count in ((128, 16), (512, 4)):
-            x = held_squares(held, size, count)
+            x = held_squares(held, size, count).to(device)
             for name, encode in (("own", Student()), ("teacher's", wanted)):
                 found[f"PSNR {size}, {name}"] = round(fidelity(decoder, encode, x), 2)
         return found
@@ -137,7 +141,10 @@ def main() -> None:
     options.add_argument("--from", dest="start", type=Path, help="start from averaged weights that were written before")
     options.add_argument("--compile", action="store_true", help="compile the decoder (needs a C++ compiler)")
     options.add_argument("--check", type=int, default=400, help="steps between two measurements on held-out pictures")
-    train(parse(options), Settings())
+    options.add_argument("--pixels", type=int, default=Settings.pixels, help="pixels of a step")
+    options.add_argument("--large", type=float, default=Settings.large, help="share of steps that see large crops")
+    args = parse(options)
+    train(args, Settings(pixels=args.pixels, large=args.large))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from diffusers.models.autoencoders.vae import Encoder
 from safetensors.torch import load_file
 from torch import Tensor
 
-from common import autocast, step_rng, write_atomically
+from common import Figures, autocast, normal, pick_device, step_rng, write_atomically
 from data import data_folder
 from loop import Loop, parse, parser
 from photographs import Photographs, batch, held_squares, large_size, photographs
@@ -35,10 +35,10 @@ WIDTHS = {"flux2": (24, 48, 96, 128), "sd1": (16, 32, 64, 64)}
 
 @dataclass(frozen=True)
 class Settings:
-    """Half of the batches are small crops, the others large ones, about `pixels` each; budgets are in 1/255."""
+    """Half of the batches are small crops, the others large ones; budgets are in 1/255."""
 
     small: int = 64
-    pixels: int = 8 * 64 * 64
+    pixels: int = 8 * 64 * 64  # of a batch, twins included
     smallest: float = 1.0
     largest: float = 8.0
     shift_weight: float = 0.5
@@ -134,9 +134,9 @@ def measured(network: torch.nn.Module, pictures: Photographs) -> Normalised:
 def train(args: argparse.Namespace, s: Settings) -> None:
     """Train until the budget is used up; the averaged weights are written with every checkpoint."""
     folder = data_folder(args.data)
-    pictures, held = photographs(folder, "train"), photographs(folder, "held-out")
+    pictures, held = photographs(folder, "train").to(pick_device(args.device)), photographs(folder, "held-out")
     average = args.out / f"encoder-{args.name}-average.safetensors"
-    network = teacher(args.name, args.teachers or folder.parent.parent / "weights")
+    network = teacher(args.name, args.teachers or folder.parent.parent / "weights").to(pick_device(args.device))
     wanted = known(network, args.start or average) or measured(network, pictures)
     torch.manual_seed(args.seed)
     encoder = build(args.name).to(memory_format=torch.channels_last)
@@ -150,8 +150,8 @@ def train(args: argparse.Namespace, s: Settings) -> None:
         if number % 25 == 0:
             apprentice.load_state_dict(encoder.state_dict())
         size = s.small if float(torch.rand((), generator=rng)) < 0.5 else large_size(rng)
-        x = batch(pictures, size, max(1, s.pixels // size**2 // 2), rng).to(loop.device)
-        noise, draws = torch.randn(x.shape, generator=rng).to(loop.device), torch.rand(1 + len(x), generator=rng)
+        x = batch(pictures, size, max(1, s.pixels // size**2 // 2), rng)
+        noise, draws = normal(x.shape, rng, loop.device), torch.rand(1 + len(x), generator=rng)
         with autocast(loop.device):
             moved = perturbed(lambda y: latents(apprentice, y), wanted, s, x, noise, draws.to(loop.device))
             both = (torch.cat([x, moved]) * 255).round()
@@ -162,7 +162,7 @@ def train(args: argparse.Namespace, s: Settings) -> None:
         x, target = replay.draw(int(torch.randint(2**31, (), generator=rng)))
         return (x.float() / 255).contiguous(memory_format=torch.channels_last), target.float()
 
-    def loss(x: Tensor, target: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(x: Tensor, target: Tensor) -> tuple[Tensor, Figures]:
         clean, moved = (latents(encoder, x) - target).chunk(2)
         parts = {
             "clean": clean.square().mean(),
@@ -170,7 +170,7 @@ def train(args: argparse.Namespace, s: Settings) -> None:
             "shift": (moved - clean).square().mean(),
         }
         total = (parts["clean"] + parts["moved"]) / 2 + s.shift_weight * parts["shift"]
-        return total, {name: value.item() for name, value in parts.items()} | {"made": float(replay.made)}
+        return total, {name: value.detach() for name, value in parts.items()} | {"made": torch.tensor(replay.made)}
 
     file = args.out / f"encoder-{args.name}.safetensors"
 
@@ -184,6 +184,7 @@ def train(args: argparse.Namespace, s: Settings) -> None:
     wanted.to(loop.device), apprentice.to(loop.device)
     replay = Replay(make, args.uses).start(loop.clock.step)
     loop.run(draw, write, every=args.check, check=lambda: agreement(encoder, wanted, held))
+    replay.stop()
 
 
 def main() -> None:
@@ -194,7 +195,10 @@ def main() -> None:
     options.add_argument("--from", dest="start", type=Path, help="start from averaged weights that were written before")
     options.add_argument("--uses", type=float, default=4.0, help="how often each batch is used, in the mean")
     options.add_argument("--check", type=int, default=400, help="steps between two measurements on held-out pictures")
-    train(parse(options), Settings())
+    options.add_argument("--pixels", type=int, default=Settings.pixels, help="pixels of a batch, twins included")
+    options.add_argument("--rate", type=float, default=Settings.peak_rate, help="the highest learning rate")
+    args = parse(options)
+    train(args, Settings(pixels=args.pixels, peak_rate=args.rate))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import kornia.augmentation as K
 import torch
 import torch.nn.functional as F
 
-from common import pick_device
+from common import Figures, pick_device
 from data import Split, data_folder, load
 from loop import Loop, parse, parser
 from perceptual import SqueezeFeatures, weights_file
@@ -102,13 +102,13 @@ def train(args: argparse.Namespace) -> None:
         whole = augment(pictures.pixels[chosen].float() / 255)
         return spoil(whole).contiguous(memory_format=torch.channels_last), whole, numbers[chosen]
 
-    def loss(x: torch.Tensor, whole: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(x: torch.Tensor, whole: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, Figures]:
         pooled = network.pooled(x)
         logits = network.head(pooled)
         value = F.cross_entropy(logits, wanted, label_smoothing=SMOOTHING)
         apart = (1 - F.cosine_similarity(pupil(pooled), teacher(whole))).mean()
-        right = (logits.argmax(1) == wanted).float().mean().item()
-        return value + TEACHING * apart, {"loss": value.item(), "apart": apart.item(), "right": right}
+        right = (logits.argmax(1) == wanted).float().mean()
+        return value + TEACHING * apart, {"loss": value.detach(), "apart": apart.detach(), "right": right}
 
     def check() -> dict[str, float]:
         return {"held-out accuracy": round(accuracy(network, held), 4)}

@@ -1,6 +1,7 @@
 """Encode every training picture once, so that the U-Net trains on cached latents.
 
-Copy 0 of a picture is the picture; the other copies are mirrored, cropped a little and their colours shifted a little.
+Copy 0 of a picture is the picture; the others are cropped a little and their colours shifted a little, and copies of
+odd numbers are mirrored.
 """
 
 import hashlib
@@ -18,29 +19,29 @@ from data import Split, jitter, to_float
 
 
 def augmented(pictures: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Mirrored, randomly cropped to 104..128 px and back to full size, colours shifted; [b, 3, h, w] in [-1, 1]."""
+    """Randomly cropped to 104..128 px and back to full size, colours shifted; [b, 3, h, w] in [-1, 1]."""
     size = pictures.shape[-1]
     side = int(torch.randint(size * 13 // 16, size + 1, (), generator=rng))
     top, left = torch.randint(0, size - side + 1, (2,), generator=rng).tolist()
-    crops = pictures.flip(-1)[..., top : top + side, left : left + side]
+    crops = pictures[..., top : top + side, left : left + side]
     return jitter(F.interpolate(crops, size=(size, size), mode="bicubic", align_corners=False).clamp(-1, 1), rng)
 
 
 def encode(encoder: nn.Module, split: Split, copy: int, device: torch.device, seed: int = 0) -> torch.Tensor:
     """Latents of one copy of all pictures, as fp16 [n, c, h / 8, w / 8]; `encoder` takes pictures in [0, 1]."""
     encoder = encoder.to(device).eval()
-    began, parts = time.monotonic(), []
-    for number, pixels in enumerate(split.pixels.split(16)):
-        x = to_float(pixels)
+    began, parts, count = time.monotonic(), [], 16 if device.type == "cpu" else 128
+    for number, pixels in enumerate(split.pixels.split(count)):
+        x = to_float(pixels.to(device))
         if copy:
-            x = augmented(x, step_rng(seed + copy, number))
+            x = augmented(x.flip(-1) if copy % 2 else x, step_rng(seed + copy, number))
         with torch.no_grad(), autocast(device):
-            parts.append(encoder(((x + 1) / 2).to(device, memory_format=torch.channels_last)).half().cpu())
+            parts.append(encoder(((x + 1) / 2).contiguous(memory_format=torch.channels_last)).half())
         if number % 100 == 99:
-            done, seconds = 16 * (number + 1), time.monotonic() - began
+            done, seconds = count * (number + 1), time.monotonic() - began
             left = seconds / done * (len(split) - done) / 60
             print(f"encoding copy {copy}: {done}/{len(split)}, {left:.0f} min left", flush=True)
-    return torch.cat(parts).contiguous()
+    return torch.cat(parts).contiguous().cpu()
 
 
 def cached(folder: Path, encoder: nn.Module, split: Split, copies: int, device: torch.device) -> list[torch.Tensor]:

@@ -14,6 +14,7 @@ from diffusers.training_utils import EMAModel
 from common import (
     CACHE,
     Clock,
+    Figures,
     autocast,
     learning_rate,
     load_checkpoint,
@@ -25,7 +26,7 @@ from common import (
 )
 
 Batch = tuple[torch.Tensor, ...]
-Loss = Callable[..., tuple[torch.Tensor, dict[str, float]]]
+Loss = Callable[..., tuple[torch.Tensor, Figures]]
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Loop:
         while self.clock.done < 1:
             batch = draw(step_rng(self.args.seed, self.clock.step), self.clock.done)
             seen += len(batch[0])
-            recent.append(self._step(tuple(part.to(self.device) for part in batch)))
+            recent.append(self._step(tuple(part.to(self.device, non_blocking=True) for part in batch)))
             if time.monotonic() - last_said > 15:
                 means = mean_figures(recent)
                 last_said, recent = time.monotonic(), []
@@ -101,7 +102,7 @@ class Loop:
         with self.file.with_suffix(".jsonl").open("a") as curve:
             curve.write(json.dumps(row) + "\n")
 
-    def _step(self, batch: Batch) -> dict[str, float]:
+    def _step(self, batch: Batch) -> Figures:
         parts = mean_gradients(self._loss, self.parameters, batch, self.shards)
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         for group in self.optimizer.param_groups:
@@ -111,7 +112,7 @@ class Loop:
         self.clock.step += 1
         return parts
 
-    def _loss(self, *batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+    def _loss(self, *batch: torch.Tensor) -> tuple[torch.Tensor, Figures]:
         with autocast(self.device):
             return self.loss(*batch)
 
@@ -131,10 +132,10 @@ class Loop:
         return {"shadow": self.ema.shadow_params}
 
 
-def mean_figures(rows: list[dict[str, float]]) -> dict[str, float]:
+def mean_figures(rows: list[Figures]) -> dict[str, float]:
     """The mean of each figure over the steps that have it."""
     names = {name: None for row in rows for name in row}
-    return {name: round(mean(row[name] for row in rows if name in row), 4) for name in names}
+    return {name: round(mean(float(row[name]) for row in rows if name in row), 4) for name in names}
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

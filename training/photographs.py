@@ -5,15 +5,19 @@ the tables alone are used, and everything larger than 128 px is enlarged.
 """
 
 import io
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
+import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
+from common import normal
 from data import held_out, load
+from unlearnable.protection import transforms
 
 SIZES = (128, 192, 256, 384)
 SHARES = (0.5, 0.2, 0.24, 0.06)  # how often a large crop has each of these sizes
@@ -21,10 +25,14 @@ SHARES = (0.5, 0.2, 0.24, 0.06)  # how often a large crop has each of these size
 
 @dataclass(frozen=True)
 class Photographs:
-    """`small` is uint8 [n, 3, 128, 128], `native` a list of uint8 [3, h, w]."""
+    """`small` is uint8 [n, 3, 128, 128], `native` a list of uint8 [3, h, w]; squares are cut where these lie."""
 
     small: Tensor
     native: list[Tensor]
+
+    def to(self, device: torch.device) -> "Photographs":
+        """The same pictures on another device."""
+        return Photographs(self.small.to(device), [picture.to(device) for picture in self.native])
 
     def crop(self, size: int, rng: torch.Generator) -> Tensor:
         """A random square of `size` px, uint8 [3, size, size]: real texture, reduced copies, or from the tables."""
@@ -46,8 +54,8 @@ def resized(picture: Tensor, short: int) -> Tensor:
     """Scaled so that the shorter side has `short` px; uint8 [3, h, w]."""
     scale = short / min(picture.shape[-2:])
     size = [max(short, round(scale * side)) for side in picture.shape[-2:]]
-    image = Image.fromarray(picture.permute(1, 2, 0).numpy())
-    return torch.from_numpy(np.array(image.resize(size[::-1], Image.Resampling.BICUBIC))).permute(2, 0, 1)
+    scaled = F.interpolate(picture[None].float(), size=size, mode="bicubic", antialias=True)[0]
+    return scaled.round().clamp(0, 255).to(torch.uint8)
 
 
 def photographs(folder: Path, part: str) -> Photographs:
@@ -73,33 +81,33 @@ def decoded(data: bytes) -> Tensor:
 
 
 def corrupted(picture: Tensor, rng: torch.Generator) -> Tensor:
-    """What happens to pictures on their way: nothing (half of the time), noise, JPEG, blur or a smaller copy."""
+    """What happens to pictures [3, h, w] in [0, 1] on their way: nothing (half of the time), or one of four things.
+
+    These are noise, JPEG, blur, or a smaller copy.
+    """
     kind = float(torch.rand((), generator=rng))
     amount = float(torch.rand((), generator=rng))
     if kind < 0.5:
         return picture
     if kind < 0.65:
-        noise = torch.randn(picture.shape, generator=rng) * (1 + 9 * amount)
-        return (picture + noise).round().clamp(0, 255).to(torch.uint8)
-    image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
-    if kind < 0.8:
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=round(40 + 55 * amount))
-        image = Image.open(buffer)
-    elif kind < 0.9:
-        image = image.filter(ImageFilter.GaussianBlur(0.4 + amount))
+        changed = picture + normal(picture.shape, rng, picture.device) * (1 + 9 * amount) / 255
     else:
-        side = max(16, round(image.width * (0.4 + 0.5 * amount)))
-        image = image.resize((side, side), Image.Resampling.BICUBIC).resize(image.size, Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        x, dice = picture[None], random.Random(int(torch.randint(2**31, (), generator=rng)))
+        if kind < 0.8:
+            (changed,) = transforms.jpeg(x, dice, (40, 95))
+        elif kind < 0.9:
+            (changed,) = transforms.blur(x, dice, (0.4, 1.4))
+        else:
+            (changed,) = transforms.resize(x, dice, (0.4, 0.9))
+    return (changed.clamp(0, 1) * 255).round() / 255
 
 
 def coloured(images: Tensor, rng: torch.Generator) -> Tensor:
     """Brightness, contrast and colours a little off, one in ten grey; pictures [b, 3, h, w] in [0, 1]."""
     count = len(images)
-    gain = 1 + 0.2 * (2 * torch.rand((count, 1, 1, 1), generator=rng) - 1)
-    shift = 0.08 * (2 * torch.rand((count, 3, 1, 1), generator=rng) - 1)
-    grey = (torch.rand((count, 1, 1, 1), generator=rng) < 0.1).float()
+    shapes = (count, 1, 1, 1), (count, 3, 1, 1), (count, 1, 1, 1)
+    gain, shift, grey = (torch.rand(shape, generator=rng).to(images.device) for shape in shapes)
+    gain, shift, grey = 1 + 0.2 * (2 * gain - 1), 0.08 * (2 * shift - 1), (grey < 0.1).float()
     images = images + grey * (images.mean(1, True) - images)
     return (images * gain + shift * (1 - grey)).clamp(0, 1)
 
@@ -109,8 +117,7 @@ def batch(pictures: Photographs, size: int, count: int, rng: torch.Generator, co
     squares = torch.stack([pictures.crop(size, rng) for _ in range(count)])
     images = coloured(squares.float() / 255, rng)
     if corrupt:
-        changed = [corrupted((x * 255).round().to(torch.uint8), rng) for x in images]
-        images = torch.stack(changed).float() / 255
+        images = torch.stack([corrupted(x, rng) for x in (images * 255).round() / 255])
     return images.contiguous(memory_format=torch.channels_last)
 
 

@@ -33,10 +33,16 @@ class Replay:
     stopped: bool = False
 
     def start(self, first: int = 0) -> "Replay":
-        """Begin with batch number `first`; it goes on until `stopped` is set or the program ends."""
+        """Begin with batch number `first`; it goes on until `stop` is called or the program ends."""
         self.first = first
-        threading.Thread(target=self._run, daemon=True).start()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
         return self
+
+    def stop(self) -> None:
+        """Let the thread finish the batch in hand: one that is cut off inside torch ends the program with an error."""
+        self.stopped = True
+        self.thread.join()
 
     def draw(self, seed: int) -> Batch:
         """A batch of the memory; waits while there are too few, or all were used often enough."""

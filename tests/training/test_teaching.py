@@ -32,7 +32,7 @@ def test_batches_are_repeatable_squares(pictures):
 
 
 def test_half_of_the_pictures_are_left_as_they_are():
-    rng, picture = torch.Generator().manual_seed(0), torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)
+    rng, picture = torch.Generator().manual_seed(0), torch.randint(0, 256, (3, 32, 32)) / 255
     changed = [not torch.equal(corrupted(picture, rng), picture) for _ in range(600)]
     assert 0.4 < sum(changed) / 600 < 0.6
 
@@ -73,7 +73,7 @@ def test_twins_are_moved_by_noise_by_the_student_and_by_the_teacher(coin, who):
 def test_batches_are_used_no_more_often_than_wished():
     replay = Replay(lambda number: (torch.tensor(number),), uses=2.0, size=5, least=3).start(7)
     drawn = [int(replay.draw(seed)[0]) for seed in range(40)]
-    replay.stopped = True
+    replay.stop()
     assert min(drawn) >= 7 and replay.made >= 20 and len(replay.memory) <= 5
 
 
