@@ -1,6 +1,6 @@
 """How much of what each method does is a loss of colour, from the protected pictures of a benchmark's run.
 
-    python benchmarks/colour.py out/bench/embedded > benchmarks/results/colour.txt
+    python benchmarks/colour.py out/bench/embedded > benchmarks/results/v2/colour.txt
 
 *Colour left*: the factor that brings clean pictures' differences from their own grey nearest to the protected ones';
 1 is all of it, and `desaturate` lowers nothing else. *Loss of colour*: the share of a change's energy along that line.

@@ -9,7 +9,7 @@ from pathlib import Path
 from unlearnable.bench.page import everything, load, overall
 from unlearnable.bench.plots import curves, multiples
 
-RESULTS = Path(__file__).parent / "results" / "embedded"
+RESULTS = Path(__file__).parent / "results" / "v2" / "embedded"
 STANDARD = "psnr:36.1"
 
 

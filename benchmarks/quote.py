@@ -12,7 +12,7 @@ from pathlib import Path
 from unlearnable.bench import quote
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "embedded"
+RESULTS = ROOT / "benchmarks" / "results" / "v2" / "embedded"
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("benchmarks/results/**/*.md"))]
 
 

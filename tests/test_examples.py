@@ -25,3 +25,21 @@ def test_a_sheet_shows_originals_twins_and_differences(tmp_path, monkeypatch):
     for row in (0, image.height // 2):
         middles = [levels[row + 100 : row + 120, left : left + 20].mean() for left in (200, 600, 1000)]
         assert np.abs(np.array(middles) - [100, 105, 128 + 5 * 20]).max() < 3  # the gain makes 5 levels 100
+
+
+def test_a_page_of_drawings_has_the_picture_first_and_samples_beside_it(tmp_path, monkeypatch):
+    for name, level in (("one", 40), ("two", 200)):
+        (tmp_path / name / "samples").mkdir(parents=True)
+        Image.new("RGB", (90, 60), (level,) * 3).save(tmp_path / f"{name}.png")
+        for i in range(7):
+            Image.new("RGB", (32, 32), (level + i + 1,) * 3).save(tmp_path / name / "samples" / f"{i:02}.png")
+    page = tmp_path / "page.jpg"
+    given = [page, *(tmp_path / part for part in ("one.png", "one", "two.png", "two"))]
+    monkeypatch.setattr(sys, "argv", ["drawn.py", *map(str, given)])
+    runpy.run_path(str(EXAMPLES / "drawn.py"), run_name="__main__")
+    with Image.open(page) as image:
+        levels = np.asarray(image.convert("L")).astype(int)
+    for row, level in ((110, 40), (338, 200)):
+        for column, left in enumerate((100, *(228 * i + 124 for i in range(1, 6)))):
+            assert abs(levels[row - 5 : row + 5, left - 5 : left + 5].mean() - level - column) < 1.5
+    assert levels.shape == (2 * 228 - 8, 6 * 228 + 16)  # five of the seven samples, and wider white after the picture

@@ -1,7 +1,7 @@
 """Train the embedded model's U-Net and text encoder together, on cached latents of the teacher TAEF2.
 
     python training/base.py --minutes 600                  # to resume, run the same command again
-    python training/base.py --minutes 600 --from FILE      # start from averaged weights that were written before
+    python training/base.py --minutes 600 --from src/unlearnable/models/embedded      # start from the model that ships
 
 The latents are the teacher's own, with mean 0 and variance 1 in each channel, so that the U-Net fits the trained
 encoder and the teacher alike, and need not wait for the encoder.
@@ -75,14 +75,13 @@ class Networks:
 
 
 def build(labels: list[str], shape: Shape, start: Path | None) -> Networks:
-    """New networks of this shape, or with the averaged weights of a file that `save_average` wrote."""
+    """New networks of this shape, or those of a model's folder."""
     tokenizer = build_tokenizer(labels)
     networks = Networks(build_unet(shape), build_text_encoder(shape, tokenizer), tokenizer, build_scheduler())
     if start is not None:
-        tensors = load_file(start)
         for name, module in networks.modules().items():
-            own = {k.removeprefix(f"{name}/"): v.float() for k, v in tensors.items() if k.startswith(f"{name}/")}
-            module.load_state_dict(own)
+            kept = type(module).from_pretrained(start / name, torch_dtype=torch.float32)
+            module.load_state_dict(kept.state_dict())
     return networks
 
 
@@ -163,7 +162,7 @@ def main() -> None:
     options.add_argument("--rate", type=float, default=Settings.peak_rate, help="the highest learning rate")
     options.add_argument("--compile", action="store_true", help="compile the U-Net (needs a C++ compiler)")
     options.add_argument("--copies", type=int, default=Settings.copies, help="versions of each picture to encode")
-    options.add_argument("--from", dest="start", type=Path, help="start from averaged weights that were written before")
+    options.add_argument("--from", dest="start", type=Path, help="folder of a model to start from, as export.py writes")
     options.add_argument("--teachers", type=Path, help="folder of the teachers' weights")
     options.add_argument("--encoder", type=Path, help="the averaged encoder (default: in --out)")
     args = parse(options)

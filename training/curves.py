@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 
 PARTS = {
-    "autoencoder": ("held-out PSNR dB", "second autoencoder: PSNR, dB (target 25)"),
     "encoder-flux2": ("clean 256", "encoder flux2: error at 256 px (target 0.10)"),
     "encoder-sd1": ("clean 256", "encoder sd1: error at 256 px (target 0.10)"),
     "decoder": ("PSNR 512, own", "decoder: PSNR at 512 px, dB (target 30)"),

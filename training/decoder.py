@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKL
 from diffusers.models.autoencoders.vae import Decoder
 from safetensors.torch import load_file
 from torch import Tensor
@@ -93,7 +94,8 @@ def train(args: argparse.Namespace, s: Settings) -> None:
         if network is not None:
             network.to(device)
     if args.start:
-        decoder.load_state_dict({k: v.float() for k, v in load_file(args.start).items()})
+        kept = AutoencoderKL.from_pretrained(args.start / "vae", torch_dtype=torch.float32)
+        decoder.load_state_dict(kept.decoder.state_dict())
 
     class Student(torch.nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -138,7 +140,7 @@ def main() -> None:
     options.add_argument("--teachers", type=Path, help="folder of the teachers' weights")
     options.add_argument("--encoder", type=Path, help="the averaged encoder (default: in --out)")
     options.add_argument("--squeezenet", type=Path, help="SqueezeNet v1.0 weights, for the perceptual loss")
-    options.add_argument("--from", dest="start", type=Path, help="start from averaged weights that were written before")
+    options.add_argument("--from", dest="start", type=Path, help="folder of a model to start from, as export.py writes")
     options.add_argument("--compile", action="store_true", help="compile the decoder (needs a C++ compiler)")
     options.add_argument("--check", type=int, default=400, help="steps between two measurements on held-out pictures")
     options.add_argument("--pixels", type=int, default=Settings.pixels, help="pixels of a step")

@@ -1,6 +1,7 @@
 """Assemble the folder users load (Stable Diffusion's layout, fp16 safetensors) from what training left in the cache.
 
-The feature network goes into its `features` folder, which diffusers does not look at.
+The feature network and the encoders go into their folders `features` and `encoders`, which diffusers does not look at.
+The shortcut and rho belonged to the model that was there before, and are left out: train them anew.
 
 python training/export.py                        # the cache -> src/unlearnable/models/embedded
 python training/export.py --to some/folder
@@ -14,11 +15,13 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors import safe_open
+from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from autoencoder import joined
-from common import CACHE, EMBEDDED
+from common import CACHE, EMBEDDED, write_atomically
 from networks import Shape, build_scheduler, build_text_encoder, build_unet
+from teachers import CHANNELS
 
 LIMIT_MB = 60
 
@@ -71,6 +74,15 @@ def assemble(
     shutil.rmtree(old, ignore_errors=True)
 
 
+def write_encoders(cache: Path, to: Path) -> None:
+    """The stand-ins of real encoders, in fp16, without their teachers' statistics; those that were trained."""
+    for name in CHANNELS:
+        file = cache / f"encoder-{name}-average.safetensors"
+        if file.is_file():
+            tensors = {k: v.half() for k, v in load_file(file).items() if k not in ("mean", "std")}
+            write_atomically(tensors, to / f"{name}.safetensors", {"teacher": name})
+
+
 def upcast(config: Path) -> None:
     """Let a stock load give float32, as it does for the other parts: transformers takes the type that is noted here."""
     settings = json.loads(config.read_text())
@@ -90,6 +102,7 @@ def main() -> None:
     text_encoder.load_state_dict(weights["text_encoder"])
     vae = joined(args.cache / "encoder-flux2-average.safetensors", args.cache / "decoder-average.safetensors")
     assemble(vae, unet, text_encoder, tokenizer, args.to)
+    write_encoders(args.cache, args.to / "encoders")
     if (args.cache / "features").is_dir():
         shutil.copytree(args.cache / "features", args.to / "features", dirs_exist_ok=True)
     size = sum(file.stat().st_size for file in args.to.rglob("*") if file.is_file()) / 1e6

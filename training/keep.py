@@ -1,4 +1,7 @@
-"""Copy the averaged weights of runs in progress to `training/weights/`, in fp16, so that a new machine can go on.
+"""Copy the averaged encoders to `training/weights/`, in fp16, so that a new machine can go on.
+
+They hold the mean and spread of their teachers' channels as well, which the shipped ones don't. U-Net, text encoder and
+decoder go on from the folder that ships.
 
 python training/keep.py
 """
@@ -10,7 +13,7 @@ from safetensors import safe_open
 
 from common import CACHE, ROOT, write_atomically
 
-NAMES = ("encoder-flux2", "encoder-sd1", "decoder", "base")
+NAMES = ("encoder-flux2", "encoder-sd1")
 
 
 def main() -> None:
@@ -20,7 +23,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=ROOT / "training" / "weights")
     args = parser.parse_args()
     for name in NAMES:
-        file = args.cache / (f"{name}_average.safetensors" if name == "base" else f"{name}-average.safetensors")
+        file = args.cache / f"{name}-average.safetensors"
         if not file.is_file():
             continue
         with safe_open(file, "pt") as opened:

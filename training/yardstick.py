@@ -6,12 +6,13 @@
 Each method protects half of a subject's photographs at 36.1 dB on the model itself. Attackers then train on them,
 once with the model's own autoencoder and once with TAEF2, the teacher, in its place (the same latents, so it drops in).
 The rate is the share of what an attacker learns from clean pictures that it does not learn from protected ones,
-judged by the loss of those clean pictures: 0 is no protection, 1 full protection.
+judged by the loss of those clean pictures, and by that of the other half: 0 is no protection, 1 full protection.
 """
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,9 +28,10 @@ from teachers import Normalised, taef2_decoder, teacher
 from unlearnable import load_model, registry
 from unlearnable.models.base import Model
 from unlearnable.models.finetune.training import fixed_losses
+from unlearnable.purification.chain import Chain, parse
 from unlearnable.recipe import Recipe
 
-METHODS = ("random", "desaturate", "advdm", "photoguard", "mist", "ldu")
+METHODS = ("random", "desaturate", "advdm", "photoguard", "mist", "ldu", "encoders")
 SUBJECTS = ("backpack", "can", "cat", "dog6", "duck_toy", "red_cartoon", "styles/vangogh", "styles/canaletto")
 ATTACKERS = ("lora", "dreambooth")
 PSNR = 36.1
@@ -69,41 +71,62 @@ def protected(model: Model, method: str, x: Tensor, prompt: str) -> Tensor:
     return ((x * 255).round() + torch.stack(sealed)) / 255
 
 
-def trials(models: dict[str, Model], name: str, x: Tensor, rows: dict[str, Any], write: Any, steps: int) -> None:
+@dataclass(frozen=True)
+class Plan:
+    """Which methods, behind which countermeasure, face which attackers, of how many steps at most."""
+
+    methods: tuple[str, ...] = METHODS
+    attackers: tuple[str, ...] = ATTACKERS
+    steps: int = MOST_STEPS
+    purify: Chain = field(default_factory=Chain)
+
+    def condition(self, method: str) -> str:
+        """A method's name in the rows."""
+        return f"{method} behind {self.purify.name}" if self.purify.links else method
+
+
+def losses(model: Model, judges: dict[str, Tensor], prompt: str) -> dict[str, list[float]]:
+    """The losses of a subject's clean pictures, for the attacker's `own` and the `held-out` ones."""
+    return {judge: fixed_losses(model, pictures, prompt).tolist() for judge, pictures in judges.items()}
+
+
+def trials(models: dict[str, Model], name: str, photos: Tensor, rows: dict[str, Any], write: Any, plan: Plan) -> None:
     """Fill `rows` with the losses of one subject's clean pictures under each attacker; what is there is kept."""
-    prompt = prompt_of(name)
-    pictures = {"clean": x}
-    for condition in ("clean", *METHODS):
-        keys = [f"{name}, {condition}, {attack}, {vae}" for attack in ATTACKERS for vae in models]
+    prompt, x = prompt_of(name), photos[0::2]
+    pictures, judges = {"clean": x}, {"own": x, "held-out": photos[1::2]}
+    for method in ("clean", *plan.methods):
+        condition = "clean" if method == "clean" else plan.condition(method)
+        keys = [f"{name}, {condition}, {attack}, {vae}" for attack in plan.attackers for vae in models]
         if all(key in rows for key in keys):
             continue
         if condition not in pictures:
-            pictures = {condition: protected(models["own"], condition, x, prompt.replace("sks ", ""))}
-        for attack in ATTACKERS:
+            moved = protected(models["own"], method, x, prompt.replace("sks ", ""))
+            pictures = {condition: plan.purify(moved)}
+        for attack in plan.attackers:
             attacker = registry.load(attack, "attacker").PRESETS["embedded"]
-            attacker = replace(attacker, steps=min(attacker.steps, steps))
+            attacker = replace(attacker, steps=min(attacker.steps, plan.steps))
             for vae, model in models.items():
                 key = f"{name}, {condition}, {attack}, {vae}"
                 if key in rows:
                     continue
                 concept = attacker.fit(model, pictures[condition], prompt, seed=0)
-                rows[key] = fixed_losses(concept.model, x, prompt).tolist()
-                rows.setdefault(
-                    f"{name}, untouched, {vae}", fixed_losses(model, x, prompt.replace("sks ", "")).tolist()
-                )
+                rows[key] = losses(concept.model, judges, prompt)
+                untouched = f"{name}, untouched, {vae}"
+                rows[untouched] = rows.get(untouched) or losses(model, judges, prompt.replace("sks ", ""))
                 write()
 
 
-def rates(rows: dict[str, Any], names: list[str], vae: str, attack: str) -> dict[str, float]:
+def rates(rows: dict[str, Any], names: list[str], plan: Plan, vae: str, attack: str, judge: str) -> dict[str, float]:
     """The mean protection rate of each method over the subjects that attackers learn from clean pictures."""
-    found: dict[str, list[float]] = {method: [] for method in METHODS}
+    found: dict[str, list[float]] = {}
     for name in names:
-        before, clean = (sum(rows[f"{name}, {kind}"]) for kind in (f"untouched, {vae}", f"clean, {attack}, {vae}"))
-        for method in METHODS:
+        kinds = (f"untouched, {vae}", f"clean, {attack}, {vae}")
+        before, clean = (sum(rows[f"{name}, {kind}"][judge]) for kind in kinds)
+        for condition in map(plan.condition, plan.methods):
             if clean < before:
-                after = sum(rows[f"{name}, {method}, {attack}, {vae}"])
-                found[method].append((after - clean) / (before - clean))
-    return {method: sum(values) / max(1, len(values)) for method, values in found.items()}
+                after = sum(rows[f"{name}, {condition}, {attack}, {vae}"][judge])
+                found.setdefault(condition, []).append((after - clean) / (before - clean))
+    return {condition: sum(values) / len(values) for condition, values in found.items()}
 
 
 def main() -> None:
@@ -114,6 +137,9 @@ def main() -> None:
     parser.add_argument("--teachers", type=Path, default=DEFAULT_DATA.parent.parent / "weights")
     parser.add_argument("--eval", type=Path, default=EVAL)
     parser.add_argument("--subjects", nargs="+", default=list(SUBJECTS))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument("--purify", default="none", help="countermeasure of the attackers, e.g. resize:0.5+jpeg:75")
+    parser.add_argument("--attackers", nargs="+", default=list(ATTACKERS), choices=ATTACKERS)
     parser.add_argument("--steps", type=int, default=MOST_STEPS, help="most steps of an attacker")
     parser.add_argument("--json", type=Path, default=CACHE / "yardstick.json", help="where rows are kept")
     args = parser.parse_args()
@@ -127,17 +153,21 @@ def main() -> None:
         part.write_text(json.dumps(rows, indent=0))
         part.replace(args.json)
 
+    plan = Plan(tuple(args.methods), tuple(args.attackers), args.steps, parse(args.purify))
     done: list[str] = []
     for name in args.subjects:
         where = args.eval / (name if name.startswith("styles/") else f"objects/{name}")
-        photos = photographs(where, models["own"].size)[:8][0::2]
-        trials(models, name, photos, rows, write, args.steps)
+        photos = photographs(where, models["own"].size)[:8]
+        trials(models, name, photos, rows, write, plan)
         done.append(name)
         print(f"after {name}", flush=True)
         for vae in models:
-            for attack in ATTACKERS:
-                values = rates(rows, done, vae, attack).items()
-                print(f"  {vae:8} {attack:11}" + "  ".join(f"{m} {100 * v:5.1f} %" for m, v in values), flush=True)
+            for attack, judge in product(plan.attackers, ("own", "held-out")):
+                values = rates(rows, done, plan, vae, attack, judge).items()
+                print(
+                    f"  {vae:8} {attack:11} {judge:9}" + "  ".join(f"{m} {100 * v:5.1f} %" for m, v in values),
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unlearnable.models.load import load_model
     from unlearnable.recipe import Recipe
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["Recipe", "audit", "load_model", "measure", "personalize", "protect", "purify"]
 
 _WHERE = {

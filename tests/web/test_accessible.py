@@ -134,6 +134,6 @@ def test_the_report_of_an_audit(tab, tmp_path):
 
 
 def test_the_report_of_a_benchmark(tab, tmp_path):
-    shutil.copy(ROOT / "benchmarks/results/embedded/rows.json", tmp_path)
+    shutil.copy(ROOT / "benchmarks/results/v2/embedded/rows.json", tmp_path)
     tab.goto(write(tmp_path).as_uri())
     sound(tab)

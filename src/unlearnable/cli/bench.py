@@ -35,7 +35,7 @@ COMPARISONS = """[bold]Examples[/bold]
 
 unlearnable bench compare out/bench ldu photoguard
 
-unlearnable bench compare benchmarks/results/embedded ldu mist --only budget=psnr:36.1 --only purify=none|jpeg:75"""
+unlearnable bench compare benchmarks/results/v2/embedded ldu mist --only budget=psnr:36.1 --only purify=none|jpeg:75"""
 
 
 @app.command(epilog=EXAMPLES)
