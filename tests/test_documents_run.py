@@ -80,6 +80,8 @@ def folder(tmp_path, monkeypatch):
         for i, x in enumerate(tiny.pictures(count, seed=len(name), side=64)):
             Image.fromarray((x.permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(f"{name}/{i}.png")
     Image.open("photos/0.png").save("photo.jpg")
+    Path("out/small").mkdir()
+    shutil.copy("photos/0.png", "out/small/cat.png")
     Path("protect.toml").write_text('method = "advdm"\n')
     for mask in ("mask.png", *(f"masks/{i}.png" for i in range(PICTURES["my-photos"]))):
         Path(mask).parent.mkdir(exist_ok=True)

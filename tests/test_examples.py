@@ -43,3 +43,13 @@ def test_a_page_of_drawings_has_the_picture_first_and_samples_beside_it(tmp_path
         for column, left in enumerate((100, *(228 * i + 124 for i in range(1, 6)))):
             assert abs(levels[row - 5 : row + 5, left - 5 : left + 5].mean() - level - column) < 1.5
     assert levels.shape == (2 * 228 - 8, 6 * 228 + 16)  # five of the seven samples, and wider white after the picture
+
+
+def test_photographs_are_written_whole_or_as_small_squares(tmp_path, monkeypatch):
+    for words, size in (((), (451, 300)), (("96",), (96, 96))):
+        folder = tmp_path / str(len(words))
+        monkeypatch.setattr(sys, "argv", ["photographs.py", str(folder), *words])
+        runpy.run_path(str(EXAMPLES / "photographs.py"), run_name="__main__")
+        with Image.open(folder / "cat.png") as cat:
+            assert cat.size == size
+        assert len(list(folder.iterdir())) == 3

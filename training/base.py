@@ -21,7 +21,7 @@ from diffusers.training_utils import compute_snr
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from common import Figures, normal, pick_device, write_atomically
+from common import Figures, averaged_encoder, normal, pick_device, write_atomically
 from data import captions, data_folder, every_caption, load
 from latents import cached, encode
 from loop import Loop, parse, parser
@@ -111,7 +111,7 @@ def save_average(networks: Networks, folder: Path, minutes: float, step: int) ->
 
 def taught(args: argparse.Namespace, folder: Path) -> Normalised:
     """The teacher, normalised as the trained encoder's latents are."""
-    tensors = load_file(args.encoder or args.out / "encoder-flux2-average.safetensors")
+    tensors = load_file(args.encoder or averaged_encoder(args.out, "flux2"))
     network = teacher("flux2", args.teachers or folder.parent.parent / "weights")
     return Normalised(network, tensors["mean"].float(), tensors["std"].float())
 
@@ -164,7 +164,7 @@ def main() -> None:
     options.add_argument("--copies", type=int, default=Settings.copies, help="versions of each picture to encode")
     options.add_argument("--from", dest="start", type=Path, help="folder of a model to start from, as export.py writes")
     options.add_argument("--teachers", type=Path, help="folder of the teachers' weights")
-    options.add_argument("--encoder", type=Path, help="the averaged encoder (default: in --out)")
+    options.add_argument("--encoder", type=Path, help="the averaged encoder (in --out, else in training/weights)")
     args = parse(options)
     train(args, Settings(batch=args.batch, copies=args.copies, peak_rate=args.rate), Shape())
 

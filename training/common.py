@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("UNLEARNABLE_TRAINING") or Path.home() / ".cache" / "unlearnable" / "training")
+WEIGHTS = ROOT / "training" / "weights"
 Figures = dict[str, torch.Tensor]  # scalars that stay on their device, so that no step waits for them
 EMBEDDED = ROOT / "src" / "unlearnable" / "models" / "embedded"
 
@@ -45,6 +46,12 @@ def set_threads(device: torch.device, shards: int | None) -> int:
 def step_rng(seed: int, step: int) -> torch.Generator:
     """The random numbers of one step, the same however often training was interrupted before it."""
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
+
+
+def averaged_encoder(folder: Path, name: str) -> Path:
+    """The averaged weights of an encoder: those that training left in `folder`, else those that are committed."""
+    file = folder / f"encoder-{name}-average.safetensors"
+    return file if file.is_file() else WEIGHTS / f"encoder-{name}.safetensors"
 
 
 def normal(shape: Sequence[int], rng: torch.Generator, device: torch.device) -> torch.Tensor:

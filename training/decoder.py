@@ -3,8 +3,8 @@
     python training/decoder.py --minutes 60          # to resume, run the same command again
 
 Loss: L1 + squared error, and on large crops a perceptual distance (SqueezeNet). Three of four steps see small crops,
-which compiled code does fastest. The encoder is `encoder-flux2-average.safetensors` in the
-same folder, which also holds the mean and the spread of the teacher's channels; it is not changed.
+which compiled code does fastest. The averaged encoder is not changed; its file also holds the mean and the spread of
+the teacher's channels.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from diffusers.models.autoencoders.vae import Decoder
 from safetensors.torch import load_file
 from torch import Tensor
 
-from common import Figures, autocast, normal, pick_device, write_atomically
+from common import Figures, autocast, averaged_encoder, normal, pick_device, write_atomically
 from data import data_folder
 from encoder import WIDTHS, build, latents
 from loop import Loop, parse, parser
@@ -84,7 +84,7 @@ def train(args: argparse.Namespace, s: Settings) -> None:
     folder = data_folder(args.data)
     device = pick_device(args.device)
     pictures, held = photographs(folder, "train").to(device), photographs(folder, "held-out")
-    encoder, mean, std = trained_encoder(args.encoder or args.out / "encoder-flux2-average.safetensors", "flux2")
+    encoder, mean, std = trained_encoder(args.encoder or averaged_encoder(args.out, "flux2"), "flux2")
     wanted = Normalised(teacher("flux2", args.teachers or folder.parent.parent / "weights"), mean, std)
     weights = weights_file(args.squeezenet, folder)
     features = SqueezeFeatures(weights) if weights.is_file() else None
@@ -138,7 +138,7 @@ def main() -> None:
     """Command line."""
     options = parser(__doc__)
     options.add_argument("--teachers", type=Path, help="folder of the teachers' weights")
-    options.add_argument("--encoder", type=Path, help="the averaged encoder (default: in --out)")
+    options.add_argument("--encoder", type=Path, help="the averaged encoder (in --out, else in training/weights)")
     options.add_argument("--squeezenet", type=Path, help="SqueezeNet v1.0 weights, for the perceptual loss")
     options.add_argument("--from", dest="start", type=Path, help="folder of a model to start from, as export.py writes")
     options.add_argument("--compile", action="store_true", help="compile the decoder (needs a C++ compiler)")

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from common import CACHE
+from common import CACHE, averaged_encoder
 from data import DEFAULT_DATA
 from decoder import trained_encoder
 from encoder import latents
@@ -137,7 +137,7 @@ def figures(names: dict[str, tuple[Encode, Encode]], x: Tensor) -> dict[str, dic
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoders", type=Path, default=CACHE, help="folder of encoder-NAME-average.safetensors")
+    parser.add_argument("--encoders", type=Path, default=CACHE, help="folder that encoder.py wrote into")
     parser.add_argument("--teachers", type=Path, default=DEFAULT_DATA.parent.parent / "weights")
     parser.add_argument("--pictures", type=Path, default=DEFAULT_DATA.parent / "eval" / "objects")
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 512])
@@ -146,7 +146,7 @@ def main() -> None:
     args = parser.parse_args()
     names: dict[str, tuple[Encode, Encode]] = {}
     for name in ("flux2", "sd1"):
-        file = args.encoders / f"encoder-{name}-average.safetensors"
+        file = averaged_encoder(args.encoders, name)
         if file.is_file():
             encoder, mean, std = trained_encoder(file, name)
             network = teacher(name, args.teachers)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from common import CACHE, ROOT, write_atomically
+from common import CACHE, WEIGHTS, write_atomically
 
 NAMES = ("encoder-flux2", "encoder-sd1")
 
@@ -20,7 +20,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, default=CACHE)
-    parser.add_argument("--to", type=Path, default=ROOT / "training" / "weights")
+    parser.add_argument("--to", type=Path, default=WEIGHTS)
     args = parser.parse_args()
     for name in NAMES:
         file = args.cache / f"{name}-average.safetensors"

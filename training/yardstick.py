@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from common import CACHE, EMBEDDED
+from common import CACHE, EMBEDDED, averaged_encoder
 from data import DEFAULT_DATA
 from personalised import EVAL, photographs, prompt_of
 from teachers import Normalised, taef2_decoder, teacher
@@ -133,7 +133,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=EMBEDDED)
-    parser.add_argument("--encoder", type=Path, default=CACHE / "encoder-flux2-average.safetensors")
+    parser.add_argument("--encoder", type=Path, default=averaged_encoder(CACHE, "flux2"))
     parser.add_argument("--teachers", type=Path, default=DEFAULT_DATA.parent.parent / "weights")
     parser.add_argument("--eval", type=Path, default=EVAL)
     parser.add_argument("--subjects", nargs="+", default=list(SUBJECTS))
@@ -146,6 +146,7 @@ def main() -> None:
     folder = str(args.model)
     models = {"own": load_model(folder, device="cpu", dtype="float32")}
     models["teacher"] = with_teacher(folder, args.encoder, args.teachers)
+    args.json.parent.mkdir(parents=True, exist_ok=True)
     rows: dict[str, Any] = json.loads(args.json.read_text()) if args.json.is_file() else {}
 
     def write() -> None:

@@ -7,6 +7,8 @@ from personalised import others, prompt_of, summary
 from quality import principal
 from samples import ranks
 from unlearnable.models.features import FeatureNetwork
+from unlearnable.purification.chain import parse
+from yardstick import Plan, rates
 
 
 def test_prompts_name_the_kind():
@@ -54,3 +56,18 @@ def test_the_best_linear_autoencoder_loses_what_the_other_components_hold():
     for count in (4, 40):
         found = (principal(pixels, count).float() - pixels.float()).square().sum().item()
         assert abs(found / (values[count:] ** 2).sum() - 1) < 0.02  # rounded and clamped to 8 bits
+
+
+def test_rates_are_the_share_that_is_not_learned_over_subjects_that_are():
+    def row(mean):
+        return {"own": [mean, mean], "held-out": [mean + 1, mean + 1]}
+
+    rows = {"a, untouched, own": row(1.0), "a, clean, lora, own": row(0.5), "a, mist, lora, own": row(0.75)}
+    rows |= {"b, untouched, own": row(2.0), "b, clean, lora, own": row(1.0), "b, mist, lora, own": row(2.0)}
+    rows |= {"c, untouched, own": row(1.0), "c, clean, lora, own": row(1.5), "c, mist, lora, own": row(9.0)}
+    plan = Plan(methods=("mist",), attackers=("lora",))
+    for judge in ("own", "held-out"):
+        assert rates(rows, ["a", "b", "c"], plan, "own", "lora", judge) == {"mist": (0.5 + 1.0) / 2}
+    rows |= {"a, mist behind jpeg:75, lora, own": row(0.5)}
+    behind = Plan(methods=("mist",), attackers=("lora",), purify=parse("jpeg:75"))
+    assert rates(rows, ["a"], behind, "own", "lora", "own") == {"mist behind jpeg:75": 0}
