@@ -75,10 +75,10 @@ class Networks:
 
 
 def build(labels: list[str], shape: Shape, start: Path | None) -> Networks:
-    """New networks of this shape, or those of a model's folder."""
-    tokenizer = build_tokenizer(labels)
+    """New networks of this shape, with a vocabulary for the labels; or those of a model's folder, with its own."""
+    tokenizer = CLIPTokenizer.from_pretrained(start / "tokenizer") if start else build_tokenizer(labels)
     networks = Networks(build_unet(shape), build_text_encoder(shape, tokenizer), tokenizer, build_scheduler())
-    if start is not None:
+    if start:
         for name, module in networks.modules().items():
             kept = type(module).from_pretrained(start / name, torch_dtype=torch.float32)
             module.load_state_dict(kept.state_dict())

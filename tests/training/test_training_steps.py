@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from base import stratified_timesteps
-from common import Clock, learning_rate, load_checkpoint, mean_gradients, save_checkpoint, step_rng
+from base import build, stratified_timesteps
+from common import EMBEDDED, Clock, learning_rate, load_checkpoint, mean_gradients, save_checkpoint, step_rng
+from networks import Shape
 
 
 def train_a_little(module, optimizer, steps):
@@ -76,3 +77,13 @@ def test_the_clock_counts_earlier_stretches():
 def test_timesteps_are_spread_evenly():
     t = stratified_timesteps(10, 1000, torch.Generator().manual_seed(0))
     assert sorted((t // 100).tolist()) == list(range(10))
+
+
+def test_training_goes_on_from_the_model_that_ships_with_its_words():
+    from unlearnable import load_model
+
+    networks, shipped = build(["a kind nobody knows"], Shape(), EMBEDDED), load_model("embedded", device="cpu").pipe
+    assert networks.tokenizer.get_vocab() == shipped.tokenizer.get_vocab()
+    for name, module in networks.modules().items():
+        theirs = getattr(shipped, name).state_dict()
+        assert all(torch.equal(value, theirs[key].float()) for key, value in module.state_dict().items())
