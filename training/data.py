@@ -77,19 +77,6 @@ def to_float(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.float().div_(127.5).sub_(1)
 
 
-def random_crops(pixels: torch.Tensor, indices: torch.Tensor, size: int, rng: torch.Generator) -> torch.Tensor:
-    """Random `size` px crops of the chosen pictures, half of them mirrored, colours a little off; in [-1, 1]."""
-    height, width = pixels.shape[-2:]
-    out = torch.empty((len(indices), 3, size, size), dtype=torch.uint8)
-    tops = torch.randint(0, height - size + 1, (len(indices),), generator=rng)
-    lefts = torch.randint(0, width - size + 1, (len(indices),), generator=rng)
-    flips = torch.rand(len(indices), generator=rng) < 0.5
-    for i, (index, top, left) in enumerate(zip(indices.tolist(), tops.tolist(), lefts.tolist())):
-        crop = pixels[index, :, top : top + size, left : left + size]
-        out[i] = crop.flip(-1) if flips[i] else crop
-    return jitter(to_float(out), rng)
-
-
 def jitter(images: torch.Tensor, rng: torch.Generator, amount: float = 0.1) -> torch.Tensor:
     """Scale and shift each colour channel by at most `amount` (one draw per picture), then clip to [-1, 1]."""
     shape = (len(images), 3, 1, 1)

@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from base import build, stratified_timesteps
-from common import EMBEDDED, Clock, learning_rate, load_checkpoint, mean_gradients, save_checkpoint, step_rng
+from common import (
+    EMBEDDED,
+    WEIGHTS,
+    Clock,
+    averaged_encoder,
+    learning_rate,
+    load_checkpoint,
+    mean_gradients,
+    save_checkpoint,
+    step_rng,
+)
 from networks import Shape
 
 
@@ -87,3 +97,10 @@ def test_training_goes_on_from_the_model_that_ships_with_its_words():
     for name, module in networks.modules().items():
         theirs = getattr(shipped, name).state_dict()
         assert all(torch.equal(value, theirs[key].float()) for key, value in module.state_dict().items())
+
+
+def test_an_encoder_in_training_goes_before_the_one_that_is_committed(tmp_path):
+    assert averaged_encoder(tmp_path, "sd1") == WEIGHTS / "encoder-sd1.safetensors"
+    assert averaged_encoder(tmp_path, "sd1").is_file()
+    (own := tmp_path / "encoder-sd1-average.safetensors").touch()
+    assert averaged_encoder(tmp_path, "sd1") == own
