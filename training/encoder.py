@@ -5,7 +5,7 @@
 
 Loss: squared error of the latents of pictures and of their perturbed twins, and of the shift between the two, in units
 of each channel's own spread. Batches of small crops and of large ones come in turn, from photographs at their own size
-too. Twins are moved by one or two ascent steps against the student itself, because a protection that is made against it
+too. Twins are moved by ascent against the student itself, because a protection that is made against it
 carries over where it agrees with its teacher *there*; by ascent against the teacher, because a deaf student does not
 know what it does not hear; and by noise. A thread makes batches, and each is used a few times (`replay.py`).
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from diffusers.models.autoencoders.vae import Encoder
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from common import Figures, autocast, normal, pick_device, step_rng, write_atomically
 from data import data_folder
@@ -27,10 +27,11 @@ from loop import Loop, parse, parser
 from photographs import Photographs, batch, held_squares, large_size, photographs
 from replay import Replay
 from teachers import CHANNELS, Normalised, normalised, teacher
+from unlearnable.models.encoders.twobranch import TwoBranchEncoder
 
 HELD = {128: 16, 256: 6, 512: 2}  # held-out pictures of each size
 Encode = Callable[[Tensor], Tensor]
-WIDTHS = {"flux2": (24, 48, 96, 128), "sd1": (16, 32, 64, 64)}
+WIDTHS = (24, 48, 96, 128)  # of flux2
 
 
 @dataclass(frozen=True)
@@ -44,22 +45,28 @@ class Settings:
     shift_weight: float = 0.5
     peak_rate: float = 1.5e-3
     weight_decay: float = 1e-4
+    ascent: int = 2  # most steps against the student, or its teacher
 
 
-def build(name: str) -> Encoder:
-    """An untrained encoder: the half of a stock AutoencoderKL (without attention) that makes latents."""
-    widths = WIDTHS[name]
-    down = ("DownEncoderBlock2D",) * len(widths)
-    return Encoder(3, CHANNELS[name], down, widths, 1, norm_num_groups=8, mid_block_add_attention=False)
+def build(name: str) -> nn.Module:
+    """An untrained encoder: half of a stock AutoencoderKL (without attention), or its teacher's layout for `sd1`."""
+    if name == "sd1":
+        return TwoBranchEncoder(CHANNELS[name])
+    down = ("DownEncoderBlock2D",) * len(WIDTHS)
+    return Encoder(3, CHANNELS[name], down, WIDTHS, 1, norm_num_groups=8, mid_block_add_attention=False)
 
 
-def latents(encoder: torch.nn.Module, x: Tensor) -> Tensor:
-    """The posterior's mean ``[b c h/8 w/8]`` of pictures in [0, 1]."""
-    return encoder(2 * x - 1).chunk(2, 1)[0].float()
+def latents(encoder: nn.Module, x: Tensor) -> Tensor:
+    """Latents ``[b c h/8 w/8]`` of pictures in [0, 1]; of a posterior, its mean."""
+    z = encoder(2 * x - 1)
+    return (z.chunk(2, 1)[0] if isinstance(encoder, Encoder) else z).float()
 
 
-def ascended(encode: Encode, x: Tensor, noise: Tensor, eps: Tensor, steps: int) -> Tensor:
-    """Pictures moved by sign ascent on the distance of their latents from the clean, by at most `eps` [b 1 1 1]."""
+def ascended(encode: Encode, x: Tensor, noise: Tensor, eps: Tensor, steps: int, pace: float = 1.0) -> Tensor:
+    """Pictures moved by sign ascent on the distance of their latents from the clean, by at most `eps` [b 1 1 1].
+
+    Each step moves a pixel by `pace` of `eps`.
+    """
     with torch.no_grad():
         clean = encode(x)
     start = (x + eps / 2 * noise.sign()).clamp(0, 1)
@@ -67,26 +74,31 @@ def ascended(encode: Encode, x: Tensor, noise: Tensor, eps: Tensor, steps: int) 
         start.requires_grad_(True)
         distance = (encode(start) - clean).square().sum()
         (gradient,) = torch.autograd.grad(distance, start)
-        start = (start + eps * gradient.sign()).detach()
+        start = (start + pace * eps * gradient.sign()).detach()
         start = torch.min(torch.max(start, x - eps), x + eps).clamp(0, 1)
     return start
 
 
 def perturbed(student: Encode, wanted: Encode, s: Settings, x: Tensor, noise: Tensor, draws: Tensor) -> Tensor:
-    """Each picture moved by one or two ascent steps against the student or its teacher, or by noise of that size.
+    """Each picture moved by up to `s.ascent` steps against the student or its teacher, or by noise of that size.
 
     What moves the teacher and leaves a deaf student as it is, only the teacher can show.
     """
     eps = (s.smallest + (s.largest - s.smallest) * draws[1 : 1 + len(x)]).view(-1, 1, 1, 1) / 255
-    steps = 1 + int(draws[0] * 10 % 1 < 0.5)
+    steps = 1 + int(draws[0] * 10 % 1 * s.ascent)
     if draws[0] < 0.2:
         moved = (x + eps / 2 * noise).clamp(0, 1)
     else:
-        moved = ascended(student if draws[0] < 0.6 else wanted, x, noise, eps, steps)
+        moved = ascended(student if draws[0] < 0.6 else wanted, x, noise, eps, steps, pace=max(0.25, 1 / steps))
     return moved.contiguous(memory_format=torch.channels_last)
 
 
-def errors(encoder: torch.nn.Module, wanted: Normalised, x: Tensor) -> Tensor:
+def pairs(both: Tensor) -> Tensor:
+    """Pictures and, after them, their twins ``[2b ...]`` as ``[b 2 ...]``: what is split among threads stays a pair."""
+    return torch.stack(both.chunk(2), 1)
+
+
+def errors(encoder: nn.Module, wanted: Normalised, x: Tensor) -> Tensor:
     """Mean squared error of each picture's latents, in units of the teacher's variance; ``[b]``."""
     with torch.no_grad():
         target = wanted(x)
@@ -94,7 +106,7 @@ def errors(encoder: torch.nn.Module, wanted: Normalised, x: Tensor) -> Tensor:
 
 
 def agreement(
-    encoder: torch.nn.Module, wanted: Normalised, pictures: Photographs, sizes: dict[int, int] = HELD
+    encoder: nn.Module, wanted: Normalised, pictures: Photographs, sizes: dict[int, int] = HELD
 ) -> dict[str, float]:
     """Held-out figures: error on clean and moved pictures, and how far the teacher hears what was made on the student.
 
@@ -116,7 +128,7 @@ def agreement(
     return {name: round(value, 4) for name, value in found.items()}
 
 
-def known(network: torch.nn.Module, file: Path) -> Normalised | None:
+def known(network: nn.Module, file: Path) -> Normalised | None:
     """The teacher, normalised as it was when these averaged weights were written; None where there are none."""
     if not file.is_file():
         return None
@@ -124,7 +136,7 @@ def known(network: torch.nn.Module, file: Path) -> Normalised | None:
     return Normalised(network, tensors["mean"].float(), tensors["std"].float())
 
 
-def measured(network: torch.nn.Module, pictures: Photographs) -> Normalised:
+def measured(network: nn.Module, pictures: Photographs) -> Normalised:
     """The teacher, with each channel's mean and spread over some training pictures taken out."""
     rng = torch.Generator().manual_seed(0)
     sample = [batch(pictures, 128, 8, rng) for _ in range(16)] + [batch(pictures, 256, 1, rng) for _ in range(32)]
@@ -156,14 +168,15 @@ def train(args: argparse.Namespace, s: Settings) -> None:
             moved = perturbed(lambda y: latents(apprentice, y), wanted, s, x, noise, draws.to(loop.device))
             both = (torch.cat([x, moved]) * 255).round()
             with torch.no_grad():
-                return both.to(torch.uint8), wanted(both / 255).half()
+                return pairs(both.to(torch.uint8)), pairs(wanted(both / 255).half())
 
     def draw(rng: torch.Generator, done: float) -> tuple[Tensor, ...]:
         x, target = replay.draw(int(torch.randint(2**31, (), generator=rng)))
-        return (x.float() / 255).contiguous(memory_format=torch.channels_last), target.float()
+        return x.float() / 255, target.float()
 
     def loss(x: Tensor, target: Tensor) -> tuple[Tensor, Figures]:
-        clean, moved = (latents(encoder, x) - target).chunk(2)
+        both = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        clean, moved = (latents(encoder, both).unflatten(0, (-1, 2)) - target).unbind(1)
         parts = {
             "clean": clean.square().mean(),
             "moved": moved.square().mean(),
@@ -197,8 +210,9 @@ def main() -> None:
     options.add_argument("--check", type=int, default=400, help="steps between two measurements on held-out pictures")
     options.add_argument("--pixels", type=int, default=Settings.pixels, help="pixels of a batch, twins included")
     options.add_argument("--rate", type=float, default=Settings.peak_rate, help="the highest learning rate")
+    options.add_argument("--ascent", type=int, default=Settings.ascent, help="most ascent steps that move a picture")
     args = parse(options)
-    train(args, Settings(pixels=args.pixels, peak_rate=args.rate))
+    train(args, Settings(pixels=args.pixels, peak_rate=args.rate, ascent=args.ascent))
 
 
 if __name__ == "__main__":

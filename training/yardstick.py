@@ -32,7 +32,7 @@ from unlearnable.purification.chain import Chain, parse
 from unlearnable.recipe import Recipe
 
 METHODS = ("random", "desaturate", "advdm", "photoguard", "mist", "ldu", "encoders")
-SUBJECTS = ("backpack", "can", "cat", "dog6", "duck_toy", "red_cartoon", "styles/vangogh", "styles/canaletto")
+SUBJECTS = ("backpack", "can", "cat", "dog6", "duck_toy", "red_cartoon", "styles/vangogh", "styles/Rococo_canaletto")
 ATTACKERS = ("lora", "dreambooth")
 PSNR = 36.1
 MOST_STEPS = 400

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from autoencoder import joined, untrained
 from decoder import build_decoder
-from encoder import Settings, agreement, ascended, build, errors, latents, perturbed
+from encoder import Settings, agreement, ascended, build, errors, latents, pairs, perturbed
 from hearing import figures, halved, jpeg, on_grid, shift, to_budget
 from photographs import Photographs, batch, corrupted, held_squares, resized
 from replay import Replay
@@ -164,3 +164,23 @@ def test_a_student_that_is_its_teacher_hears_what_was_made_on_it():
     assert rows["sd1, as it is"]["sd1"] == rows["sd1, as it is"]["sd1's teacher"]
     assert rows["sd1, as it is"]["sd1"] > 1.5 * rows["random noise, as it is"]["sd1"]
     assert rows["error of sd1"] == {"clean": 0, "random noise": 0, "sd1": 0}
+
+
+def test_what_is_split_among_threads_stays_a_pair():
+    clean = torch.arange(6.0).view(6, 1)
+    both = pairs(torch.cat([clean, clean + 0.5]))
+    for part in both.chunk(4):  # as `mean_gradients` splits a batch
+        before, after = part.unbind(1)
+        assert torch.equal(after - before, torch.full_like(before, 0.5))
+
+
+@pytest.mark.parametrize("steps, most", [(0.05, 1), (0.95, 10)])
+def test_ascent_is_as_long_as_wished(steps, most):
+    asked, network = [], build("sd1").requires_grad_(False)
+
+    def student(y):
+        return asked.append(1) or latents(network, y)
+
+    x, settings = torch.rand(1, 3, 32, 32), Settings(ascent=10)
+    moved = perturbed(student, student, settings, x, torch.randn(x.shape), torch.tensor([0.4 + steps / 10, 1.0]))
+    assert len(asked) == most + 1 and (moved - x).abs().max() <= 8 / 255 + 1e-6
