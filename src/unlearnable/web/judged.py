@@ -29,15 +29,15 @@ def settings(attack: str, prompt: str, purify: str, steps: float | None) -> dict
 def encoders(report: Report, session: Session) -> str:
     """The table of a check, and what it does not say."""
     rows = [row(shift) for shift in report.shifts]
-    said = html.table(HEAD, rows, f"{words.count(len(report.names))} compared with random noise of the same size")
+    shown = html.table(HEAD, rows, f"{words.count(len(report.names))} compared with random noise of the same size")
     small = sorted({shift.encoder for shift in report.shifts if not shift.real})
     if small:
         text = (
             f"{' and '.join(small)}: small stand-ins that learned from real encoders. The real ones decide; "
             "name them as NAME=FOLDER."
         )
-        said += f"<p>{escape(text)}</p>"
-    return said + html.listed([private(text, session) for text in report.failed], "Not compared")
+        shown += f"<p>{escape(text)}</p>"
+    return shown + html.listed([private(text, session) for text in report.failed], "Not compared")
 
 
 def row(shift: Shift) -> list[str]:

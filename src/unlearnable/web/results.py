@@ -98,10 +98,10 @@ def trial(session: Session, settings: Callable[[], Recipe]) -> Iterator[str]:
             for name, path, measured in sorted(job.results, key=lambda result: ORDER.index(result[0]))
             if name != TIME
         ]
-        yield (said(job) if job.state == "done" else job.html()) + html.gallery(pictures)
+        yield (outcome(job) if job.state == "done" else job.html()) + html.gallery(pictures)
 
 
-def said(job: Job) -> str:
+def outcome(job: Job) -> str:
     """What the trial found out."""
     _, number, seconds = job.results[-1]
     lasts = f"about {words.lasts(seconds)}" if seconds is not None else "a time that could not be estimated"

@@ -55,14 +55,14 @@ def foretold(piece: Path, folder: Path, recipe: Recipe, sources: Sequence[Path],
     """Seconds that `recipe` will take for `sources`, from a few steps on the piece; None where nothing can be said."""
     seen: list[tuple[float, float]] = []
 
-    def told(done: float, total: int) -> None:
+    def report(done: float, total: int) -> None:
         tell(len(STRENGTHS), len(STRENGTHS), "how long it takes")
         seen.append((time.monotonic(), done))
         if len(seen) > 2 and seen[-1][0] - seen[0][0] > PATIENCE and done > seen[1][1]:
             raise Enough
 
     model = model_of(recipe)
-    options: dict[str, Any] = {"model": model, "overwrite": True, "progress": told}
+    options: dict[str, Any] = {"model": model, "overwrite": True, "progress": report}
     try:
         for result in unlearnable.protect([piece], folder / "clock", recipe, **options):
             if result.status == "failed":
