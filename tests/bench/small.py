@@ -6,12 +6,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
 from tiny import pictures
 from unlearnable.bench.study import Attack, Study
 from unlearnable.images import sheet
+from unlearnable.images.square import square
 
 SHORT = {"steps": 3, "batch": 2}
 
@@ -34,6 +36,12 @@ def study(folder: Path, **changes) -> Study:
         "attackers": (Attack("scratch", "scratch", "embedded", SHORT),), "dtype": "float32", "device": "cpu",
     }  # fmt: skip
     return Study(**(settings | changes))
+
+
+def pixels(path: Path, size: int) -> torch.Tensor:
+    """A file at a model's size, on the 8-bit grid, as the benchmark reads it: ``[1 3 size size]``."""
+    x = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)[None].float() / 255
+    return (square(x, size) * 255).round() / 255
 
 
 TOML = """

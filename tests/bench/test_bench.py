@@ -19,7 +19,6 @@ from unlearnable.bench.claims import Claims
 from unlearnable.bench.run import bench, pending
 from unlearnable.bench.study import Attack
 from unlearnable.cli import bench as cli_bench
-from unlearnable.images.square import square
 from unlearnable.metrics.subject import held_out_loss
 from unlearnable.rng import image_keys
 
@@ -71,11 +70,8 @@ def test_a_row_is_what_an_attacker_by_hand_finds(whole, folder):
     row = next(r for r in whole.rows if (r["method"], r["purify"]) == ("advdm", "none"))
     model = load_model("pixel:16", device="cpu", dtype="float32")
 
-    def sized(i):
-        x = torch.from_numpy(pixels([folder / row["subject"] / f"{i}.png"])).permute(0, 3, 1, 2).float() / 255
-        return (square(x, 16) * 255).round() / 255
-
-    clean, other = torch.cat([sized(0), sized(1)]), torch.cat([sized(2), sized(3)])
+    views = [small.pixels(folder / row["subject"] / f"{i}.png", 16) for i in range(4)]
+    clean, other = torch.cat(views[:2]), torch.cat(views[2:])
     seen = torch.from_numpy(pixels([whole.path.parent / p for p in row["protected"]])).permute(0, 3, 1, 2).float() / 255
     attacker = registry.load("scratch", "attacker").Scratch(steps=3, batch=2, lr=5e-4, ema=0.995)
     learned = attacker.fit(model, seen, "a photo of sks ball", seed=0, keys=image_keys(clean)).model

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from unlearnable import registry
 from unlearnable.bench.grid import Point
-from unlearnable.bench.study import CLEAN, UNTOUCHED, Study
+from unlearnable.bench.study import CLEAN, UNTOUCHED, Prompt, Study
 from unlearnable.bench.subjects import Subject
 from unlearnable.bench.work import Attacking, ModelSpec, Order, Protecting, Purifying, model_at
 from unlearnable.errors import UsageError
@@ -171,10 +171,12 @@ class Plan:
     ) -> str:  # fmt: skip
         what = (point.model, point.subject, point.attack, point.prompt, point.seed, seen is None)
         trial, facts = self.once(lambda: self.trial(point, subject, photos), ATTACK, *what)
-        cell = Cell({**facts, "seen": seen and [named, list(photos.names)]})
+        words = self.words(point)
+        texts = subject.captions(words.token, words.prompt) if seen else ()
+        cell = Cell({**facts, "seen": seen and [named, list(photos.names), *([list(texts)] if texts else [])]})
         needs = (seen or {}) | {"clean": photos.clean, "held_out": photos.held_out}
         needs |= {"reference": photos.reference} if photos.reference else {}
-        order = Attacking(self.spec(point.model), trial, self.study.features, count)
+        order = Attacking(self.spec(point.model), trial, self.study.features, count, texts)
         return self.task(Task(ATTACK, point.attack if seen else point.method, cell, order, needs, str(point))).key
 
     def trial(self, point: Point, subject: Subject, photos: Photographs) -> tuple[Trial, dict[str, Any]]:
@@ -187,11 +189,14 @@ class Plan:
         more = [study.features, code(*JUDGES), photos.reference and photos.reference.key]
         return trial, {**cell.facts, "judge": more, "theirs": theirs(attacker.name, "attacker")}
 
+    def words(self, point: Point) -> Prompt:
+        return next(p for p in self.study.prompts if p.label == point.prompt)
+
     def attacker(self, point: Point, subject: Subject) -> tuple[Personalizer, str]:
         """The attacker of a point and the words it uses."""
         study, model = self.study, self.model(point.model)
         attack = next(a for a in study.attackers if a.label == point.attack)
-        words = next(p for p in study.prompts if p.label == point.prompt)
+        words = self.words(point)
         from unlearnable.personalization import presets
         from unlearnable.personalization.presets import adjusted
 

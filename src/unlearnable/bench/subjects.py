@@ -7,12 +7,14 @@ sets of Anti-DreamBooth (arXiv 2303.15433) or as their owners hand them out, Wik
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from unlearnable.errors import UsageError, shown, suggestion
+from unlearnable.images.captions import caption
 from unlearnable.images.formats import SUFFIXES
 
 OBJECT, PERSON, STYLE = "object", "person", "style"
@@ -38,6 +40,14 @@ class Subject:
     def prompt(self, token: str, template: str = "") -> str:
         """The prompt with which an attacker trains on this subject."""
         return (template or TEMPLATES[self.kind]).replace("{token}", token).replace("{thing}", self.thing)
+
+    def captions(self, token: str, template: str = "") -> tuple[str | None, ...]:
+        """The texts beside the pictures that are learned, with `token` for `sks`; empty where there are none.
+
+        A recipe's own words (`template`) replace them too. PictureError for a caption that is empty or no UTF-8.
+        """
+        texts = () if template else tuple(caption(path) for path in self.protected)
+        return tuple(text and re.sub(r"\bsks\b", token, text) for text in texts) if any(texts) else ()
 
 
 @dataclass(frozen=True)

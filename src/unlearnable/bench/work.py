@@ -128,14 +128,16 @@ class Purifying:
 class Attacking:
     """Trains an attacker on the first `count` pictures of `seen` and `others` after them (none: the untouched model).
 
-    It is tested on `held_out` and on `clean`, the originals of its training pictures, whose names seed its randomness.
-    What it draws is compared with these and with `reference`.
+    `captions` are texts of these pictures, empty where all have the prompt. It is tested on `held_out` and on `clean`,
+    the originals of its training pictures, whose names seed its randomness. What it draws is compared with these and
+    with `reference`.
     """
 
     model: ModelSpec
     trial: Trial
     features: str
     count: int = 0
+    captions: tuple[str | None, ...] = ()
 
     def __call__(self, inputs: Inputs, checkpoint: Path | None) -> Made:
         from unlearnable.metrics.subject import similarity
@@ -146,7 +148,7 @@ class Attacking:
             pictures = real(inputs["seen"])
             if "others" in inputs:
                 pictures = torch.cat([pictures[: self.count], real(inputs["others"])[self.count :]])
-            seen = Pictures(pictures, (), tuple(image_keys(clean)))
+            seen = Pictures(pictures, (), tuple(image_keys(clean)), self.captions)
         facts, drawings = self.trial(model, seen, Pictures(torch.cat([held_out, clean]), ()), checkpoint)
         subject_pictures = [clean, held_out, *([real(inputs["reference"])] if "reference" in inputs else [])]
         network = judge(self.features, self.model.device)
