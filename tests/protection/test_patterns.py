@@ -75,6 +75,28 @@ def test_what_is_learned_moves_other_pictures_further_than_noise(encoder):
     assert moved > 1.5 * random, (moved, random)
 
 
+def test_interrupted_and_given_again_it_learns_the_same(encoder, tmp_path):
+    def train(state=None, progress=None, **changes):
+        given = {"count": 2, "steps": 6, "size": 16, "seed": 1} | changes
+        return patterns.train(list(pictures(4, seed=1)), [encoder], **given, state=state, progress=progress)
+
+    def stop(done, steps, score):
+        told.append(done)
+        if told == [1, 2, 3]:
+            raise KeyboardInterrupt
+
+    told, file = [], tmp_path / "p.training.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train(file, stop)
+    with pytest.raises(UsageError, match=r"p\.training\.safetensors.* belongs to a training run with other settings"):
+        train(file, eps=4)
+    resumed, whole = train(file, stop), train()
+    assert told == [1, 2, 3, 4, 5, 6]
+    assert torch.equal(resumed.shared, whole.shared) and torch.equal(resumed.own, whole.own)
+    again = train(file, stop)
+    assert told == [1, 2, 3, 4, 5, 6] and torch.equal(again.own, whole.own), "a finished run is not trained again"
+
+
 def test_the_method_adds_them_within_its_budget_and_asks_no_model(tmp_path):
     learned, x = some()
     file = str(tmp_path / "p.safetensors")
@@ -98,6 +120,7 @@ def test_the_command_writes_what_protect_reads(tmp_path):
     words = ["train-fastprotect", folder, "-o", file, "--steps", "1", "--kinds", "2", "--against", "sd1", "--offline"]
     done = CliRunner().invoke(cli.app, [*words, "--json"])
     assert done.exit_code == 0 and json.loads(done.stdout)["pictures"] == 3, done.output
+    assert (tmp_path / "p.training.safetensors").is_file()
     words = ["protect", folder, "-o", str(tmp_path / "out"), "--method", "fastprotect", "--options", f"patterns={file}"]
     done = CliRunner().invoke(cli.app, [*words, "--strength", "paper", "--json"])
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

@@ -48,6 +48,29 @@ def test_training_is_repeatable_and_batches_are_aligned():
     assert x.shape == y.shape == (8, 3, 64, 64) and ((y - x).abs().amax((1, 2, 3)) < 7 / 255).all()
 
 
+def test_interrupted_and_given_again_it_learns_the_same(tmp_path):
+    clean = pictures(3, seed=50, side=48)
+    pairs = list(zip(clean, stripes(clean)))
+
+    def train(state=None, progress=None, pairs=pairs):
+        return remover.train(pairs, steps=5, seed=4, width=8, state=state, progress=progress).state_dict()
+
+    def stop(done, steps, loss):
+        told.append(done)
+        if told == [1, 2]:
+            raise KeyboardInterrupt
+
+    told, file = [], tmp_path / "r.training.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train(file, stop)
+    with pytest.raises(UsageError, match=r"r\.training\.safetensors.* belongs to a training run with other settings"):
+        train(file, pairs=pairs[:2])
+    resumed, whole = train(file, stop), train()
+    assert told == [1, 2, 3, 4, 5] and all(torch.equal(resumed[name], whole[name]) for name in whole)
+    again = train(file, stop)
+    assert told == [1, 2, 3, 4, 5] and all(torch.equal(again[name], whole[name]) for name in whole)
+
+
 def test_the_command_writes_a_file_that_the_chain_reads(tmp_path):
     for name, x in {"clean": pictures(2, seed=1), "protected": stripes(pictures(2, seed=1))}.items():
         (tmp_path / name).mkdir()
@@ -57,6 +80,7 @@ def test_the_command_writes_a_file_that_the_chain_reads(tmp_path):
     words = ["train-remover", str(tmp_path / "clean"), str(tmp_path / "protected"), "-o", file]
     done = CliRunner().invoke(cli.app, [*words, "--steps", "2", "--json"])
     assert done.exit_code == 0 and json.loads(done.stdout)["pictures"] == 2
+    assert (tmp_path / "r.training.safetensors").is_file()
     assert parse(f"remover:1:file={tmp_path / 'r.safetensors'}")(pictures(1)).shape == (1, 3, 32, 32)
 
 

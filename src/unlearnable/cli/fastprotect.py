@@ -17,7 +17,8 @@ unlearnable train-fastprotect many-photos -r -o patterns.safetensors
 
 unlearnable protect photos -o protected --method fastprotect --options patterns=patterns.safetensors
 
-Train on pictures of the kind that you will protect, a hundred or more."""
+Train on pictures of the kind that you will protect, a hundred or more.
+The same command goes on where it was interrupted."""
 
 
 def train_fastprotect(
@@ -35,14 +36,16 @@ def train_fastprotect(
     """Train the patterns of the method fastprotect on many pictures, so that it needs no model at use."""
     from unlearnable.images.tensors import pictures
     from unlearnable.models.encoders.load import load
-    from unlearnable.models.finetune.checkpoint import output
+    from unlearnable.models.finetune.checkpoint import beside, output
     from unlearnable.protection import patterns
 
     started, out = time.monotonic(), output(out)
     images, failed = pictures(paths, recursive)
     encoders = load(against, offline=offline)
     with learning() as tell:
-        learned = patterns.train(images, encoders, count=kinds, steps=steps, eps=eps, seed=seed, progress=tell)
+        learned = patterns.train(
+            images, encoders, count=kinds, steps=steps, eps=eps, seed=seed, progress=tell, state=beside(out)
+        )
     learned.save(out, steps=steps, seed=seed, eps=eps, pictures=len(images), against=against)
     seconds = round(time.monotonic() - started, 1)
     print_report({"file": str(out), "pictures": len(images), "seconds": seconds, "failed": failed}, as_json, [])

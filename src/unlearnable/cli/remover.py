@@ -19,7 +19,8 @@ unlearnable train-remover others others-protected -o remover.safetensors
 
 unlearnable purify protected -o cleaned --how remover:1:file=remover.safetensors
 
-Train on pictures that are not those it is tried on; it fits the method and the strength it has seen."""
+Train on pictures that are not those it is tried on; it fits the method and the strength it has seen.
+The same command goes on where it was interrupted."""
 
 
 def train_remover(
@@ -35,7 +36,7 @@ def train_remover(
     from unlearnable.images import files
     from unlearnable.images.tensors import tensor
     from unlearnable.metrics.pairing import pair
-    from unlearnable.models.finetune.checkpoint import output
+    from unlearnable.models.finetune.checkpoint import beside, output
     from unlearnable.purification import remover
 
     started, out = time.monotonic(), output(out)
@@ -45,7 +46,7 @@ def train_remover(
         for original, twin in twins.pairs.values()
     ]
     with learning() as tell:
-        network = remover.train(pairs, steps, seed, progress=tell)
+        network = remover.train(pairs, steps, seed, progress=tell, state=beside(out))
     remover.save(network, out, steps=steps, seed=seed, pictures=len(pairs))
     seconds = round(time.monotonic() - started, 1)
     print_report({"file": str(out), "pictures": len(pairs), "seconds": seconds, "failed": []}, as_json, [])

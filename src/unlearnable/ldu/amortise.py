@@ -15,7 +15,7 @@ from unlearnable.ldu.lagrangian import Dual, spent
 from unlearnable.ldu.pictures import Pictures
 from unlearnable.ldu.shift import Rho
 from unlearnable.ldu.trajectory import Course
-from unlearnable.models.finetune.training import FineTune, Text, Trainer
+from unlearnable.models.finetune.training import FineTune, OwnBatches, Text
 from unlearnable.parallel.workers import Workers
 from unlearnable.protection.engine import Protection
 from unlearnable.protection.objectives import Batch
@@ -37,7 +37,7 @@ class Target:
     rows: Tensor
 
 
-class RhoTrainer(Trainer):
+class RhoTrainer(OwnBatches):
     """Minimises ``-L(E(x')) + lambda (d(x, x') / b - 1)`` over rho, with lambda by dual ascent.
 
     x' is within its budget, and transformed as the method says; the penalty is on the change before it is cut down to
@@ -67,9 +67,6 @@ class RhoTrainer(Trainer):
 
     def extra(self) -> dict[str, Tensor]:
         return {"multipliers": self.dual.value}
-
-    def _data(self, images: Tensor, c: Text) -> tuple[Tensor, list[str], Text]:
-        return images, [], c
 
     def _followed(self) -> tuple[Tensor, Tensor]:
         """The starts of the pictures' trajectories and their unshifted ends, in main memory."""

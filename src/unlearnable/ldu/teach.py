@@ -12,11 +12,11 @@ from unlearnable.ldu.config import ShortcutConfig
 from unlearnable.ldu.consistency import finest, jumps, sample_jumps, shortcut_loss
 from unlearnable.models.base import Condition
 from unlearnable.models.finetune.texts import take
-from unlearnable.models.finetune.training import FineTune, Text, Trainer
+from unlearnable.models.finetune.training import FineTune, OwnBatches, Text
 from unlearnable.rng import generator
 
 
-class ShortcutTrainer(Trainer):
+class ShortcutTrainer(OwnBatches):
     """Trains a `Shortcut`, or anything with its `model`, `parameters` and `predict`.
 
     `run(latents, texts)` takes latents ``[n, ...]`` in place of pictures, and a condition whose row ``captions[i]`` is
@@ -29,9 +29,6 @@ class ShortcutTrainer(Trainer):
         super().__init__(shortcut.model, fine, seed, [{"params": shortcut.parameters}])
         self.shortcut, self.teaching, self.captions = shortcut, s, torch.tensor(captions, dtype=torch.int64)
         self.table = jumps(shortcut.model.schedule)
-
-    def _data(self, images: Tensor, c: Text) -> tuple[Tensor, list[str], Text]:
-        return images, [], c
 
     def _loss(self, name: str, z: Tensor, keys: list[str], c: Text) -> Tensor:
         assert isinstance(c, Condition)

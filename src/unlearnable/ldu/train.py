@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unlearnable.errors import SetupError, UsageError
+from unlearnable.errors import UsageError
 from unlearnable.ldu.amortise import RhoTrainer, attackers
 from unlearnable.ldu.config import RhoConfig, ShortcutConfig
 from unlearnable.ldu.method import TrajectoryShift
@@ -23,9 +21,8 @@ from unlearnable.ldu.shortcut import Shortcut, fingerprint
 from unlearnable.ldu.teach import ShortcutTrainer
 from unlearnable.ldu.trajectory import Course
 from unlearnable.models.base import Condition, Model
-from unlearnable.models.finetune.checkpoint import Checkpoint, output
+from unlearnable.models.finetune.checkpoint import Checkpoint, Progress, beside, carry_on, named, output
 from unlearnable.models.finetune.texts import texts
-from unlearnable.models.finetune.training import Trainer
 from unlearnable.models.load import EMBEDDED, load_model
 from unlearnable.parallel.workers import workers
 from unlearnable.protection.adjust import adjusted, described
@@ -34,7 +31,6 @@ from unlearnable.protection.strengths import protection
 from unlearnable.registry import PAPER
 from unlearnable.rng import normal
 
-Progress = Callable[[int, int, float], None]
 SAMPLES, MANY, FEW = 8, 64, (1, 2, 4, 8)
 
 
@@ -125,37 +121,6 @@ def train_rho(
     return report | {"seconds": round(time.monotonic() - started, 1)}
 
 
-def carry_on(
-    trainer: Trainer,
-    store: Checkpoint,
-    run: Callable[[Any, int], object],
-    progress: Progress | None,
-    write: bool = True,
-) -> None:
-    """Train to the end from where the file left off, writing now and then, and when interrupted."""
-    steps = trainer.settings.steps
-
-    def after(trainer: Trainer) -> None:
-        if write:
-            store(trainer)
-        if progress and write:
-            progress(trainer.done, steps, trainer.losses[-1])
-
-    if store.load(trainer):
-        return
-    try:
-        run(after, steps - trainer.done)
-    except torch.OutOfMemoryError as error:
-        raise SetupError("the training does not fit into memory: use a smaller --batch or a smaller model") from error
-    except KeyboardInterrupt:
-        if trainer.between_steps and write:
-            store.save(trainer)
-        raise
-    trainer.settle()
-    if write:
-        store.save(trainer, finished=True)
-
-
 @torch.no_grad()
 def few_steps(model: Model, phi: Phi, prompt: str, seed: int) -> dict[str, dict[int, float]]:
     """Root mean square distance of few-step samples to those of 64 DDIM steps from the same noise, by number."""
@@ -179,11 +144,6 @@ def effect(method: Protection, model: Model, pictures: Pictures, prompt: str, se
     return {name: round(float(method.evaluate(model, y, prompt=prompt).mean()), 4) for name, y in cases.items()}
 
 
-def beside(out: Path) -> Path:
-    return out.with_name(f"{out.stem}.training.safetensors")
-
-
 def identity(kind: str, model: Model, pictures: Pictures, settings: dict[str, Any], seed: int) -> str:
     """Hex digest of all that decides what comes out."""
-    facts = [kind, fingerprint(model), str(model.amp), settings, seed, pictures.keys(), pictures.captions]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    return named(kind, fingerprint(model), str(model.amp), settings, seed, pictures.keys(), pictures.captions)

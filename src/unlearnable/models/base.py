@@ -147,17 +147,22 @@ class Model(abc.ABC):
 
     def fingerprint(self) -> str:
         """A hex digest of the name, the computing type and a sample of the weights."""
-        digest = hashlib.sha256(f"{self.name} {self.family} {self.amp}".encode())
-        for network in self.modules():
-            for p in network.parameters():
-                first = torch.atleast_1d(p.detach())[:8]  # flatten copies tensors in other layouts, so only a few rows
-                digest.update(first.flatten()[:8].float().cpu().numpy().tobytes())
-        return digest.hexdigest()[:32]
+        return fingerprint(f"{self.name} {self.family} {self.amp}", *self.modules())
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
         with torch.autocast(self.device.type, dtype=self.amp or torch.bfloat16, enabled=self.amp is not None):
             yield
+
+
+def fingerprint(text: str, *networks: nn.Module) -> str:
+    """A hex digest of a text and a sample of the weights of networks."""
+    digest = hashlib.sha256(text.encode())
+    for network in networks:
+        for p in network.parameters():
+            first = torch.atleast_1d(p.detach())[:8]  # flatten copies tensors in other layouts, so only a few rows
+            digest.update(first.flatten()[:8].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 def in_latents(model: Model) -> Any:

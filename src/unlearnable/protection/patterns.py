@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -23,8 +23,11 @@ from torch import Tensor, nn
 
 from unlearnable import rng
 from unlearnable.errors import UnlearnableError, UsageError, shown
+from unlearnable.models.base import Condition, fingerprint
 from unlearnable.models.encoders.load import Encoder
 from unlearnable.models.finetune import checkpoint
+from unlearnable.models.finetune.checkpoint import Checkpoint, Progress, carry_on, named
+from unlearnable.models.finetune.training import FineTune, OwnBatches, Text
 from unlearnable.models.load import EMBEDDED_FOLDER
 from unlearnable.protection.transforms import identity, pick, platform
 
@@ -99,13 +102,14 @@ def clusters(thumbs: Tensor, count: int, seed: int = 0) -> Tensor:
 
 def train(
     pictures: Sequence[Tensor], encoders: Sequence[Encoder], *, count: int = 4, steps: int = 400, eps: float = 8,
-    size: int = SIZE, seed: int = 0, progress: Callable[[int, int, float], None] | None = None,
+    size: int = SIZE, seed: int = 0, progress: Progress | None = None, state: Path | None = None,
 ) -> Patterns:  # fmt: skip
     """Patterns of `size` px that move what `encoders` see of pictures ``[3 h w]`` in [0, 1], by `eps`/255 at most.
 
     Sign ascent on the squared distance of the features of all layers, in units of each layer's variance, summed in
     logarithms; half of the steps see pictures resized and compressed. `progress` is told the steps that are done, their
-    number and the mean logarithm. Raises UsageError for too few pictures.
+    number and the mean logarithm. With a file `state`, the same call goes on where it was interrupted, with the same
+    bits. Raises UsageError for too few pictures, and for the state of another run.
     """
     if len(pictures) < count:
         raise UsageError(f"{len(pictures)} pictures for {count} kinds: give at least as many pictures")
@@ -113,23 +117,46 @@ def train(
     centres = clusters(thumbs, count, seed)
     kinds = nearest(thumbs, centres)
     noise = torch.rand((1 + count, 3, size, size), generator=rng.generator("patterns", seed)) * 2 - 1
-    parts = [STEP * noise[0], STEP * noise[1:]]  # at zero the distance has no slope
-    for step in range(steps):
-        draw = rng.plain("patterns", seed, step)
-        chosen = [draw.randrange(len(pictures)) for _ in range(BATCH)]
-        x = torch.stack([square(pictures[i], size, draw) for i in chosen])
-        shared, own = (part.requires_grad_(True) for part in parts)
-        y = (x + (shared + own[kinds[chosen]]).clamp(-1, 1) * eps / 255).clamp(0, 1)
-        seen, plain = (pick((identity, platform), z, rng.plain("transform", seed, step)) for z in (y, x))
-        score = torch.stack([distance(encoder, seen, plain) for encoder in encoders]).mean()
-        if not torch.isfinite(score):
-            raise UnlearnableError(f"the encoders' distance is not finite at step {step}: use other encoders")
-        gradients = torch.autograd.grad(score, (shared, own))
-        pace = STEP * (1 - step / steps)
-        parts = [(part.detach() + pace * g.sign()).clamp(-1, 1) for part, g in zip((shared, own), gradients)]
-        if progress:
-            progress(step + 1, steps, score.item())
-    return Patterns(parts[0], parts[1], centres)
+    parts = [nn.Parameter(STEP * part) for part in (noise[0], noise[1:])]  # at zero the distance has no slope
+    trainer = Ascent(encoders, parts, pictures, kinds, steps, eps, seed)
+    asked = [fingerprint(encoder.name, encoder.network) for encoder in encoders]
+    run = named(KIND, asked, count, steps, eps, size, seed, [rng.image_keys(x[None]) for x in pictures])
+
+    def ascend(after: Any, left: int) -> object:
+        return trainer.run(noise, Condition(), left, after=after)
+
+    carry_on(trainer, Checkpoint(state, run) if state else None, ascend, progress)
+    return Patterns(parts[0].detach(), parts[1].detach(), centres)
+
+
+class Ascent(OwnBatches):
+    """Sign ascent of `parts`, the shared pattern and those of the kinds, on the distance in the encoders' features."""
+
+    def __init__(
+        self, encoders: Any, parts: list[nn.Parameter], pictures: Sequence[Tensor], kinds: Tensor, steps: int,
+        eps: float, seed: int,
+    ) -> None:  # fmt: skip
+        super().__init__(encoders, FineTune(steps, STEP), seed, [{"params": parts}])
+        self.encoders, self.pictures, self.kinds, self.eps = encoders, pictures, kinds, eps
+
+    def _loss(self, name: str, z: Tensor, keys: list[str], c: Text) -> Tensor:
+        draw, (shared, own) = rng.plain("patterns", self.seed, self.done), self.parameters
+        chosen = [draw.randrange(len(self.pictures)) for _ in range(BATCH)]
+        x = torch.stack([square(self.pictures[i], shared.shape[-1], draw) for i in chosen])
+        y = (x + (shared + own[self.kinds[chosen]]).clamp(-1, 1) * self.eps / 255).clamp(0, 1)
+        seen, plain = (pick((identity, platform), z, rng.plain("transform", self.seed, self.done)) for z in (y, x))
+        return torch.stack([distance(encoder, seen, plain) for encoder in self.encoders]).mean()
+
+    def _step(self, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
+            raise UnlearnableError(f"the encoders' distance is not finite at step {self.done}: use other encoders")
+        gradients = torch.autograd.grad(loss, self.parameters)
+        pace, self.between_steps = STEP * (1 - self.done / self.settings.steps), False
+        for part, g in zip(self.parameters, gradients):
+            part.data = (part.data + pace * g.sign()).clamp(-1, 1)
+        self.losses.append(loss.item())
+        self.done += 1
+        self.between_steps = True
 
 
 def square(x: Tensor, size: int, draw: Any) -> Tensor:

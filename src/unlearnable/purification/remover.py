@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlearnable.errors import UnlearnableError, UsageError, shown
+from unlearnable.models.base import Condition
 from unlearnable.models.finetune import checkpoint
+from unlearnable.models.finetune.checkpoint import Checkpoint, Progress, carry_on, named
+from unlearnable.models.finetune.training import FineTune, OwnBatches, Text
 from unlearnable.purification.base import between
 from unlearnable.purification.views import Tiling, by_views
 from unlearnable.rng import image_keys, plain, seeded
@@ -86,12 +90,13 @@ def loaded(file: str) -> Network:
 
 def train(
     pairs: Sequence[tuple[Tensor, Tensor]], steps: int = 2000, seed: int = 0, width: int = WIDTH,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None, state: Path | None = None,
 ) -> Network:  # fmt: skip
     """A network that has learnt from (clean, protected) pictures ``[3 h w]`` in [0, 1] what was added.
 
     AdamW on the squared error of random crops, the rate falling to zero by a cosine; `progress` is called with
-    (steps done, steps in all, loss). Raises UsageError for pairs that are none, UnlearnableError when it diverges.
+    (steps done, steps in all, loss). With a file `state`, the same call goes on where it was interrupted, with the same
+    bits. Raises UsageError for pairs that are none and for another run's state, UnlearnableError when it diverges.
     """
     for clean, protected in pairs:
         if clean.shape != protected.shape:
@@ -100,20 +105,33 @@ def train(
     if not pairs:
         raise UsageError("no pairs to learn from: give pictures and their protected twins, named alike")
     network = Network(width, seed).train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE)
-    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
-    for step in range(steps):
-        clean, protected = batch(pairs, step, seed)
-        loss = F.mse_loss(network(protected), protected - clean)
-        if not torch.isfinite(loss):
-            raise UnlearnableError(f"training diverged at step {step}: try another seed")
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        rate.step()
-        if progress:
-            progress(step + 1, steps, loss.item())
+    trainer = RemoverTrainer(network, pairs, steps, seed)
+    run = named(KIND, width, steps, seed, [[image_keys(x[None]) for x in pair] for pair in pairs])
+
+    def learn(after: Any, left: int) -> object:
+        return trainer.run(torch.empty(0), Condition(), left, after=after)
+
+    carry_on(trainer, Checkpoint(state, run) if state else None, learn, progress)
     return network.eval().requires_grad_(False)
+
+
+class RemoverTrainer(OwnBatches):
+    """Trains `network` on (clean, protected) pairs."""
+
+    def __init__(self, network: Any, pairs: Sequence[tuple[Tensor, Tensor]], steps: int, seed: int) -> None:
+        super().__init__(network, FineTune(steps, RATE), seed, [{"params": list(network.parameters())}])
+        self.network, self.pairs = network, pairs
+
+    def _loss(self, name: str, z: Tensor, keys: list[str], c: Text) -> Tensor:
+        clean, protected = batch(self.pairs, self.done, self.seed)
+        return F.mse_loss(self.network(protected), protected - clean)
+
+    def _step(self, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
+            raise UnlearnableError(f"training diverged at step {self.done}: try another seed")
+        for group in self.optimiser.param_groups:
+            group["lr"] = RATE / 2 * (1 + math.cos(math.pi * self.done / self.settings.steps))
+        super()._step(loss)
 
 
 def batch(pairs: Sequence[tuple[Tensor, Tensor]], step: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnable.errors import UsageError, shown
+from unlearnable.errors import SetupError, UsageError, shown
 from unlearnable.models.finetune.training import Trainer
 from unlearnable.storage.atomic import check_writable, replacing
 
+Progress = Callable[[int, int, float], None]  # steps done, steps in all, loss
 EVERY = 30.0  # seconds between two writes
 SHARE = 0.05  # at most this share of the time goes into writing: a large model's state takes long
 
@@ -59,6 +62,51 @@ class Checkpoint:
             return bool(facts["finished"])
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             raise UsageError(f"{shown(self.path)} is no whole checkpoint of this training run: delete it") from error
+
+
+def carry_on(
+    trainer: Trainer,
+    store: Checkpoint | None,
+    run: Callable[[Any, int], object],
+    progress: Progress | None,
+    write: bool = True,
+) -> None:
+    """Train to the end from where the file left off, writing now and then, and when interrupted.
+
+    `run` is called with what it has to call after each step, and the number of steps that are left. Without `store`
+    nothing is kept; without `write` it is only read, and `progress` is told nothing.
+    """
+    steps, kept = trainer.settings.steps, store if write else None
+
+    def after(trainer: Trainer) -> None:
+        if kept:
+            kept(trainer)
+        if progress and write:
+            progress(trainer.done, steps, trainer.losses[-1])
+
+    if store and store.load(trainer):
+        return
+    try:
+        run(after, steps - trainer.done)
+    except torch.OutOfMemoryError as error:
+        raise SetupError("the training does not fit into memory: use a smaller --batch or a smaller model") from error
+    except KeyboardInterrupt:
+        if trainer.between_steps and kept:
+            kept.save(trainer)
+        raise
+    trainer.settle()
+    if kept:
+        kept.save(trainer, finished=True)
+
+
+def beside(out: Path) -> Path:
+    """Where the state of a training run lies that will write the file `out`."""
+    return out.with_name(f"{out.stem}.training.safetensors")
+
+
+def named(*facts: Any) -> str:
+    """The name of a run: a hex digest of all that decides what comes out."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def tensors(trainer: Trainer, finished: bool) -> dict[str, Tensor]:

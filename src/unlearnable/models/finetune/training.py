@@ -194,6 +194,13 @@ class Trainer:
             self.average.copy_to(self.parameters)
 
 
+class OwnBatches(Trainer):
+    """A trainer whose `_loss` draws its batches itself: it gets as they are the data and texts that `run` gets."""
+
+    def _data(self, images: Tensor, c: Text) -> tuple[Tensor, list[str], Text]:
+        return images, [], c
+
+
 def scaled(images: Tensor, scale: float, multiple: int) -> Tensor:
     """Pictures at a share of their size, as squares whose side is a multiple of `multiple` px; unchanged for 1."""
     return images if scale == 1 else square(images, max(1, round(images.shape[-1] * scale / multiple)) * multiple)
