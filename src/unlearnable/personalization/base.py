@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import abc
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +14,7 @@ from torch import Tensor
 from unlearnable.errors import SetupError, UsageError
 from unlearnable.images.square import augmented, square
 from unlearnable.models.base import Model
-from unlearnable.models.finetune.checkpoint import Checkpoint
+from unlearnable.models.finetune.checkpoint import Checkpoint, Progress, named
 from unlearnable.models.finetune.texts import Captions
 from unlearnable.models.finetune.times import UNIFORM
 from unlearnable.models.finetune.times import check as check_law
@@ -26,7 +24,6 @@ from unlearnable.personalization.concept import Concept, generate
 from unlearnable.personalization.prompts import behind, holding, without
 from unlearnable.rng import image_keys
 
-Progress = Callable[[int, int, float], None]
 VIEWS = 16  # of each picture, with `augment`
 UNETS = ("sd1", "sd2", "sdxl")
 
@@ -219,4 +216,4 @@ def identity(
     """A hex digest of all that decides the result."""
     facts = [asdict(settings), prompt, seed, model.fingerprint()]
     facts += [image_keys(x), None if prior_images is None else image_keys(prior_images), keys and list(keys), texts]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    return named(*facts)
