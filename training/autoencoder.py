@@ -12,7 +12,7 @@ from teachers import CHANNELS
 LOG_VARIANCE = -12.0  # the encoder was taught the mean alone: its posterior is a point, but for this
 
 
-def untrained(widths: tuple[int, ...] = WIDTHS, channels: int = CHANNELS["flux2"]) -> AutoencoderKL:
+def untrained(widths: tuple[int, ...] = WIDTHS["flux2"], channels: int = CHANNELS["flux2"]) -> AutoencoderKL:
     """The autoencoder's shape, without attention (it has to work on 512 px pictures as well)."""
     levels = len(widths)
     return AutoencoderKL(

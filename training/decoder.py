@@ -46,8 +46,9 @@ class Settings:
 
 def build_decoder() -> Decoder:
     """An untrained decoder: the half of a stock AutoencoderKL (without attention) that makes pictures."""
-    up = ("UpDecoderBlock2D",) * len(WIDTHS)
-    return Decoder(CHANNELS["flux2"], 3, up, WIDTHS, 1, norm_num_groups=8, mid_block_add_attention=False)
+    widths = WIDTHS["flux2"]
+    up = ("UpDecoderBlock2D",) * len(widths)
+    return Decoder(CHANNELS["flux2"], 3, up, widths, 1, norm_num_groups=8, mid_block_add_attention=False)
 
 
 def trained_encoder(file: Path, name: str) -> tuple[torch.nn.Module, Tensor, Tensor]:

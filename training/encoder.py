@@ -27,11 +27,10 @@ from loop import Loop, parse, parser
 from photographs import Photographs, batch, held_squares, large_size, photographs
 from replay import Replay
 from teachers import CHANNELS, Normalised, normalised, teacher
-from unlearnable.models.encoders.twobranch import TwoBranchEncoder
 
 HELD = {128: 16, 256: 6, 512: 2}  # held-out pictures of each size
 Encode = Callable[[Tensor], Tensor]
-WIDTHS = (24, 48, 96, 128)  # of flux2
+WIDTHS = {"flux2": (24, 48, 96, 128), "sd1": (16, 32, 64, 64)}
 
 
 @dataclass(frozen=True)
@@ -48,18 +47,16 @@ class Settings:
     ascent: int = 2  # most steps against the student, or its teacher
 
 
-def build(name: str) -> nn.Module:
-    """An untrained encoder: half of a stock AutoencoderKL (without attention), or its teacher's layout for `sd1`."""
-    if name == "sd1":
-        return TwoBranchEncoder(CHANNELS[name])
-    down = ("DownEncoderBlock2D",) * len(WIDTHS)
-    return Encoder(3, CHANNELS[name], down, WIDTHS, 1, norm_num_groups=8, mid_block_add_attention=False)
+def build(name: str) -> Encoder:
+    """An untrained encoder: the half of a stock AutoencoderKL (without attention) that makes latents."""
+    widths = WIDTHS[name]
+    down = ("DownEncoderBlock2D",) * len(widths)
+    return Encoder(3, CHANNELS[name], down, widths, 1, norm_num_groups=8, mid_block_add_attention=False)
 
 
 def latents(encoder: nn.Module, x: Tensor) -> Tensor:
-    """Latents ``[b c h/8 w/8]`` of pictures in [0, 1]; of a posterior, its mean."""
-    z = encoder(2 * x - 1)
-    return (z.chunk(2, 1)[0] if isinstance(encoder, Encoder) else z).float()
+    """The posterior's mean ``[b c h/8 w/8]`` of pictures in [0, 1]."""
+    return encoder(2 * x - 1).chunk(2, 1)[0].float()
 
 
 def ascended(encode: Encode, x: Tensor, noise: Tensor, eps: Tensor, steps: int, pace: float = 1.0) -> Tensor:

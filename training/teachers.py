@@ -14,8 +14,6 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from unlearnable.models.encoders.twobranch import TwoBranchEncoder
-
 Encoder = Callable[[Tensor], Tensor]
 CHANNELS = {"flux2": 32, "sd1": 4}
 
@@ -67,17 +65,25 @@ def taef2_decoder(weights: Path) -> nn.Module:
     return frozen(nn.Sequential(Clamp(), conv(32, 64), nn.ReLU(), *chain(*up), Block(), conv(64, 3)), weights)
 
 
-class LightEncoder(TwoBranchEncoder):
-    """The teacher's names are those of its convolutions, in the order of the branches."""
+class LightEncoder(nn.Module):
+    """A fine branch of strided convolutions and a coarse one on means of 8 x 8 px, added."""
 
-    def load_state_dict(self, tensors: Any, **options: Any) -> Any:
-        first = {"fine": 1, "coarse": 14}
-        parts = [name.split(".") for name in self.state_dict()]
-        named = {f"{branch}.{i}.{kind}": f"cv{first[branch] + int(i) // 2}.{kind}" for branch, i, kind in parts}
-        return super().load_state_dict({name: tensors[theirs] for name, theirs in named.items()}, **options)
+    def __init__(self) -> None:
+        super().__init__()
+        shapes = {"cv1": (3, 16, 2), "cv2": (16, 32, 3), "cv3": (32, 32, 2), "cv4": (32, 64, 3), "cv5": (64, 64, 2)}
+        shapes |= {"cv6": (64, 4, 3), "cv14": (3, 64, 3), "cv15": (64, 64, 3), "cv16": (64, 64, 3)}
+        for name, (inputs, outputs, size) in (shapes | {"cv17": (64, 128, 3), "cv18": (128, 4, 3)}).items():
+            self.add_module(name, nn.Conv2d(inputs, outputs, 2, 2) if size == 2 else conv(inputs, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(2 * x - 1)
+        x = 2 * x - 1
+        return self._branch(x, 1, 6) + self._branch(F.avg_pool2d(x, 8), 14, 18)
+
+    def _branch(self, x: Tensor, first: int, last: int) -> Tensor:
+        for number in range(first, last):
+            x = F.leaky_relu(self.get_submodule(f"cv{number}")(x), 0.01)
+        out: Tensor = self.get_submodule(f"cv{last}")(x)
+        return out
 
 
 def light_encoder(weights: Path) -> nn.Module:

@@ -17,7 +17,6 @@ from unlearnable.models.encoders import load as encoders
 from unlearnable.models.encoders import standin
 from unlearnable.models.encoders.families import FAMILIES
 from unlearnable.models.encoders.latents import CLASSES
-from unlearnable.models.encoders.twobranch import TwoBranchEncoder
 
 PLAIN = {
     "down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2,
@@ -120,29 +119,6 @@ def test_stand_ins_take_the_place_of_what_is_not_here():
             z = encoder(x)
         assert z.shape == (2, channels, 8, 8) and 0.2 < z.std() < 3
     assert standin.NAMES == ("flux2", "sd1")
-
-
-def test_the_two_branches_are_summed():
-    torch.manual_seed(0)
-    network, x = TwoBranchEncoder(), torch.rand(1, 3, 16, 24)
-
-    def leaky(y):
-        return torch.where(y > 0, y, 0.01 * y)
-
-    def block(y, conv, side):  # a convolution as a product with unfolded patches
-        stride, padding = (2, 0) if side == 2 else (1, 1)
-        patches = torch.nn.functional.unfold(y, side, stride=stride, padding=padding)
-        out = conv.weight.flatten(1) @ patches + conv.bias[:, None]
-        return out.view(1, -1, y.shape[-2] // stride, y.shape[-1] // stride)
-
-    fine = x
-    for i, side in enumerate((2, 3, 2, 3, 2)):
-        fine = leaky(block(fine, network.fine[2 * i], side))
-    coarse = x.unfold(2, 8, 8).unfold(3, 8, 8).mean((-1, -2))
-    for i in range(4):
-        coarse = leaky(block(coarse, network.coarse[2 * i], 3))
-    wanted = block(fine, network.fine[10], 3) + block(coarse, network.coarse[8], 3)
-    assert torch.allclose(network(x), wanted, atol=1e-5)
 
 
 def test_the_real_one_is_taken_where_it_is(tmp_path, monkeypatch):

@@ -46,23 +46,6 @@ def test_resize_against_pillow():
         assert np.abs(mine.permute(1, 2, 0).numpy() - theirs).max() < 0.01
 
 
-def test_halved_is_a_small_file():
-    small = transforms.halved(x, random.Random(2))
-    assert small.shape == (2, 3, 24, 24)
-    for picture, ours in zip(x, small):
-        pixels = Image.fromarray((picture.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
-        pixels.resize((24, 24), Image.Resampling.BILINEAR).save(data := io.BytesIO(), "JPEG", quality=80)
-        theirs = torch.from_numpy(np.asarray(Image.open(data)).copy()).permute(2, 0, 1) / 255
-        assert (ours - theirs).square().mean().sqrt() < 0.03
-
-
-def test_each_transform_is_dealt_once_in_a_round():
-    three = tuple((lambda y, rng, number=number: y + number) for number in range(3))
-    rounds = [[float(transforms.dealt(three, torch.zeros(()), 0, 3 * r + i)) for i in range(3)] for r in range(8)]
-    assert all(sorted(dealt) == [0, 1, 2] for dealt in rounds) and len(set(map(tuple, rounds))) > 2
-    assert transforms.dealt((), x, 0, 5) is x
-
-
 def test_pick_is_named_by_its_draw():
     chosen = [transforms.pick(transforms.EOT, x, plain("step", i)) for i in range(12)]
     again = [transforms.pick(transforms.EOT, x, plain("step", i)) for i in range(12)]

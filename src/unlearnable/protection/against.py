@@ -9,11 +9,12 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
+from unlearnable import rng
 from unlearnable.errors import UnlearnableError, UsageError
 from unlearnable.models.encoders.load import Encoder, load
 from unlearnable.models.offline import offline
 from unlearnable.protection.target import picture
-from unlearnable.protection.transforms import Transform, dealt
+from unlearnable.protection.transforms import Transform, pick
 
 FLOOR = 1e-4  # of a squared distance in spreads: below it the logarithm is flat
 SHIFT, STATISTICS = "shift", "statistics"
@@ -80,7 +81,9 @@ class EncoderAscent:
     def gradient(self, protected: Tensor, seed: int, step: int) -> Tensor:
         """Of the score at protected pictures, both sides through the same transform."""
         x = protected.detach().requires_grad_(True)
-        shown, plain = (dealt(self.transforms, y, seed, step) for y in (x, self.clean))
+        shown, plain = (
+            pick(self.transforms, y, rng.plain("transform", seed, step, "against")) for y in (x, self.clean)
+        )
         (gradient,) = torch.autograd.grad(self._joined(shown, self._references(plain)).sum(), x)
         if not torch.isfinite(gradient).all():
             raise UnlearnableError(f"the encoders' gradient is not finite at step {step}: use other encoders")

@@ -14,8 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlearnable.rng import plain
-
 Transform = Callable[..., Tensor]  # (x, rng), and strengths by keyword
 
 
@@ -64,14 +62,6 @@ def platform(x: Tensor, rng: random.Random) -> Tensor:
     return jpeg(resize(x, rng, (0.5, 1.0)), rng, (70, 95))
 
 
-def halved(x: Tensor, rng: random.Random) -> Tensor:
-    """Half as wide and high, and compressed at that size, as a platform's copy is; for encoders, which take any size.
-
-    A JPEG's blocks lie elsewhere in a picture that is scaled up again (`platform`).
-    """
-    return jpeg(scale(x, [max(8, side // 2) for side in x.shape[-2:]]), rng, (70, 90))
-
-
 def mirror(x: Tensor, rng: random.Random) -> Tensor:
     """Left and right swapped, or not."""
     return x.flip(-1) if rng.random() < 0.5 else x
@@ -100,15 +90,6 @@ def scale(x: Tensor, size: list[int]) -> Tensor:
 def pick(transforms: tuple[Transform, ...], x: Tensor, rng: random.Random) -> Tensor:
     """One of the transforms, in random turn; none means the picture itself."""
     return rng.choice(transforms)(x, rng) if transforms else x
-
-
-def dealt(transforms: tuple[Transform, ...], x: Tensor, seed: int, step: int) -> Tensor:
-    """One of the transforms: each comes once in as many steps as there are, in random order."""
-    if not transforms:
-        return x
-    turn, place = divmod(step, len(transforms))
-    order = plain("turn", seed, turn).sample(transforms, len(transforms))
-    return order[place](x, plain("transform", seed, step, "against"))
 
 
 # What a picture meets on its way to an attacker. Half of the steps see it untouched.
