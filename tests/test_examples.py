@@ -3,6 +3,7 @@
 import runpy
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
@@ -53,3 +54,16 @@ def test_photographs_are_written_whole_or_as_small_squares(tmp_path, monkeypatch
         with Image.open(folder / "cat.png") as cat:
             assert cat.size == size
         assert len(list(folder.iterdir())) == 3
+
+
+def test_a_terminal_is_shown_with_its_colours_in_between_and_at_the_end(tmp_path, monkeypatch):
+    page = tmp_path / "page.svg"
+    command = "2:printf '\\033[31mhalf\\033[0m way'; sleep 4; printf '\\r\\033[Kdone'"
+    monkeypatch.setattr(sys, "argv", ["terminal.py", str(page), command])
+    runpy.run_path(str(EXAMPLES / "terminal.py"), run_name="__main__")
+    svg = ElementTree.parse(page)
+    texts = [(element.get("class"), element.text) for element in svg.iter("{http://www.w3.org/2000/svg}text")]
+    shown = [text.replace("\xa0", " ").strip() for _, text in texts if text.strip()]
+    assert shown[-4:] == ["half", "way", "... and when it is done:", "done"] and shown[-5].startswith("$ printf")
+    kinds = {text.strip(): kind for kind, text in texts}
+    assert kinds["half"] != kinds["done"] and "font-face" not in page.read_text()
