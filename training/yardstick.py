@@ -6,7 +6,8 @@
 Each method protects half of a subject's photographs at 36.1 dB on the model itself. Attackers then train on them,
 once with the model's own autoencoder and once with TAEF2, the teacher, in its place (the same latents, so it drops in).
 The rate is the share of what an attacker learns from clean pictures that it does not learn from protected ones,
-judged by the loss of those clean pictures, and by that of the other half: 0 is no protection, 1 full protection.
+judged by the loss of those clean pictures, and by that of the other half: 0 is no protection, 1 full protection. Over
+several subjects it is the ratio of the sums.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
+from statistics import mean
 from types import SimpleNamespace
 from typing import Any
 
@@ -117,16 +119,19 @@ def trials(models: dict[str, Model], name: str, photos: Tensor, rows: dict[str, 
 
 
 def rates(rows: dict[str, Any], names: list[str], plan: Plan, vae: str, attack: str, judge: str) -> dict[str, float]:
-    """The mean protection rate of each method over the subjects that attackers learn from clean pictures."""
-    found: dict[str, list[float]] = {}
+    """The protection rate of each method over the subjects that attackers learn from clean pictures.
+
+    A ratio of sums: the mean of ratios would be won by a subject of which attackers learn hardly anything.
+    """
+    kept, learned = dict.fromkeys(map(plan.condition, plan.methods), 0.0), 0.0
     for name in names:
         kinds = (f"untouched, {vae}", f"clean, {attack}, {vae}")
-        before, clean = (sum(rows[f"{name}, {kind}"][judge]) for kind in kinds)
-        for condition in map(plan.condition, plan.methods):
-            if clean < before:
-                after = sum(rows[f"{name}, {condition}, {attack}, {vae}"][judge])
-                found.setdefault(condition, []).append((after - clean) / (before - clean))
-    return {condition: sum(values) / len(values) for condition, values in found.items()}
+        before, clean = (mean(rows[f"{name}, {kind}"][judge]) for kind in kinds)
+        if clean < before:
+            learned += before - clean
+            for condition in kept:
+                kept[condition] += mean(rows[f"{name}, {condition}, {attack}, {vae}"][judge]) - clean
+    return {condition: value / learned for condition, value in kept.items() if learned}
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The small decisions behind the model card's figures."""
 
 import numpy as np
+import pytest
 import torch
 
 from personalised import others, prompt_of, summary
@@ -67,7 +68,7 @@ def test_rates_are_the_share_that_is_not_learned_over_subjects_that_are():
     rows |= {"c, untouched, own": row(1.0), "c, clean, lora, own": row(1.5), "c, mist, lora, own": row(9.0)}
     plan = Plan(methods=("mist",), attackers=("lora",))
     for judge in ("own", "held-out"):
-        assert rates(rows, ["a", "b", "c"], plan, "own", "lora", judge) == {"mist": (0.5 + 1.0) / 2}
+        assert rates(rows, ["a", "b", "c"], plan, "own", "lora", judge)["mist"] == pytest.approx((0.25 + 1) / (0.5 + 1))
     rows |= {"a, mist behind jpeg:75, lora, own": row(0.5)}
     behind = Plan(methods=("mist",), attackers=("lora",), purify=parse("jpeg:75"))
     assert rates(rows, ["a"], behind, "own", "lora", "own") == {"mist behind jpeg:75": 0}
