@@ -86,7 +86,7 @@ def perturbed(student: Encode, wanted: Encode, s: Settings, x: Tensor, noise: Te
     if draws[0] < 0.2:
         moved = (x + eps / 2 * noise).clamp(0, 1)
     else:
-        moved = ascended(student if draws[0] < 0.6 else wanted, x, noise, eps, steps, pace=max(0.25, 1 / steps))
+        moved = ascended(student if draws[0] < 0.6 else wanted, x, noise, eps, steps, pace=min(1, max(0.25, 2 / steps)))
     return moved.contiguous(memory_format=torch.channels_last)
 
 
